@@ -1,0 +1,320 @@
+"""What the routes do: accept an order, change it, tell of it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import msgspec
+import structlog
+from msgspec import Struct
+from temporalio.client import (
+    Client,
+    RPCTimeoutOrCancelledError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+)
+from temporalio.common import (
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet import messages, policies
+from orderfleet.messages import AddressChange, Cancel, ChangeResult, OrderInput, Review, Status
+from orderfleet.orders import Address, Order, OrderState
+from orderfleet.store import changes, reads
+from orderfleet.store.pool import UNAVAILABLE, Pool
+from orderfleet.store.steps import receive
+from orderfleet_api import problems
+from orderfleet_api.schemas import (
+    APPLIED,
+    LEFT_FOR_A_WORKER,
+    Accepted,
+    ChangeView,
+    OrderView,
+    StatusView,
+)
+from orderfleet_api.settings import ApiSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+ORDER_STATE = SearchAttributeKey.for_keyword("OrderState")
+_FINGERPRINT = "fingerprint"
+# The update's name, the signal it falls back to, and the kind of its event.
+_CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
+_ADDRESS = (messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL, changes.ADDRESS_UPDATED)
+_REVIEW = (messages.REVIEW_UPDATE, None, changes.REVIEWED)
+
+T = TypeVar("T")
+
+
+class NoWorkerError(Exception):
+    """No worker answered in time."""
+
+
+class Backends(Struct, frozen=True):
+    """What the routes work with."""
+
+    pool: Pool
+    temporal: Client
+    settings: ApiSettings
+
+
+@asynccontextmanager
+async def _reachable() -> AsyncIterator[None]:
+    """Turn what a missing Postgres raises into 503."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        log.warning("Postgres failed", error=str(error) or type(error).__name__)
+        raise problems.unavailable("Postgres is away") from error
+
+
+# --- Accept ------------------------------------------------------------------------------------
+
+
+async def accept(backends: Backends, order_id: str, order: Order) -> Accepted:
+    """Accept an order: look it up, start its workflow, write its row.
+
+    The start is what accepts it. With Postgres away nothing is started; if only the row cannot be
+    written, the workflow's first step writes it.
+    """
+    async with _reachable():
+        known = await reads.find_order(backends.pool, order_id)
+        if known is not None:
+            return _same(order, known.fingerprint, Accepted(order_id, known.state))
+        payer = await reads.order_of_payment(backends.pool, order.payment_id)
+    if payer is not None:
+        raise problems.conflict(f"payment id {order.payment_id} is used by another order")
+    try:
+        await _bounded(backends, _start(backends, order_id, order))
+    except WorkflowAlreadyStartedError:
+        fingerprint = await _fingerprint(backends, order_id)
+        return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
+    try:
+        await receive(backends.pool, order_id, order, {})
+    except UNAVAILABLE as error:
+        log.warning("accepted without a row", order_id=order_id, error=str(error))
+    return Accepted(order_id, OrderState.RECEIVED)
+
+
+async def _start(backends: Backends, order_id: str, order: Order) -> None:
+    settings = backends.settings
+    await backends.temporal.start_workflow(
+        messages.ORDER_WORKFLOW,
+        OrderInput(
+            payment_id=order.payment_id,
+            address=order.address,
+            items=order.items,
+            currency=order.currency,
+            deadline_seconds=settings.order_deadline_seconds,
+            review_seconds=settings.review_seconds,
+        ),
+        id=order_id,
+        task_queue=settings.order_task_queue,
+        execution_timeout=timedelta(seconds=settings.order_deadline_seconds),
+        task_timeout=policies.TASK_TIMEOUT,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        memo={_FINGERPRINT: order.fingerprint},
+        search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_STATE, messages.OPEN)]),
+    )
+
+
+async def _fingerprint(backends: Backends, order_id: str) -> str | None:
+    handle = backends.temporal.get_workflow_handle(order_id)
+    description = await _bounded(backends, handle.describe())
+    memo = await description.memo()
+    found = memo.get(_FINGERPRINT)
+    return found if isinstance(found, str) else None
+
+
+def _same(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted:
+    if fingerprint != order.fingerprint:
+        raise problems.conflict(f"order {accepted.order_id} exists and is another one")
+    return accepted
+
+
+# --- Change ------------------------------------------------------------------------------------
+
+
+async def cancel(backends: Backends, order_id: str, change_id: str, reason: str) -> ChangeView:
+    """Cancel by update, or leave it as a signal."""
+    change = Cancel(change_id=change_id, reason=reason)
+    return await _change(backends, order_id, change_id, _CANCEL, change)
+
+
+async def update_address(
+    backends: Backends, order_id: str, change_id: str, address: Address
+) -> ChangeView:
+    """Change the address by update, or leave it as a signal."""
+    change = AddressChange(address, change_id=change_id)
+    return await _change(backends, order_id, change_id, _ADDRESS, change)
+
+
+async def review(backends: Backends, order_id: str, change_id: str, decision: Review) -> ChangeView:
+    """Decide the review; there is no signal to leave, so no worker means 503."""
+    change = msgspec.structs.replace(decision, change_id=change_id)
+    return await _change(backends, order_id, change_id, _REVIEW, change)
+
+
+async def _change(
+    backends: Backends,
+    order_id: str,
+    change_id: str,
+    kind: tuple[str, str | None, str],
+    change: Cancel | AddressChange | Review,
+) -> ChangeView:
+    update, signal, event = kind
+    handle = backends.temporal.get_workflow_handle(order_id)
+    try:
+        result = await _update(backends, handle, update, change, change_id)
+    except WorkflowUpdateFailedError as error:
+        reason = _too_late(error)
+        return await _refused(backends, order_id, change_id, event, reason)
+    except NoWorkerError:
+        if signal is None:
+            raise problems.unavailable("no worker answers") from None
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise problems.temporal_failed(error) from error
+        return await _refused(backends, order_id, change_id, event, None)
+    else:
+        return ChangeView(order_id, change_id, APPLIED, result.state)
+    try:
+        await _bounded(backends, handle.signal(signal, change))
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise problems.temporal_failed(error) from error
+        return await _refused(backends, order_id, change_id, event, None)
+    return ChangeView(order_id, change_id, LEFT_FOR_A_WORKER)
+
+
+async def _update(
+    backends: Backends,
+    handle: WorkflowHandle[object, object],
+    update: str,
+    change: Cancel | AddressChange | Review,
+    change_id: str,
+) -> ChangeResult:
+    try:
+        async with asyncio.timeout(backends.settings.change_wait_seconds):
+            result: ChangeResult = await handle.execute_update(
+                update, change, id=change_id, result_type=ChangeResult
+            )
+            return result
+    except (TimeoutError, RPCTimeoutOrCancelledError):
+        raise NoWorkerError from None
+
+
+def _too_late(error: WorkflowUpdateFailedError) -> str | None:
+    """Return why the change was refused; None if the workflow closed under it."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        if cause.type == messages.TOO_LATE:
+            return cause.message
+        if cause.type == "AcceptedUpdateCompletedWorkflow":
+            return None
+    log.warning("update failed", error=str(cause))
+    raise problems.unavailable("the change could not be applied, try again")
+
+
+async def _refused(
+    backends: Backends, order_id: str, change_id: str, event: str, reason: str | None
+) -> ChangeView:
+    """Answer a change that came too late; a repeat of an applied one is still a success."""
+    async with _reachable():
+        row = await reads.find_order(backends.pool, order_id)
+        if row is None:
+            raise problems.not_found(order_id)
+        reason = reason or changes.too_late(row.state)
+        applied = await changes.refuse(backends.pool, order_id, event, change_id, reason=reason)
+    if applied or (event == changes.CANCELLED and row.state is OrderState.CANCELLED):
+        return ChangeView(order_id, change_id, APPLIED, row.state)
+    raise problems.conflict(reason)
+
+
+# --- Tell --------------------------------------------------------------------------------------
+
+
+async def show(backends: Backends, order_id: str) -> OrderView:
+    """Return the order's row, payments and audit trail."""
+    async with _reachable():
+        row = await reads.find_order(backends.pool, order_id)
+        if row is None:
+            raise problems.not_found(order_id)
+        payments = await reads.payments_of(backends.pool, order_id)
+        events = await reads.events_of(backends.pool, order_id)
+    values = msgspec.structs.asdict(row)
+    del values["fingerprint"]
+    return OrderView(**values, payments=payments, events=events)
+
+
+async def status(backends: Backends, order_id: str) -> StatusView:
+    """Return the live view of the order; without a worker, what is on record."""
+    handle = backends.temporal.get_workflow_handle(order_id)
+    try:
+        async with asyncio.timeout(backends.settings.query_wait_seconds):
+            live = await handle.query(messages.STATUS_QUERY, result_type=Status)
+        return StatusView(**msgspec.structs.asdict(live), source="workflow")
+    except (TimeoutError, RPCTimeoutOrCancelledError, WorkflowQueryFailedError, RPCError) as error:
+        log.info("status from the record", order_id=order_id, error=type(error).__name__)
+    return await _recorded(backends, order_id)
+
+
+async def _recorded(backends: Backends, order_id: str) -> StatusView:
+    async with _reachable():
+        row = await reads.find_order(backends.pool, order_id)
+    started = row.created_at if row is not None else await _started(backends, order_id)
+    state = row.state if row is not None else OrderState.RECEIVED
+    deadline = started + timedelta(seconds=backends.settings.order_deadline_seconds)
+    left = max((deadline - datetime.now(UTC)).total_seconds(), 0.0)
+    return StatusView(
+        order_id=order_id,
+        state=state,
+        step="",
+        address=None if row is None else msgspec.convert(row.address, Address),
+        steps={},
+        shipping_attempts=0,
+        errors=[],
+        seconds_left=0.0 if state.ended else round(left, 3),
+        source="record",
+    )
+
+
+async def _started(backends: Backends, order_id: str) -> datetime:
+    """Return when an order without a row was accepted.
+
+    Raises:
+        ProblemDetailsException: Temporal does not know it either.
+    """
+    handle = backends.temporal.get_workflow_handle(order_id)
+    try:
+        description = await _bounded(backends, handle.describe())
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise problems.not_found(order_id) from error
+        raise problems.temporal_failed(error) from error
+    return description.start_time
+
+
+async def _bounded(backends: Backends, call: Awaitable[T]) -> T:
+    """Await a call of Temporal no longer than the settings allow.
+
+    Raises:
+        ProblemDetailsException: it took longer, or Temporal is busy or away.
+    """
+    try:
+        async with asyncio.timeout(backends.settings.temporal_wait_seconds):
+            return await call
+    except TimeoutError:
+        raise problems.unavailable("Temporal is away") from None
+    except RPCError as error:
+        if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ALREADY_EXISTS}:
+            raise
+        raise problems.temporal_failed(error) from error

@@ -1,0 +1,96 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.plugins.problem_details import (
+    ProblemDetailsConfig,
+    ProblemDetailsException,
+    ProblemDetailsPlugin,
+)
+from litestar.types import ExceptionHandlersMap
+from temporalio.service import RPCError, RPCStatusCode
+
+log = structlog.stdlib.get_logger(__name__)
+
+_RETRY_AFTER = {"Retry-After": "1"}
+
+
+def problem(
+    status: HTTPStatus,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    extra: dict[str, Any] | None = None,
+) -> ProblemDetailsException:
+    """Return the exception that becomes the answer."""
+    return ProblemDetailsException(
+        status_code=status,
+        type_="about:blank",
+        title=status.phrase,
+        detail=detail,
+        headers=headers,
+        extra=extra,
+    )
+
+
+def not_found(order_id: str) -> ProblemDetailsException:
+    """No order has this id."""
+    return problem(HTTPStatus.NOT_FOUND, f"no order {order_id}")
+
+
+def conflict(detail: str) -> ProblemDetailsException:
+    """It cannot be done as things stand."""
+    return problem(HTTPStatus.CONFLICT, detail)
+
+
+def unavailable(detail: str) -> ProblemDetailsException:
+    """Something that is needed is away; nothing was done, or a repeat does no harm."""
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_RETRY_AFTER)
+
+
+def temporal_failed(error: RPCError) -> ProblemDetailsException:
+    """Temporal answered with an error: busy, or away."""
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        detail = "Temporal is busy"
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_RETRY_AFTER)
+    log.warning("Temporal failed", status=error.status.name, error=error.message)
+    return unavailable("Temporal is away")
+
+
+def _from_validation(error: ValidationException) -> ProblemDetailsException:
+    """A value is wrong: 422, with a pointer to it."""
+    found = error.extra if isinstance(error.extra, list) else []
+    errors = [
+        {"pointer": "/" + str(one.get("key", "")).replace(".", "/"), "detail": one.get("message")}
+        for one in found
+        if isinstance(one, dict)
+    ]
+    detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in errors) or error.detail
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, detail, extra={"errors": errors} if errors else None)
+
+
+def _from_http(error: HTTPException) -> ProblemDetailsException:
+    headers = dict(error.headers) if error.headers else None
+    return problem(HTTPStatus(error.status_code), error.detail, headers=headers)
+
+
+def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    log.error("unexpected error", path=request.url.path, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem(status, "an error that is logged").to_response(request)
+
+
+PLUGIN = ProblemDetailsPlugin(
+    ProblemDetailsConfig(
+        exception_to_problem_detail_map={
+            ValidationException: _from_validation,
+            HTTPException: _from_http,
+        }
+    )
+)
+HANDLERS: ExceptionHandlersMap = {Exception: _unexpected}

@@ -1,0 +1,75 @@
+"""What the API takes and gives."""
+
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+
+from orderfleet.messages import Reason, Status
+from orderfleet.orders import Address, Currency, Item, Money, Order, OrderState
+from orderfleet.store.reads import EventRow, PaymentRow
+
+APPLIED: Final = "applied"
+LEFT_FOR_A_WORKER: Final = "left for a worker"
+
+
+class OrderRequest(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Body of `POST /orders/{id}/start`. Items default to one `ABC` at 1.00."""
+
+
+class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a cancel; it may be left out."""
+
+    reason: Reason = ""
+
+
+class AddressRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a change of address."""
+
+    address: Address
+
+
+class ReviewRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a review."""
+
+    approved: bool
+    reviewer: Reason = ""
+    reason: Reason = ""
+
+
+class Accepted(Struct, frozen=True):
+    """An order that was accepted, now or before."""
+
+    order_id: str
+    state: OrderState
+
+
+class ChangeView(Struct, frozen=True):
+    """A change that took effect, or (202) that was left for a worker to take up."""
+
+    order_id: str
+    change_id: str
+    outcome: Literal["applied", "left for a worker"]
+    state: OrderState | None = None
+
+
+class StatusView(Status, kw_only=True):
+    """The status of an order, and who answered: its workflow, or the record in Postgres."""
+
+    source: Literal["workflow", "record"]
+
+
+class OrderView(Struct, frozen=True):
+    """An order as Postgres has it, with its payments and its audit trail."""
+
+    id: str
+    payment_id: str
+    amount: Money
+    currency: Currency
+    state: OrderState
+    address: dict[str, Any]
+    items: list[Item]
+    created_at: datetime
+    updated_at: datetime
+    payments: list[PaymentRow]
+    events: list[EventRow]

@@ -1,0 +1,32 @@
+"""Settings of the API."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from orderfleet.settings import CommonSettings, Env, Port, Seconds
+
+
+class ApiSettings(CommonSettings, frozen=True, kw_only=True):
+    """What the API reads beside the common settings."""
+
+    api_host: Annotated[str, Env("Address the API listens on.")] = "127.0.0.1"
+    api_port: Annotated[Port, Env("Port the API listens on.", unit="port")] = 8000
+    order_deadline_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Env("The time an order has, from acceptance to end.", ("ORDER_DEADLINE_SECONDS",), "s"),
+    ] = 15.0
+    review_seconds: Annotated[
+        Seconds,
+        Env("How long a person may decide before the review goes on.", ("REVIEW_SECONDS",), "s"),
+    ] = 2.0
+    change_wait_seconds: Annotated[
+        Seconds,
+        Env("How long a change waits for a worker before it is left as a signal.", unit="s"),
+    ] = 2.0
+    query_wait_seconds: Annotated[
+        Seconds, Env("How long a status waits for a worker before the record answers.", unit="s")
+    ] = 1.0
+    temporal_wait_seconds: Annotated[
+        Seconds, Env("How long any other call of Temporal may take before it is 503.", unit="s")
+    ] = 3.0

@@ -1,0 +1,59 @@
+"""Connect to Temporal: one way for API, workers, CLI and replayer."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import Runtime
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.converter import DATA_CONVERTER
+from orderfleet.settings import CommonSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+# Told by the server, these do not go away by waiting.
+_FINAL: Final = frozenset(
+    {
+        RPCStatusCode.UNAUTHENTICATED,
+        RPCStatusCode.PERMISSION_DENIED,
+        RPCStatusCode.INVALID_ARGUMENT,
+    }
+)
+
+
+async def connect(
+    settings: CommonSettings, *, runtime: Runtime | None = None, lazy: bool = False
+) -> Client:
+    """Connect, waiting up to `start_wait_seconds` for Temporal to come up.
+
+    TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
+    TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
+    at its first call; a worker's cannot be lazy.
+
+    Raises:
+        TimeoutError: Temporal did not answer in time.
+        RPCError: it answered that it will not have us.
+    """
+    config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
+    config["target_host"] = settings.temporal_address
+    config["namespace"] = settings.temporal_namespace
+    deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
+    pause = 0.1
+    while True:
+        try:
+            return await Client.connect(
+                **config, data_converter=DATA_CONVERTER, runtime=runtime, lazy=lazy
+            )
+        except (RuntimeError, RPCError) as error:
+            # The SDK reports a refused connection as a plain RuntimeError.
+            if isinstance(error, RPCError) and error.status in _FINAL:
+                raise
+            if asyncio.get_running_loop().time() + pause > deadline:
+                message = f"Temporal at {settings.temporal_address} did not answer"
+                raise TimeoutError(f"{message} in {settings.start_wait_seconds:g} s") from error
+            log.warning("waiting for Temporal", address=settings.temporal_address)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)

@@ -1,0 +1,94 @@
+"""What the fleet asks of a payment gateway and of a carrier.
+
+Every operation goes by a key and is idempotent: the same call twice does the thing once. Beside
+this module: `simulated_gateways` (the default) and `http_gateways`; an own one is a class with
+these methods.
+"""
+
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from orderfleet.orders import Address
+
+
+class ChargeStatus(StrEnum):
+    """What a gateway knows of a payment key."""
+
+    NONE = "none"
+    CAPTURED = "captured"
+    VOIDED = "voided"
+    REFUNDED = "refunded"
+
+
+class Charge(Struct, frozen=True):
+    """A payment to capture; `key` is the payment id."""
+
+    key: str
+    order_id: str
+    amount: str
+    currency: str
+
+
+class Shipment(Struct, frozen=True):
+    """A package to hand over."""
+
+    key: str
+    order_id: str
+    address: Address
+
+
+class GatewayRefusedError(Exception):
+    """A definite no: nothing was done and nothing will be; the same call need not be repeated."""
+
+
+class GatewayUnknownError(Exception):
+    """No answer, or one that says nothing: it may have been done. Ask by key or repeat the call."""
+
+
+class PaymentGateway(Protocol):
+    """Charges, once a key."""
+
+    async def charge(self, charge: Charge) -> None:
+        """Capture the amount.
+
+        Raises:
+            GatewayRefusedError: declined, or the key is void.
+            GatewayUnknownError: it may have been captured.
+        """
+
+    async def lookup(self, key: str) -> ChargeStatus:
+        """Return what became of the key."""
+
+    async def void(self, charge: Charge) -> ChargeStatus:
+        """Close the key, so that a charge still on its way is refused; tell what it was.
+
+        Returns:
+            VOIDED if nothing was captured; CAPTURED or REFUNDED if it was too late for that.
+        """
+
+    async def refund(self, charge: Charge) -> ChargeStatus:
+        """Give back what was captured; REFUNDED when it is done."""
+
+
+class Carrier(Protocol):
+    """Takes packages, once a key."""
+
+    async def dispatch(self, shipment: Shipment) -> str:
+        """Hand the package over and return the tracking number.
+
+        Raises:
+            GatewayRefusedError: not taken, or the key was recalled.
+            GatewayUnknownError: it may have been taken.
+        """
+
+    async def lookup(self, key: str) -> str | None:
+        """Return the tracking number if the package was taken and not recalled, else None."""
+
+    async def recall(self, shipment: Shipment) -> bool:
+        """Close the key: call back what was taken, refuse what is still on its way.
+
+        Returns:
+            True if a package was called back, False if none had been taken.
+        """

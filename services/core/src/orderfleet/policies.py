@@ -1,0 +1,98 @@
+"""Timeouts, retry policies and the deadline budget, each with its reason."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from msgspec import Struct
+from temporalio.common import RetryPolicy
+
+# --- The order -----------------------------------------------------------------------------
+
+# Forward work ends at 12 s of 15 s. The 3 s left hold one workflow task lost to a killed worker
+# (TASK_TIMEOUT) and the orderly end: the end state and the start of the refund.
+FORWARD_SHARE: Final = 0.8
+
+# A worker killed while it holds a workflow task costs the task's length: 13.0 s for 3 s of work
+# at the server's default of 10 s, 6.3 s at 2 s.
+TASK_TIMEOUT: Final = timedelta(seconds=2)
+
+# The last moment of an order at which its own workflow still tries to write the end state; the
+# rest goes to the completion itself. What is not written by then is left to SettleOrders.
+CLOSING_MARGIN: Final = timedelta(milliseconds=500)
+
+# --- Steps -----------------------------------------------------------------------------------
+
+# Back-off under 1 s is rounded up to about 1 s by a server with default settings; the chart's
+# own server keeps it. Three attempts: a fourth would not fit into 12 s if each one hangs.
+STEP_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=2),
+    maximum_attempts=3,
+)
+
+# Temporal refuses a timeout of nothing; a step that starts so late fails by it at once.
+SHORTEST_STEP: Final = timedelta(milliseconds=100)
+
+# SQL only: 3 s is the shortest that the design allows, some 500 times what a statement takes.
+SQL_STEP: Final = timedelta(seconds=3)
+
+# A step with a gateway in it. Its calls are bounded by less than that (below), so the activity
+# learns of a slow gateway before Temporal gives the attempt up.
+GATEWAY_STEP: Final = timedelta(seconds=4)
+GATEWAY_CALL_SECONDS: Final = 2.5
+GATEWAY_LOOKUP_SECONDS: Final = 1.0
+
+# Shipping is started again on failure, 3 times in all.
+SHIPPING_ATTEMPTS: Final = 3
+SHIPPING_BACKOFF: Final = timedelta(seconds=1)
+
+# A change is one statement; its answer is wanted within the API's 2 s.
+CHANGE_RETRY: Final = STEP_RETRY
+
+# --- Undoing ---------------------------------------------------------------------------------
+
+# No deadline and no last attempt: money that was taken for nothing goes back.
+UNDO_STEP: Final = timedelta(seconds=5)
+UNDO_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200),
+    backoff_coefficient=2,
+    maximum_interval=timedelta(seconds=10),
+)
+
+# --- Backstop --------------------------------------------------------------------------------
+
+SETTLE_STEP: Final = timedelta(seconds=30)
+# How far back SettleOrders looks for closed workflows without an end in Postgres. One look every
+# 10 s finds them at once; an hour is for an outage of all order workers.
+SETTLE_WINDOW: Final = timedelta(hours=1)
+SETTLE_BATCH: Final = 200
+
+
+class Budget(Struct, frozen=True):
+    """The time an order has, counted from its workflow's start."""
+
+    start: datetime
+    total: timedelta
+
+    @property
+    def end(self) -> datetime:
+        """The moment by which the order has ended."""
+        return self.start + self.total
+
+    @property
+    def forward_end(self) -> datetime:
+        """The moment at which forward work stops."""
+        return self.start + self.total * FORWARD_SHARE
+
+    def left(self, now: datetime) -> timedelta:
+        """Return what is left until the end, never negative."""
+        return max(self.end - now, timedelta(0))
+
+    def forward_left(self, now: datetime) -> timedelta:
+        """Return what is left for forward work, never negative."""
+        return max(self.forward_end - now, timedelta(0))
+
+    def closing_left(self, now: datetime) -> timedelta:
+        """Return what is left for writing the end state, never less than the margin itself."""
+        return max(self.end - CLOSING_MARGIN - now, CLOSING_MARGIN)

@@ -1,0 +1,249 @@
+"""Frozen settings, read from the environment in `main()` and validated at start.
+
+A settings class is a `msgspec.Struct` whose fields are made by `setting`; msgspec converts and
+checks the values. A service's `main` calls `start`, which prints a wrong value as one line and
+exits with status 2.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    NamedTuple,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
+
+PREFIX: Final = "ORDERFLEET_"
+MASK: Final = "***"
+
+S = TypeVar("S", bound="Settings")
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Seconds = Annotated[float, Meta(ge=0, le=3600)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Switch = bool
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message is one line and names the variable."""
+
+
+class Env(NamedTuple):
+    """How a field is read and documented."""
+
+    doc: str
+    names: tuple[str, ...] = ()
+    unit: str = ""
+    secret: bool = False
+
+
+class Row(NamedTuple):
+    """One setting as the documentation shows it."""
+
+    names: tuple[str, ...]
+    default: str
+    unit: str
+    doc: str
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Base of the settings classes: every field is `Annotated[type, Env(...)]` with a default."""
+
+    @classmethod
+    def rows(cls) -> Iterator[Row]:
+        """Yield the settings in the order of their fields, for the table in the README."""
+        for name, (_, env) in _fields(cls).items():
+            default = msgspec.structs.fields(cls)[_index(cls, name)].default
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+            yield Row(_names(name, env), shown, env.unit, env.doc)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings.
+
+        Raises:
+            SettingsError: a value is wrong, or two names of one setting disagree.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {}
+        for field, (type_, env) in _fields(cls).items():
+            names = _names(field, env)
+            given = {name: environ[name] for name in names if environ.get(name)}
+            if len(set(given.values())) > 1:
+                raise SettingsError(f"{' and '.join(given)} are both set and differ: set one")
+            for name, text in given.items():
+                values[field] = _convert(name, text, type_, secret=env.secret)
+        settings = cls(**values)
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Refuse values that do not go together; a subclass says which.
+
+        Raises:
+            SettingsError: they do not.
+        """
+
+    def shown(self) -> dict[str, str]:
+        """Return variable names and values with the secrets masked."""
+        return {
+            _names(field, env)[0]: _masked(getattr(self, field), secret=env.secret)
+            for field, (_, env) in _fields(type(self)).items()
+        }
+
+
+def start(cls: type[S], program: str) -> S:
+    """Read a service's settings; answer `--print-config`; exit 2 with one line if one is wrong."""
+    parser = argparse.ArgumentParser(prog=program, description="Configured by the environment.")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings, secrets masked, and exit"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = cls.from_env()
+    except SettingsError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    if arguments.print_config:
+        for name, value in settings.shown().items():
+            print(f"{name}={value}")
+        raise SystemExit(0)
+    return settings
+
+
+def _fields(cls: type[Settings]) -> dict[str, tuple[Any, Env]]:
+    fields: dict[str, tuple[Any, Env]] = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        if get_origin(hint) is Annotated:
+            env = next((extra for extra in get_args(hint)[1:] if isinstance(extra, Env)), None)
+            if env is not None:
+                metas = [extra for extra in get_args(hint)[1:] if isinstance(extra, Meta)]
+                base = get_args(hint)[0]
+                fields[name] = (Annotated[base, metas[0]] if metas else base, env)
+    return fields
+
+
+def _index(cls: type[Settings], name: str) -> int:
+    return [field.name for field in msgspec.structs.fields(cls)].index(name)
+
+
+def _names(field: str, env: Env) -> tuple[str, ...]:
+    return env.names or (PREFIX + field.upper(),)
+
+
+def _convert(name: str, text: str, type_: Any, *, secret: bool) -> Any:
+    try:
+        if get_origin(type_) is tuple:
+            return msgspec.json.decode(text, type=type_)
+        return msgspec.convert(text, type_, strict=False)
+    except msgspec.MsgspecError as error:
+        value = "" if secret else f" (got {text[:80]!r})"
+        raise SettingsError(f"{name}: {error}{value}") from None
+
+
+def _masked(value: object, *, secret: bool) -> str:
+    if isinstance(value, tuple):
+        return msgspec.json.encode(value).decode()
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if not secret or not text:
+        return text
+    url = urlsplit(text)
+    if not url.scheme or not url.hostname:
+        return MASK
+    # Host and database help to find a mistake; user and password are nobody's business.
+    user = f"{MASK}@" if url.username or url.password else ""
+    port = f":{url.port}" if url.port else ""
+    return urlunsplit((url.scheme, f"{user}{url.hostname}{port}", url.path, "", ""))
+
+
+class CommonSettings(Settings, frozen=True, kw_only=True):
+    """What every process of the fleet reads."""
+
+    database_url: Annotated[
+        str,
+        Env(
+            "Postgres of the fleet; the suffix `+asyncpg` is accepted.",
+            ("DATABASE_URL",),
+            "URL",
+            secret=True,
+        ),
+    ] = "postgresql://orderfleet@127.0.0.1:5432/orderfleet"
+    database_pool_size: Annotated[Count, Env("Most connections to Postgres of one process.")] = 10
+    temporal_address: Annotated[
+        str,
+        Env(
+            "Temporal's frontend; TLS, API key and headers come by the SDK's own TEMPORAL_* names.",
+            ("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
+            "host:port",
+        ),
+    ] = "127.0.0.1:7233"
+    temporal_namespace: Annotated[str, Env("Temporal's namespace.", ("TEMPORAL_NAMESPACE",))] = (
+        "default"
+    )
+    order_task_queue: Annotated[
+        str, Env("Task queue of the order worker.", ("ORDER_TASK_QUEUE",))
+    ] = ORDER_TASK_QUEUE
+    shipping_task_queue: Annotated[
+        str, Env("Task queue of the shipping worker.", ("SHIPPING_TASK_QUEUE",))
+    ] = SHIPPING_TASK_QUEUE
+    log_level: Annotated[
+        str,
+        Meta(pattern="^(?i:debug|info|warning|error)$"),
+        Env("debug, info, warning or error.", ("LOG_LEVEL",)),
+    ] = "info"
+    log_format: Annotated[
+        str,
+        Meta(pattern="^(auto|json|console)$"),
+        Env("json, console, or auto: console on a terminal, json elsewhere."),
+    ] = "auto"
+    probe_host: Annotated[str, Env("Address of the internal port.")] = "127.0.0.1"
+    probe_port: Annotated[Port, Env("The internal port: /livez and /readyz.", unit="port")] = 9090
+    start_wait_seconds: Annotated[
+        Seconds, Env("How long a process waits at start for Temporal and Postgres.", unit="s")
+    ] = 60.0
+
+    def check(self) -> None:
+        """Refuse what is not a Postgres URL."""
+        url = urlsplit(self.database_url)
+        if url.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or not url.path[1:]:
+            raise SettingsError(
+                "DATABASE_URL: wanted postgresql://user:password@host:port/database"
+            )
+
+
+class WorkerSettings(CommonSettings, frozen=True, kw_only=True):
+    """What both workers read."""
+
+    activity_slots: Annotated[Count, Env("Activities that run at once.")] = 100
+    workflow_slots: Annotated[Count, Env("Workflow tasks that run at once.")] = 100
+    cached_workflows: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)],
+        Env("Workflows kept in memory; keep it above the orders open at once."),
+    ] = 2000
+    drain_seconds: Annotated[
+        Seconds, Env("After SIGTERM: how long what runs may go on.", unit="s")
+    ] = 10.0
+    sandbox: Annotated[
+        Switch, Env("Run workflows in the SDK's sandbox; false saves some 11 ms CPU an order.")
+    ] = True
+    flaky: Annotated[
+        str,
+        Env(
+            "Fault injection: a pattern of order ids (`*` is all) whose activities raise with "
+            "probability 0.33 and hang with 0.34. Empty is off."
+        ),
+    ] = ""

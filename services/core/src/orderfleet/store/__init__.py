@@ -1,0 +1,1 @@
+"""The only SQL of the fleet, and the migrations that it runs on."""

@@ -1,0 +1,95 @@
+"""The point of no return is one row: the claim `shipping -> dispatching` and its release."""
+
+from typing import Any, Final
+
+import msgspec
+
+from orderfleet.orders import Address, OrderState
+from orderfleet.store.pool import Pool
+from orderfleet.store.steps import Event, Moved, fetch_twice
+
+# $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
+# $4 payload. A later attempt takes a claim over and keeps its key.
+_CLAIM_DISPATCH: Final = """
+WITH before AS (
+    SELECT id, state, dispatch_key FROM orders WHERE id = $1 FOR UPDATE
+), moved AS (
+    UPDATE orders
+    SET state = 'dispatching',
+        dispatch_key = CASE WHEN before.state = 'shipping' THEN $2 ELSE before.dispatch_key END,
+        dispatch_claim = $3, event_count = event_count + 1, updated_at = clock_timestamp()
+    FROM before
+    WHERE orders.id = before.id AND before.state IN ('shipping', 'dispatching')
+      AND orders.dispatch_claim IS DISTINCT FROM $3
+    RETURNING orders.id, orders.event_count, orders.address_json, orders.dispatch_key
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT id, event_count, 'dispatching', $4, 'dispatching/' || $3 FROM moved
+)
+SELECT before.state, moved.address_json, moved.dispatch_key
+FROM before LEFT JOIN moved ON true
+"""
+
+# $1 order id, $2 the claim that must still be the latest, $3 event key, $4 payload.
+_RELEASE_DISPATCH: Final = """
+WITH moved AS (
+    UPDATE orders
+    SET state = 'shipping', dispatch_key = NULL, dispatch_claim = NULL,
+        event_count = event_count + 1, updated_at = clock_timestamp()
+    WHERE id = $1 AND state = 'dispatching' AND dispatch_claim = $2
+      AND NOT EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = $3)
+    RETURNING id, event_count
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT id, event_count, 'dispatch_failed', $4, $3 FROM moved
+)
+SELECT EXISTS (SELECT FROM moved) AS released
+"""
+
+
+async def claim_dispatch(
+    pool: Pool, order_id: str, key: str, claim: str, payload: dict[str, Any]
+) -> Moved | None:
+    """Claim the dispatch: from here on no cancel and no change of address gets through.
+
+    Returns:
+        `state` is the state before: `shipping` for a first claim, `dispatching` for one taken
+        over, whose outcome is unknown. The address and the carrier's key to use come with it.
+    """
+    row = await pool.fetchrow(_CLAIM_DISPATCH, order_id, key, claim, payload)
+    if row is None:
+        return None
+    claimed = row["address_json"] is not None
+    return Moved(
+        state=OrderState(row["state"]),
+        moved=claimed,
+        repeated=False,
+        dispatch_key=row["dispatch_key"],
+        address=msgspec.convert(row["address_json"], Address) if claimed else None,
+    )
+
+
+async def release_dispatch(
+    pool: Pool, order_id: str, claim: str, attempt: int, reason: str
+) -> bool:
+    """Give the claim back after a definite failure; a claim taken over since stays."""
+    event = dispatch_failed(attempt, reason)
+    row = await fetch_twice(pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload)
+    return row is not None and bool(row["released"])
+
+
+def dispatch_failed(attempt: int, reason: str) -> Event:
+    """Return the event of a failed shipping attempt, the same whoever writes it first."""
+    return Event(
+        "dispatch_failed", f"dispatch_failed/{attempt}", {"attempt": attempt, "reason": reason}
+    )
+
+
+async def dispatch_of(pool: Pool, order_id: str) -> tuple[str, dict[str, Any]] | None:
+    """Return the carrier's key and the address of the dispatch that may be out."""
+    row = await pool.fetchrow(
+        "SELECT dispatch_key, address_json FROM orders"
+        " WHERE id = $1 AND dispatch_key IS NOT NULL AND state <> 'fulfilled'",
+        order_id,
+    )
+    return None if row is None else (row["dispatch_key"], row["address_json"])

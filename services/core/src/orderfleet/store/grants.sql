@@ -1,0 +1,7 @@
+-- Run after every migration, with {role} quoted: what the fleet's own role may do. It cannot
+-- UPDATE or DELETE events: the audit log only grows.
+GRANT USAGE ON SCHEMA public, gateway TO {role};
+GRANT SELECT, INSERT, UPDATE ON orders, payments TO {role};
+GRANT SELECT, INSERT ON events TO {role};
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA gateway TO {role};
+GRANT SELECT ON schema_migrations TO {role};

@@ -1,0 +1,141 @@
+"""The simulated gateways' own books (schema `gateway`): written by them, read by the checks."""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from orderfleet.store.pool import Pool
+
+
+class Balance(Struct, frozen=True):
+    """The gateways' books against the fleet's, over all orders. All zeros but the sums is right."""
+
+    captured: str
+    refunded: str
+    fulfilled: str
+    unbalanced_orders: list[str]
+    charged_twice: list[str]
+    refunded_and_shipped: list[str]
+
+    @property
+    def balanced(self) -> bool:
+        """Tell whether captured minus refunded equals fulfilled, order by order."""
+        return not (self.unbalanced_orders or self.charged_twice or self.refunded_and_shipped)
+
+
+async def count_call(pool: Pool, operation: str, order_id: str) -> int:
+    """Count a call of a gateway for an order and return its number, from 1."""
+    return int(
+        await pool.fetchval(
+            "INSERT INTO gateway.calls (operation, order_id, count) VALUES ($1, $2, 1)"
+            " ON CONFLICT (operation, order_id) DO UPDATE SET count = calls.count + 1"
+            " RETURNING count",
+            operation,
+            order_id,
+        )
+    )
+
+
+async def put_charge(
+    pool: Pool, key: str, order_id: str, amount: str, currency: str, status: str
+) -> str:
+    """Enter a charge under its key unless the key is in use; return the key's status."""
+    return str(
+        await pool.fetchval(
+            # An update that changes nothing makes RETURNING give the row that is there.
+            "INSERT INTO gateway.charges (key, order_id, amount, currency, status)"
+            " VALUES ($1, $2, $3::text::numeric, $4, $5)"
+            " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING status",
+            key,
+            order_id,
+            amount,
+            currency,
+            status,
+        )
+    )
+
+
+async def charge_status(pool: Pool, key: str) -> str | None:
+    """Return the status of a charge, or None if the key was never used."""
+    found = await pool.fetchval("SELECT status FROM gateway.charges WHERE key = $1", key)
+    return None if found is None else str(found)
+
+
+async def refund_charge(pool: Pool, key: str) -> str | None:
+    """Turn `captured` into `refunded`; return the key's status."""
+    await pool.execute(
+        "UPDATE gateway.charges SET status = 'refunded' WHERE key = $1 AND status = 'captured'", key
+    )
+    return await charge_status(pool, key)
+
+
+async def put_shipment(
+    pool: Pool, key: str, order_id: str, address: dict[str, Any], status: str
+) -> str:
+    """Enter a shipment under its key unless the key is in use; return the key's status."""
+    return str(
+        await pool.fetchval(
+            "INSERT INTO gateway.shipments (key, order_id, address_json, status)"
+            " VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING status",
+            key,
+            order_id,
+            address,
+            status,
+        )
+    )
+
+
+async def shipment_status(pool: Pool, key: str) -> str | None:
+    """Return the status of a shipment, or None if the key was never used."""
+    found = await pool.fetchval("SELECT status FROM gateway.shipments WHERE key = $1", key)
+    return None if found is None else str(found)
+
+
+async def recall_shipment(pool: Pool, key: str) -> str | None:
+    """Turn `taken` into `recalled`; return the key's status."""
+    await pool.execute(
+        "UPDATE gateway.shipments SET status = 'recalled' WHERE key = $1 AND status = 'taken'", key
+    )
+    return await shipment_status(pool, key)
+
+
+_BALANCE: Final = """
+WITH charged AS (
+    SELECT order_id,
+           count(*) FILTER (WHERE status <> 'voided') AS times,
+           coalesce(sum(amount) FILTER (WHERE status IN ('captured', 'refunded')), 0) AS captured,
+           coalesce(sum(amount) FILTER (WHERE status = 'refunded'), 0) AS refunded
+    FROM gateway.charges GROUP BY order_id
+), shipped AS (
+    SELECT order_id, count(*) FILTER (WHERE status = 'taken') AS taken
+    FROM gateway.shipments GROUP BY order_id
+), book AS (
+    SELECT coalesce(orders.id, charged.order_id, shipped.order_id) AS id,
+           coalesce(charged.times, 0) AS times,
+           coalesce(charged.captured, 0) AS captured,
+           coalesce(charged.refunded, 0) AS refunded,
+           coalesce(shipped.taken, 0) AS taken,
+           CASE WHEN orders.state = 'fulfilled' THEN orders.amount ELSE 0 END AS fulfilled,
+           coalesce(orders.state = 'fulfilled', false) AS is_fulfilled
+    FROM orders
+    FULL JOIN charged ON charged.order_id = orders.id
+    FULL JOIN shipped ON shipped.order_id = coalesce(orders.id, charged.order_id)
+)
+SELECT coalesce(sum(captured), 0)::text AS captured,
+       coalesce(sum(refunded), 0)::text AS refunded,
+       coalesce(sum(fulfilled), 0)::text AS fulfilled,
+       coalesce(array_agg(id) FILTER (
+           WHERE captured - refunded <> fulfilled OR (taken = 1) <> is_fulfilled OR taken > 1
+       ), '{}') AS unbalanced_orders,
+       coalesce(array_agg(id) FILTER (WHERE times > 1), '{}') AS charged_twice,
+       coalesce(array_agg(id) FILTER (WHERE taken > 0 AND refunded > 0), '{}')
+           AS refunded_and_shipped
+FROM book
+"""
+
+
+async def balance(pool: Pool) -> Balance:
+    """Hold the gateways' books against the orders. Meant for a fleet at rest."""
+    row = await pool.fetchrow(_BALANCE)
+    return Balance(**dict(row or {}))

@@ -1,0 +1,126 @@
+"""The two statements of a charge, around the gateway's call, and how a payment comes out."""
+
+from typing import Any, Final
+
+import asyncpg
+
+from orderfleet.orders import OrderState, PaymentStatus
+from orderfleet.store.pool import Pool
+from orderfleet.store.steps import Moved, fetch_twice
+
+
+class PaymentConflictError(Exception):
+    """The payment id pays for another order."""
+
+
+# $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload.
+_BEGIN_CHARGE: Final = """
+WITH before AS (
+    SELECT id, state, amount, currency FROM orders WHERE id = $1 FOR UPDATE
+), payment AS (
+    INSERT INTO payments (payment_id, order_id, status, amount, currency)
+    SELECT $2, id, 'pending', amount, currency FROM before WHERE state = 'in_review'
+    ON CONFLICT (payment_id) DO NOTHING
+    RETURNING payment_id
+), moved AS (
+    UPDATE orders
+    SET state = 'charging', event_count = orders.event_count + 2, updated_at = clock_timestamp()
+    FROM before, payment
+    WHERE orders.id = before.id
+    RETURNING orders.id, orders.event_count
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT id, event_count - 1, 'reviewed', $3::jsonb, 'reviewed' FROM moved
+    UNION ALL
+    SELECT id, event_count, 'charging', $4::jsonb, 'charging' FROM moved
+)
+SELECT before.state, before.amount::text AS amount, before.currency,
+       EXISTS (SELECT FROM moved) AS moved,
+       (SELECT order_id FROM payments WHERE payment_id = $2) AS payer,
+       (SELECT status FROM payments WHERE payment_id = $2) AS payment
+FROM before
+"""
+
+# $1 order id, $2 payment id, $3 new status, $4 statuses before it, $5 event type (its key too),
+# $6 payload, $7 order state to leave and $8 to enter, both null when the order stays as it is.
+# The order's row is locked before the payment's, here as everywhere: no deadlock.
+_SETTLE_PAYMENT: Final = """
+WITH before AS (
+    SELECT id, state FROM orders WHERE id = $1 FOR UPDATE
+), payment AS (
+    UPDATE payments SET status = $3
+    FROM before
+    WHERE payment_id = $2 AND order_id = before.id AND status = ANY($4)
+    RETURNING payment_id
+), moved AS (
+    UPDATE orders
+    SET state = CASE WHEN orders.state = $7 THEN $8 ELSE orders.state END,
+        event_count = orders.event_count + 1, updated_at = clock_timestamp()
+    FROM payment
+    WHERE orders.id = $1
+    RETURNING orders.id, orders.event_count, orders.state
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT id, event_count, $5, $6, $5 FROM moved
+)
+SELECT coalesce((SELECT state FROM moved), before.state) AS state,
+       EXISTS (SELECT FROM moved) AS moved,
+       EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = $5) AS repeated
+FROM before
+"""
+
+
+async def begin_charge(
+    pool: Pool, order_id: str, payment_id: str, review: dict[str, Any], payload: dict[str, Any]
+) -> asyncpg.Record | None:
+    """Take the payment id for this order and enter `charging`, before the gateway is called.
+
+    Returns:
+        The order's state before, its amount and currency and the payment's status before; None
+        for an unknown order.
+
+    Raises:
+        PaymentConflictError: another order has the payment id.
+    """
+    row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
+    if row is not None and not row["moved"] and row["payer"] is None:
+        # A twin took the payment id while this statement waited for it.
+        row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
+    if row is not None and row["payer"] not in {None, order_id}:
+        raise PaymentConflictError(payment_id)
+    return row
+
+
+async def settle_payment(
+    pool: Pool,
+    order_id: str,
+    payment_id: str,
+    status: PaymentStatus,
+    payload: dict[str, Any],
+) -> Moved | None:
+    """Record how a payment came out; `captured` also moves the order on if it still waits for it.
+
+    A payment moves forward only: a capture that is reported after the refund changes nothing.
+    """
+    before = [PaymentStatus.PENDING]
+    event_type = status.value
+    leave = enter = None
+    if status is PaymentStatus.CAPTURED:
+        event_type, leave, enter = "charged", OrderState.CHARGING, OrderState.CHARGED
+    elif status is PaymentStatus.REFUNDED:
+        before.append(PaymentStatus.CAPTURED)
+    row = await fetch_twice(
+        pool,
+        _SETTLE_PAYMENT,
+        order_id,
+        payment_id,
+        status,
+        before,
+        event_type,
+        payload,
+        leave,
+        enter,
+    )
+    if row is None:
+        return None
+    return Moved(state=OrderState(row["state"]), moved=row["moved"], repeated=row["repeated"])

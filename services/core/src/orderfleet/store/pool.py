@@ -1,0 +1,96 @@
+"""The connection pool."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import asyncpg
+import msgspec
+import structlog
+
+if TYPE_CHECKING:
+    # Generic only in the type stubs, a plain class at run time.
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    Pool: TypeAlias = asyncpg.Pool
+    Connection: TypeAlias = asyncpg.Connection
+
+log = structlog.stdlib.get_logger(__name__)
+
+# What "Postgres is away" looks like; all else is a bug or bad data.
+UNAVAILABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+)
+
+# A statement of the fleet takes a few milliseconds; one that takes longer than an activity may
+# run would only hold a connection and a row lock.
+STATEMENT_SECONDS: Final = 2.5
+
+
+@asynccontextmanager
+async def open_pool(
+    url: str, *, size: int, wait_seconds: float, lazy: bool = False
+) -> AsyncIterator[Pool]:
+    """Open a pool and close it at the end; wait up to `wait_seconds` for Postgres to come up.
+
+    A lazy pool connects at its first statement.
+
+    Raises:
+        TimeoutError: Postgres did not answer in time.
+    """
+    pool = await _connect(
+        url.replace("+asyncpg", "", 1), size, wait_seconds, min_size=0 if lazy else 1
+    )
+    try:
+        yield pool
+    finally:
+        # A connection that hangs must not hold up the exit.
+        try:
+            async with asyncio.timeout(STATEMENT_SECONDS):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _connect(url: str, size: int, wait_seconds: float, *, min_size: int) -> Pool:
+    deadline = asyncio.get_running_loop().time() + wait_seconds
+    pause = 0.1
+    while True:
+        try:
+            return await asyncpg.create_pool(
+                url,
+                min_size=min_size,
+                max_size=size,
+                init=_prepare,
+                command_timeout=STATEMENT_SECONDS,
+                timeout=STATEMENT_SECONDS,
+            )
+        except UNAVAILABLE as error:
+            if asyncio.get_running_loop().time() + pause > deadline:
+                raise TimeoutError(f"Postgres did not answer in {wait_seconds:g} s") from error
+            log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+
+async def _prepare(connection: Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        encoder=_encode,
+        decoder=msgspec.json.decode,
+        schema="pg_catalog",
+        format="text",
+    )
+
+
+def _encode(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

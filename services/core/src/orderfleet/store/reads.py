@@ -1,0 +1,149 @@
+"""What the API, the CLI and SettleOrders read."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from msgspec import Struct
+
+from orderfleet.orders import OPEN_STATES, OrderState, PaymentStatus
+from orderfleet.store.pool import Pool
+
+_OPEN: Final = sorted(OPEN_STATES)
+
+
+class OrderRow(Struct, frozen=True):
+    """An order as Postgres has it."""
+
+    id: str
+    payment_id: str
+    amount: str
+    currency: str
+    fingerprint: str
+    state: OrderState
+    address: dict[str, Any]
+    items: list[dict[str, Any]]
+    created_at: datetime
+    updated_at: datetime
+
+
+class PaymentRow(Struct, frozen=True):
+    """A payment as Postgres has it."""
+
+    payment_id: str
+    status: PaymentStatus
+    amount: str
+    currency: str
+    created_at: datetime
+
+
+class EventRow(Struct, frozen=True):
+    """One line of the audit log."""
+
+    number: int
+    type: str
+    payload: dict[str, Any]
+    ts: datetime
+
+
+class Unsettled(Struct, frozen=True):
+    """An order that SettleOrders has to look at."""
+
+    order_id: str
+    payment_id: str
+    state: OrderState
+
+
+_ORDER: Final = """
+SELECT id, payment_id, amount::text AS amount, currency, fingerprint, state,
+       address_json AS address, items_json AS items, created_at, updated_at
+FROM orders WHERE id = $1
+"""
+
+
+async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
+    """Return the order, or None if Postgres does not know it."""
+    row = await pool.fetchrow(_ORDER, order_id)
+    if row is None:
+        return None
+    values = dict(row)
+    return OrderRow(**(values | {"state": OrderState(values["state"])}))
+
+
+async def order_of_payment(pool: Pool, payment_id: str) -> str | None:
+    """Return the first order that came with this payment id."""
+    found = await pool.fetchval(
+        "SELECT id FROM orders WHERE payment_id = $1 ORDER BY created_at, id LIMIT 1", payment_id
+    )
+    return None if found is None else str(found)
+
+
+async def payments_of(pool: Pool, order_id: str) -> list[PaymentRow]:
+    """Return the order's payments: none before the charge, one after it."""
+    rows = await pool.fetch(
+        "SELECT payment_id, status, amount::text AS amount, currency, created_at"
+        " FROM payments WHERE order_id = $1 ORDER BY created_at",
+        order_id,
+    )
+    return [PaymentRow(**(dict(row) | {"status": PaymentStatus(row["status"])})) for row in rows]
+
+
+async def events_of(pool: Pool, order_id: str, *, after: int = 0) -> list[EventRow]:
+    """Return the audit log of an order from event number `after` + 1 on."""
+    rows = await pool.fetch(
+        "SELECT number, type, payload_json AS payload, ts FROM events"
+        " WHERE order_id = $1 AND number > $2 ORDER BY number",
+        order_id,
+        after,
+    )
+    return [EventRow(**dict(row)) for row in rows]
+
+
+async def event_type(pool: Pool, order_id: str, key: str) -> str | None:
+    """Return the type of the event with this key, if it was written."""
+    found = await pool.fetchval(
+        "SELECT type FROM events WHERE order_id = $1 AND event_key = $2", order_id, key
+    )
+    return None if found is None else str(found)
+
+
+async def open_orders(pool: Pool, *, older_than: timedelta, limit: int) -> list[Unsettled]:
+    """Return the oldest orders still open that were created longer ago than `older_than`."""
+    rows = await pool.fetch(
+        "SELECT id, payment_id, state FROM orders"
+        " WHERE state = ANY($1) AND state NOT IN"
+        " ('fulfilled', 'cancelled', 'rejected', 'failed', 'timed_out')"
+        " AND created_at < now() - $2::interval ORDER BY created_at LIMIT $3",
+        _OPEN,
+        older_than,
+        limit,
+    )
+    return [_unsettled(row) for row in rows]
+
+
+async def unsettled_payments(pool: Pool, *, older_than: timedelta, limit: int) -> list[Unsettled]:
+    """Return ended, unfulfilled orders whose money may still be with the gateway."""
+    rows = await pool.fetch(
+        "SELECT orders.id, orders.payment_id, orders.state FROM payments JOIN orders"
+        " ON orders.id = payments.order_id"
+        " WHERE payments.status IN ('pending', 'captured')"
+        " AND orders.state IN ('cancelled', 'rejected', 'failed', 'timed_out')"
+        " AND orders.updated_at < now() - $1::interval ORDER BY payments.created_at LIMIT $2",
+        older_than,
+        limit,
+    )
+    return [_unsettled(row) for row in rows]
+
+
+async def unknown_orders(pool: Pool, order_ids: Sequence[str]) -> list[str]:
+    """Return those of the ids that Postgres has no row of."""
+    rows = await pool.fetch(
+        "SELECT id FROM unnest($1::text[]) AS given (id)"
+        " WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = given.id)",
+        list(order_ids),
+    )
+    return [row["id"] for row in rows]
+
+
+def _unsettled(row: Any) -> Unsettled:
+    return Unsettled(row["id"], row["payment_id"], OrderState(row["state"]))

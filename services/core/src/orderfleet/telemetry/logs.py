@@ -1,0 +1,92 @@
+"""Logs by structlog: JSON in containers, readable on a terminal, each line with its order.
+
+The SDK and the workflows log through the standard library; both ways end in one renderer.
+"""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor
+from temporalio import activity
+
+from orderfleet.messages import order_of
+
+# Chatty at `info`, and about themselves.
+_QUIET: Final = ("httpx", "httpcore", "asyncio", "_granian")
+
+
+def configure_logs(level: str, format_: str, *, service: str) -> None:
+    """Send every log line of this process to standard error in one format.
+
+    Args:
+        level: debug, info, warning or error.
+        format_: json, console, or auto (console on a terminal, json elsewhere).
+        service: the name that each line carries.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=("temporal_workflow", "temporal_activity")),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_service(service),
+        _add_order,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    console = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
+    rendered: list[Processor] = (
+        [structlog.dev.ConsoleRenderer()]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def _add_service(service: str) -> Processor:
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return add
+
+
+def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add order, workflow, run, activity and attempt, from wherever the line was written."""
+    found: dict[str, Any] = event.pop("temporal_workflow", None) or {}
+    found = event.pop("temporal_activity", None) or found
+    if activity.in_activity():
+        info = activity.info()
+        event.setdefault("workflow_id", info.workflow_id)
+        event.setdefault("run_id", info.workflow_run_id)
+        event.setdefault("activity", info.activity_type)
+        event.setdefault("attempt", info.attempt)
+    for name, source in (
+        ("workflow_id", "workflow_id"),
+        ("run_id", "run_id"),
+        ("run_id", "workflow_run_id"),
+        ("activity", "activity_type"),
+        ("attempt", "attempt"),
+    ):
+        if source in found:
+            event.setdefault(name, found[source])
+    if isinstance(workflow_id := event.get("workflow_id"), str):
+        event.setdefault("order_id", order_of(workflow_id))
+    return event

@@ -1,0 +1,84 @@
+"""Run a Temporal worker: slots, pollers, drain."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import (
+    Interceptor,
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkflowRunner,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from orderfleet.attempts import AttemptsInterceptor
+from orderfleet.faults import FlakyInterceptor
+from orderfleet.probes import serve_probes
+from orderfleet.service import Life
+from orderfleet.settings import WorkerSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+# A sticky task that its worker does not take within this goes to any worker; the default is 10 s,
+# two thirds of an order's time.
+STICKY_TIMEOUT: Final = timedelta(seconds=2)
+
+
+def interceptors(flaky: str) -> list[Interceptor]:
+    """Return what every activity of the fleet runs inside."""
+    outer: list[Interceptor] = [AttemptsInterceptor()]
+    return [*outer, FlakyInterceptor(flaky)] if flaky else outer
+
+
+def make_worker(
+    client: Client,
+    settings: WorkerSettings,
+    *,
+    task_queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., Any]],
+) -> Worker:
+    """Build the worker of one task queue."""
+    runner: WorkflowRunner = (
+        SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
+    )
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=workflows,
+        activities=activities,
+        interceptors=interceptors(settings.flaky),
+        workflow_runner=runner,
+        max_cached_workflows=settings.cached_workflows,
+        max_concurrent_workflow_tasks=settings.workflow_slots,
+        max_concurrent_activities=settings.activity_slots,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
+    )
+
+
+async def run_worker(worker: Worker, settings: WorkerSettings, life: Life) -> None:
+    """Run the worker until the process is asked to stop; then finish what runs and return.
+
+    From SIGTERM on it is not ready and polls no more; activities that still run after
+    `drain_seconds` are cancelled.
+    """
+    with serve_probes(
+        settings.probe_host, settings.probe_port, ready=lambda: life.ready and worker.is_running
+    ):
+        running = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(life.stopping.wait())
+        life.started = True
+        log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            await worker.shutdown()
+        await running

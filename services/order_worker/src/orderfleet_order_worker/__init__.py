@@ -1,0 +1,1 @@
+"""The Orderfleet worker that runs orders and refunds."""

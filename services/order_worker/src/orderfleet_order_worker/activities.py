@@ -1,0 +1,258 @@
+"""The activities of an order: each one or two statements, and the payment gateway between them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.attempts import StepResult
+from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
+from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput
+from orderfleet.orders import Order, OrderState, PaymentStatus
+from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.store.changes import Changed, cancel_order, update_address
+from orderfleet.store.payments import PaymentConflictError, begin_charge, settle_payment
+from orderfleet.store.pool import Pool
+from orderfleet.store.reads import payments_of
+from orderfleet.store.steps import Event, end_order, move, note, receive
+
+# Types of permanent failures, which the workflow tells apart.
+ORDER_CONFLICT: Final = "OrderConflict"
+PAYMENT_CONFLICT: Final = "payment_conflict"
+PAYMENT_DECLINED: Final = "payment_declined"
+
+
+class Received(StepResult, frozen=True, kw_only=True):
+    """Result of `receive`. The worker's own settings enter the workflow's history by it."""
+
+    shipping_task_queue: str
+
+
+class Validated(StepResult, frozen=True, kw_only=True):
+    """Result of `validate`: why the order is rejected, or nothing."""
+
+    problem: str = ""
+
+
+class ReceiveInput(Struct, frozen=True):
+    """Input of `receive` and `validate`."""
+
+    order_id: str
+    order: OrderInput
+
+
+class ChargeInput(Struct, frozen=True):
+    """Input of `charge`: the review's outcome is written by the charge's first statement."""
+
+    order_id: str
+    payment_id: str
+    review: dict[str, Any]
+
+
+class EndInput(Struct, frozen=True):
+    """Input of `end`: the end to write, unless the order has one, and events not yet written."""
+
+    order_id: str
+    state: OrderState
+    reason: str
+    events: list[Event] = []
+
+
+class Ended(Struct, frozen=True):
+    """Result of `end`: the end that stands, and what there is to undo."""
+
+    state: OrderState
+    payment: PaymentStatus | None = None
+    recall: bool = False
+
+    @property
+    def undo(self) -> bool:
+        """Tell whether money or a package may be out for an order that is not fulfilled."""
+        owed = self.payment in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
+        return self.state is not OrderState.FULFILLED and (owed or self.recall)
+
+
+class NoteInput(Struct, frozen=True):
+    """Input of `note`."""
+
+    order_id: str
+    event: Event
+
+
+class CancelInput(Struct, frozen=True):
+    """Input of `cancel`."""
+
+    order_id: str
+    change: Cancel
+
+
+class AddressInput(Struct, frozen=True):
+    """Input of `change_address`."""
+
+    order_id: str
+    change: AddressChange
+
+
+class RefundPaymentInput(Struct, frozen=True):
+    """Input of `refund`."""
+
+    order_id: str
+    payment_id: str
+
+
+class OrderActivities:
+    """The order worker's activities with what they need."""
+
+    def __init__(self, pool: Pool, gateway: PaymentGateway, *, shipping_task_queue: str) -> None:
+        self._pool = pool
+        self._gateway = gateway
+        self._shipping_task_queue = shipping_task_queue
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Return the activities to register."""
+        return [
+            self.receive,
+            self.validate,
+            self.charge,
+            self.end,
+            self.note,
+            self.cancel,
+            self.change_address,
+            self.refund,
+        ]
+
+    @activity.defn
+    async def receive(self, step: ReceiveInput) -> Received:
+        """Write the order's first row, if the API has not."""
+        if not await receive(self._pool, step.order_id, step.order, {}):
+            raise _permanent("another order has this id", ORDER_CONFLICT)
+        return Received(shipping_task_queue=self._shipping_task_queue)
+
+    @activity.defn
+    async def validate(self, step: ReceiveInput) -> Validated:
+        """Check what the types cannot, and open the review."""
+        if problem := find_problem(step.order):
+            return Validated(problem=problem)
+        moved = await move(
+            self._pool,
+            step.order_id,
+            [Event("validated", "validated", _attempt())],
+            to=OrderState.IN_REVIEW,
+        )
+        if moved is None or not moved.applied:
+            raise _closed(moved.state if moved else None)
+        return Validated()
+
+    @activity.defn
+    async def charge(self, step: ChargeInput) -> StepResult:
+        """Charge once: two statements around the gateway's call, and its key is the payment id."""
+        try:
+            row = await begin_charge(
+                self._pool, step.order_id, step.payment_id, step.review, _attempt()
+            )
+        except PaymentConflictError:
+            raise _permanent("payment id pays for another order", PAYMENT_CONFLICT) from None
+        if row is None or not (row["moved"] or row["state"] == OrderState.CHARGING):
+            if row is not None and row["state"] == OrderState.CHARGED:
+                return StepResult()
+            raise _closed(None if row is None else OrderState(row["state"]))
+        charge = Charge(step.payment_id, step.order_id, row["amount"], row["currency"])
+        try:
+            async with asyncio.timeout(GATEWAY_CALL_SECONDS):
+                await self._gateway.charge(charge)
+        except GatewayRefusedError as error:
+            # The payment stays pending: an earlier attempt may still go through at the gateway, so
+            # the refund closes the key.
+            await note(self._pool, step.order_id, Event("declined", "declined", _reason(error)))
+            raise _permanent(str(error), PAYMENT_DECLINED) from error
+        except TimeoutError:
+            raise TimeoutError("the payment gateway gave no answer") from None
+        await settle_payment(
+            self._pool, step.order_id, step.payment_id, PaymentStatus.CAPTURED, _attempt()
+        )
+        return StepResult()
+
+    @activity.defn
+    async def end(self, step: EndInput) -> Ended:
+        """Write the end state unless the order has one; say what there is to undo."""
+        ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
+        if ended is None:
+            # Nothing was ever written, so nothing was charged.
+            return Ended(step.state)
+        return Ended(ended.state, ended.payment, recall=ended.dispatch_key is not None)
+
+    @activity.defn
+    async def note(self, step: NoteInput) -> None:
+        """Write an event that changes nothing."""
+        await note(self._pool, step.order_id, step.event)
+
+    @activity.defn
+    async def cancel(self, step: CancelInput) -> Changed:
+        """Cancel the order if its row still allows it."""
+        return _known(await cancel_order(self._pool, step.order_id, step.change))
+
+    @activity.defn
+    async def change_address(self, step: AddressInput) -> Changed:
+        """Change the address if the row still allows it."""
+        return _known(await update_address(self._pool, step.order_id, step.change))
+
+    @activity.defn
+    async def refund(self, step: RefundPaymentInput) -> str:
+        """Undo the payment: close its key, refund what was captured. Return its final status."""
+        payments = await payments_of(self._pool, step.order_id)
+        payment = next((one for one in payments if one.payment_id == step.payment_id), None)
+        if payment is None:
+            return ChargeStatus.NONE
+        if payment.status not in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}:
+            return payment.status
+        charge = Charge(payment.payment_id, step.order_id, payment.amount, payment.currency)
+        async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
+            status = await self._gateway.lookup(charge.key)
+        if status is ChargeStatus.NONE:
+            async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
+                status = await self._gateway.void(charge)
+        if status is ChargeStatus.CAPTURED:
+            async with asyncio.timeout(GATEWAY_CALL_SECONDS):
+                status = await self._gateway.refund(charge)
+        if status not in {ChargeStatus.VOIDED, ChargeStatus.REFUNDED}:
+            raise RuntimeError(f"the payment is {status} after its refund")
+        moved = await settle_payment(
+            self._pool, step.order_id, step.payment_id, PaymentStatus(status.value), _attempt()
+        )
+        if moved is None or not moved.applied:
+            raise RuntimeError(f"the gateway says {status}, the payment's row disagrees")
+        return status
+
+
+def find_problem(order: Order) -> str:
+    """Return why an order is rejected by validation, or an empty string."""
+    if not order.items:
+        return "no items"
+    if order.amount == "0.00":
+        return "nothing to charge"
+    return ""
+
+
+def _attempt() -> dict[str, Any]:
+    return {"attempt": activity.info().attempt}
+
+
+def _reason(error: Exception) -> dict[str, Any]:
+    return {"reason": str(error)}
+
+
+def _permanent(message: str, kind: str) -> ApplicationError:
+    return ApplicationError(message, type=kind, non_retryable=True)
+
+
+def _closed(state: OrderState | None) -> ApplicationError:
+    return _permanent(f"order is {state or 'unknown'}", ORDER_CLOSED)
+
+
+def _known(changed: Changed | None) -> Changed:
+    if changed is None:
+        raise ApplicationError("the order has no row yet", type="OrderUnknown")
+    return changed

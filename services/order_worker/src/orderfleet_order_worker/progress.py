@@ -1,0 +1,70 @@
+"""What an order's workflow knows of itself: the answer to the query `status`."""
+
+from datetime import datetime
+
+from orderfleet.attempts import StepResult
+from orderfleet.messages import DispatchFailed, Status, StepStatus
+from orderfleet.orders import Address, OrderState
+from orderfleet.policies import Budget
+
+
+class Progress:
+    """State, step, attempts and errors of one order, as far as its workflow has heard."""
+
+    def __init__(self, order_id: str, address: Address, budget: Budget) -> None:
+        self.state = OrderState.RECEIVED
+        self.step = "receive"
+        self.reason = ""
+        self.address = address
+        self.shipping_attempts = 0
+        self.dispatch_failures: dict[int, str] = {}
+        self.refund_started = False
+        self.errors: list[str] = []
+        self._order_id = order_id
+        self._budget = budget
+        self._steps: dict[str, StepStatus] = {}
+
+    def enter(self, step: str, state: OrderState | None = None) -> None:
+        """Begin a step."""
+        self.step = step
+        self.state = state or self.state
+        self._steps.setdefault(step, StepStatus())
+
+    def done(self, step: str, result: StepResult) -> None:
+        """Record a step's result."""
+        self.add(step, result.status)
+
+    def add(self, step: str, status: StepStatus) -> None:
+        """Add attempts and errors to a step; shipping's steps may come several times."""
+        known = self._steps.setdefault(step, StepStatus())
+        known.attempts += status.attempts
+        known.errors.extend(status.errors)
+        known.last_error = status.last_error or known.last_error
+        self.errors.extend(f"{step}: {error}" for error in status.errors)
+
+    def dispatch_failed(self, failed: DispatchFailed) -> bool:
+        """Record a failed shipping attempt; return False if it was known already."""
+        if failed.attempt in self.dispatch_failures:
+            return False
+        self.dispatch_failures[failed.attempt] = failed.reason
+        for step, status in failed.steps.items():
+            self.add(step, status)
+        if not failed.steps:
+            self.errors.append(f"shipping attempt {failed.attempt}: {failed.reason}")
+        return True
+
+    def status(self, now: datetime) -> Status:
+        """Return the answer to the query."""
+        left = 0.0 if self.state.ended else self._budget.left(now).total_seconds()
+        return Status(
+            order_id=self._order_id,
+            state=self.state,
+            step="" if self.state.ended else self.step,
+            address=self.address,
+            steps=self._steps,
+            shipping_attempts=self.shipping_attempts,
+            errors=self.errors,
+            seconds_left=round(left, 3),
+            reason=self.reason,
+            refund_started=self.refund_started,
+        )

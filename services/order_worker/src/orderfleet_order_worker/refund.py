@@ -1,0 +1,53 @@
+"""RefundWorkflow: an order that ends unfulfilled gives back what it took, however long it takes."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet.messages import (
+        RECALL_ACTIVITY,
+        REFUND_WORKFLOW,
+        RecallInput,
+        RefundInput,
+        RefundResult,
+    )
+    from orderfleet.orders import OrderState
+    from orderfleet.policies import UNDO_RETRY, UNDO_STEP
+    from orderfleet_order_worker.activities import EndInput, OrderActivities, RefundPaymentInput
+
+
+@workflow.defn(name=REFUND_WORKFLOW)
+class RefundWorkflow:
+    """Secures the end, calls the package back, then undoes the payment: in this order.
+
+    An order that turns out to be fulfilled keeps its money, and nothing is refunded before the
+    carrier has said that the package will not arrive.
+    """
+
+    @workflow.run
+    async def run(self, refund: RefundInput) -> RefundResult:
+        """Undo what the order took; every step is repeated until it is done."""
+        ended = await workflow.execute_activity_method(
+            OrderActivities.end,
+            EndInput(refund.order_id, refund.state, refund.reason),
+            start_to_close_timeout=UNDO_STEP,
+            retry_policy=UNDO_RETRY,
+        )
+        if ended.state is OrderState.FULFILLED:
+            return RefundResult("kept: the order is fulfilled")
+        recalled = False
+        if ended.recall:
+            recalled = await workflow.execute_activity(
+                RECALL_ACTIVITY,
+                RecallInput(refund.order_id),
+                task_queue=refund.shipping_task_queue,
+                result_type=bool,
+                start_to_close_timeout=UNDO_STEP,
+                retry_policy=UNDO_RETRY,
+            )
+        payment = await workflow.execute_activity_method(
+            OrderActivities.refund,
+            RefundPaymentInput(refund.order_id, refund.payment_id),
+            start_to_close_timeout=UNDO_STEP,
+            retry_policy=UNDO_RETRY,
+        )
+        return RefundResult(payment, recalled=recalled)

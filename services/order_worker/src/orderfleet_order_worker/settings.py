@@ -1,0 +1,20 @@
+"""Settings of the order worker."""
+
+from typing import Annotated
+
+from orderfleet.settings import Env, Seconds, WorkerSettings
+from orderfleet.simulated_gateways import Faults
+
+
+class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
+    """What the order worker reads beside the common settings."""
+
+    payment_gateway_url: Annotated[
+        str, Env("Payment gateway over HTTP; empty is the simulated one.", unit="URL")
+    ] = ""
+    gateway_faults: Annotated[
+        Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
+    ] = ()
+    settle_seconds: Annotated[
+        Seconds, Env("How often SettleOrders looks for orders left behind; 0 is never.", unit="s")
+    ] = 10.0

@@ -1,0 +1,294 @@
+"""OrderWorkflow: an order from its acceptance to its end, inside its deadline."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, NoReturn
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    RetryState,
+    WorkflowAlreadyStartedError,
+)
+from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet import messages, policies
+    from orderfleet.attempts import failed_step
+    from orderfleet.messages import (
+        Cancel,
+        DispatchFailed,
+        OrderInput,
+        OrderResult,
+        RefundInput,
+        Review,
+        ShippingInput,
+        ShippingResult,
+    )
+    from orderfleet.orders import OrderState
+    from orderfleet_order_worker import activities
+    from orderfleet_order_worker.activities import OrderActivities
+    from orderfleet_order_worker.handlers import OrderHandlers
+
+ORDER_STATE = SearchAttributeKey.for_keyword("OrderState")
+
+
+class OrderEndError(Exception):
+    """The order ends here, in this state and for this reason. It never leaves the workflow."""
+
+    def __init__(self, state: OrderState, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+        self.reason = reason
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class OrderWorkflow(OrderHandlers):
+    """One order. Postgres arbitrates every race; this follows what the order's row says."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        super().__init__(order)
+        self._shipping_task_queue = messages.SHIPPING_TASK_QUEUE
+        self._charge_begun = False
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderResult:  # noqa: ARG002 (init has it)
+        """Fulfil the order, or end it in one of the other four ways."""
+        process = asyncio.create_task(self._process())
+        while True:
+            try:
+                return await asyncio.shield(process)
+            except asyncio.CancelledError:
+                if process.done() or workflow.cancellation_reason() is None:
+                    raise
+                # Temporal's own cancellation acts as CancelOrder; what runs is shielded from it.
+                self._changes.spawn(self._changes.cancel(Cancel(reason="workflow cancelled")))
+
+    async def _process(self) -> OrderResult:
+        forward = asyncio.create_task(self._fulfil())
+        await workflow.wait_condition(lambda: forward.done() or self._changes.called_off)
+        if self._changes.called_off:
+            forward.cancel()
+            await asyncio.wait([forward])
+            return await self._close(OrderEndError(OrderState.CANCELLED, self._progress.reason))
+        end = forward.exception()
+        if isinstance(end, OrderEndError):
+            return await self._close(end)
+        return await self._complete(forward.result(), "")
+
+    async def _fulfil(self) -> OrderState:
+        await self._receive()
+        await self._validate()
+        await self._review()
+        await self._charge()
+        return await self._ship()
+
+    # --- The steps -----------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        received = await self._step(
+            "receive",
+            OrderActivities.receive,
+            activities.ReceiveInput(self._id, self._order),
+            policies.SQL_STEP,
+        )
+        self._shipping_task_queue = received.shipping_task_queue
+        self._changes.open()
+
+    async def _validate(self) -> None:
+        validated = await self._step(
+            "validate",
+            OrderActivities.validate,
+            activities.ReceiveInput(self._id, self._order),
+            policies.SQL_STEP,
+        )
+        if validated.problem:
+            raise OrderEndError(OrderState.REJECTED, validated.problem)
+
+    async def _review(self) -> None:
+        self._progress.enter("review", OrderState.IN_REVIEW)
+        timeout = min(
+            timedelta(seconds=self._order.review_seconds),
+            self._budget.forward_left(workflow.now()),
+        )
+        if timeout and self._decision is None:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: self._decision is not None, timeout=timeout)
+        if self._decision is None:
+            self._decision = Review(approved=True, reviewer="timer")
+        if not self._decision.approved:
+            reason = self._decision.reason or "not approved"
+            raise OrderEndError(OrderState.REJECTED, reason)
+
+    async def _charge(self) -> None:
+        self._charge_begun = True
+        await self._step(
+            "charge",
+            OrderActivities.charge,
+            activities.ChargeInput(self._id, self._order.payment_id, self._reviewed().payload),
+            policies.GATEWAY_STEP,
+            state=OrderState.CHARGING,
+        )
+        self._progress.state = OrderState.CHARGED
+
+    async def _ship(self) -> OrderState:
+        pause = policies.SHIPPING_BACKOFF
+        for attempt in range(1, policies.SHIPPING_ATTEMPTS + 1):
+            if attempt > 1:
+                await workflow.sleep(min(pause, self._forward_left("ship")))
+                pause *= 2
+            self._progress.enter("ship", OrderState.SHIPPING)
+            self._progress.shipping_attempts = attempt
+            try:
+                shipped = await self._start_shipping(attempt)
+            except ChildWorkflowError as error:
+                await self._shipping_failed(attempt, error)
+                continue
+            for step, status in shipped.steps.items():
+                self._progress.add(step, status)
+            return shipped.state
+        reason = self._progress.dispatch_failures[policies.SHIPPING_ATTEMPTS]
+        raise OrderEndError(OrderState.FAILED, f"shipping: {reason}")
+
+    async def _start_shipping(self, attempt: int) -> ShippingResult:
+        shipped: ShippingResult = await workflow.execute_child_workflow(
+            messages.SHIPPING_WORKFLOW,
+            ShippingInput(order_id=self._id, attempt=attempt),
+            result_type=ShippingResult,
+            id=messages.shipping_id(self._id, attempt),
+            task_queue=self._shipping_task_queue,
+            # Not the order's 15 s but what is left of its forward time: nothing is dispatched
+            # after it, and no timer of this workflow has to watch it.
+            execution_timeout=self._forward_left("ship"),
+            task_timeout=policies.TASK_TIMEOUT,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
+        )
+        return shipped
+
+    async def _shipping_failed(self, attempt: int, error: ChildWorkflowError) -> None:
+        cause = error.cause
+        if isinstance(cause, ApplicationError) and cause.type == messages.ORDER_CLOSED:
+            raise OrderEndError(OrderState.FAILED, f"shipping: {cause.message}") from error
+        # A child that was cut off could not send its DispatchFailed.
+        await self._on_dispatch_failed(DispatchFailed(attempt, str(cause or error)))
+
+    async def _step(
+        self,
+        name: str,
+        step: Any,
+        argument: Any,
+        limit: timedelta,
+        *,
+        state: OrderState | None = None,
+    ) -> Any:
+        self._progress.enter(name, state)
+        left = self._forward_left(name)
+        try:
+            result = await workflow.execute_activity_method(
+                step,
+                argument,
+                start_to_close_timeout=min(limit, left),
+                schedule_to_close_timeout=left,
+                retry_policy=policies.STEP_RETRY,
+            )
+        except ActivityError as error:
+            self._step_failed(name, error)
+        self._progress.done(name, result)
+        return result
+
+    def _step_failed(self, name: str, error: ActivityError) -> NoReturn:
+        status, last = failed_step(error)
+        self._progress.add(name, status)
+        kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
+        if kind == activities.ORDER_CONFLICT:
+            # Not this workflow's row: nothing of it may be touched.
+            raise error
+        if kind == activities.PAYMENT_CONFLICT:
+            raise OrderEndError(OrderState.REJECTED, activities.PAYMENT_CONFLICT) from error
+        if error.retry_state == RetryState.TIMEOUT:
+            raise OrderEndError(OrderState.TIMED_OUT, f"{name}: {last}") from error
+        raise OrderEndError(OrderState.FAILED, f"{name}: {last}") from error
+
+    # --- The end -------------------------------------------------------------------------------
+
+    async def _close(self, end: OrderEndError) -> OrderResult:
+        self._progress.enter("end")
+        ended = await self._write_end(end)
+        if ended is None:
+            # Postgres is away: undo what may have been taken, and leave the row to SettleOrders.
+            if self._charge_begun:
+                await self._start_refund(end)
+            return await self._complete(end.state, end.reason, recorded=False)
+        if ended.undo:
+            await self._start_refund(end)
+        # The row may have got another end while this one was on its way.
+        return await self._complete(ended.state, end.reason if ended.state is end.state else "")
+
+    async def _write_end(self, end: OrderEndError) -> activities.Ended | None:
+        left = self._budget.closing_left(workflow.now())
+        events = [self._reviewed()] if self._decision is not None else []
+        try:
+            return await workflow.execute_activity_method(
+                OrderActivities.end,
+                activities.EndInput(self._id, end.state, end.reason, events),
+                start_to_close_timeout=min(policies.SQL_STEP, left),
+                schedule_to_close_timeout=left,
+                retry_policy=policies.STEP_RETRY,
+            )
+        except ActivityError as error:
+            status, _ = failed_step(error)
+            self._progress.add("end", status)
+            return None
+
+    async def _start_refund(self, end: OrderEndError) -> None:
+        with suppress(WorkflowAlreadyStartedError):
+            # Its start is awaited: the server does not start an abandoned child of a parent
+            # that has closed.
+            await workflow.start_child_workflow(
+                messages.REFUND_WORKFLOW,
+                RefundInput(
+                    order_id=self._id,
+                    payment_id=self._order.payment_id,
+                    state=end.state,
+                    reason=end.reason,
+                    shipping_task_queue=self._shipping_task_queue,
+                ),
+                id=messages.refund_id(self._id),
+                task_timeout=policies.TASK_TIMEOUT,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                cancellation_type=ChildWorkflowCancellationType.ABANDON,
+            )
+        self._progress.refund_started = True
+
+    async def _complete(
+        self, state: OrderState, reason: str, *, recorded: bool = True
+    ) -> OrderResult:
+        self._progress.state = state
+        self._progress.reason = reason
+        self._changes.close()
+        workflow.upsert_search_attributes(
+            [ORDER_STATE.value_set(state if recorded else messages.UNRECORDED)]
+        )
+        if not self._quiet():
+            try:
+                left = self._budget.closing_left(workflow.now())
+                await workflow.wait_condition(self._quiet, timeout=left)
+            except TimeoutError:
+                workflow.logger.warning("ended with a change under way")
+        return OrderResult(self._id, state, reason)
+
+    def _quiet(self) -> bool:
+        return workflow.all_handlers_finished() and not self._changes.pending
+
+    def _forward_left(self, step: str) -> timedelta:
+        left = self._budget.forward_left(workflow.now())
+        if not left:
+            raise OrderEndError(OrderState.TIMED_OUT, f"no time left to {step}")
+        return left

@@ -1,0 +1,126 @@
+"""The activities of shipping: prepare the package, dispatch it, call it back."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.attempts import StepResult
+from orderfleet.gateways import Carrier, GatewayRefusedError, Shipment
+from orderfleet.messages import ORDER_CLOSED, RECALL_ACTIVITY, RecallInput, ShippingInput
+from orderfleet.orders import Address, OrderState
+from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
+from orderfleet.store.pool import Pool
+from orderfleet.store.steps import Event, Moved, move, note
+
+CARRIER_REFUSED: Final = "CarrierRefused"
+
+
+class Dispatched(StepResult, frozen=True, kw_only=True):
+    """Result of `dispatch`."""
+
+    tracking: str
+
+
+class ShippingActivities:
+    """The shipping worker's activities with what they need."""
+
+    def __init__(self, pool: Pool, carrier: Carrier) -> None:
+        self._pool = pool
+        self._carrier = carrier
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Return the activities to register."""
+        return [self.prepare, self.dispatch, self.recall]
+
+    @activity.defn
+    async def prepare(self, step: ShippingInput) -> StepResult:
+        """Prepare the package: the order is `shipping` from here on."""
+        event = Event("prepared", "prepared", {"attempt": activity.info().attempt})
+        moved = await move(self._pool, step.order_id, [event], to=OrderState.SHIPPING)
+        if moved is None or not moved.applied or moved.state.ended:
+            raise _closed(moved)
+        return StepResult()
+
+    @activity.defn
+    async def dispatch(self, step: ShippingInput) -> Dispatched:
+        """Hand the package over, once: claim the order's row, call the carrier, record it.
+
+        A claim taken over from an earlier attempt has an unknown outcome: the carrier is asked
+        first, and a definite no is then made certain by a recall before the claim is given back.
+        """
+        attempt = activity.info().attempt
+        key = f"{step.order_id}/{step.attempt}"
+        claim = f"{step.attempt}.{attempt}"
+        payload = {"shipping_attempt": step.attempt, "attempt": attempt}
+        claimed = await claim_dispatch(self._pool, step.order_id, key, claim, payload)
+        if claimed is None or not claimed.moved:
+            return _dispatched_before(claimed)
+        if claimed.address is None or claimed.dispatch_key is None:
+            raise ValueError("a claim without an address or a key")
+        shipment = Shipment(claimed.dispatch_key, step.order_id, claimed.address)
+        taken_over = claimed.state is OrderState.DISPATCHING
+        tracking = await self._lookup(shipment) if taken_over else None
+        if tracking is None:
+            try:
+                async with asyncio.timeout(GATEWAY_CALL_SECONDS):
+                    tracking = await self._carrier.dispatch(shipment)
+            except GatewayRefusedError as error:
+                if taken_over and await self._recall(shipment):
+                    # Taken after all between lookup and refusal; it is on its way back now.
+                    await note(self._pool, step.order_id, _recalled(shipment))
+                await release_dispatch(self._pool, step.order_id, claim, step.attempt, str(error))
+                raise ApplicationError(
+                    str(error), type=CARRIER_REFUSED, non_retryable=True
+                ) from error
+            except TimeoutError:
+                raise TimeoutError("the carrier gave no answer") from None
+        return await self._fulfil(step, tracking)
+
+    @activity.defn(name=RECALL_ACTIVITY)
+    async def recall(self, undo: RecallInput) -> bool:
+        """Call the package of an ended order back, or make sure that none will be taken."""
+        found = await dispatch_of(self._pool, undo.order_id)
+        if found is None:
+            return False
+        key, address = found
+        shipment = Shipment(key, undo.order_id, msgspec.convert(address, Address))
+        called_back = await self._recall(shipment)
+        await note(self._pool, undo.order_id, _recalled(shipment, called_back=called_back))
+        return called_back
+
+    async def _fulfil(self, step: ShippingInput, tracking: str) -> Dispatched:
+        event = Event("fulfilled", "ended", {"tracking": tracking})
+        moved = await move(self._pool, step.order_id, [event], to=OrderState.FULFILLED)
+        if moved is None or moved.state is not OrderState.FULFILLED:
+            # Ended while the carrier worked; its refund recalls the package first.
+            raise _closed(moved)
+        return Dispatched(tracking=tracking)
+
+    async def _lookup(self, shipment: Shipment) -> str | None:
+        async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
+            return await self._carrier.lookup(shipment.key)
+
+    async def _recall(self, shipment: Shipment) -> bool:
+        async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
+            return await self._carrier.recall(shipment)
+
+
+def _recalled(shipment: Shipment, *, called_back: bool = True) -> Event:
+    return Event("recalled", f"recalled/{shipment.key}", {"called_back": called_back})
+
+
+def _dispatched_before(found: Moved | None) -> Dispatched:
+    """Answer for an attempt whose result was lost on its way to Temporal."""
+    if found is not None and found.state is OrderState.FULFILLED:
+        return Dispatched(tracking="")
+    raise _closed(found)
+
+
+def _closed(found: Moved | None) -> ApplicationError:
+    state = "unknown" if found is None else found.state
+    return ApplicationError(f"order is {state}", type=ORDER_CLOSED, non_retryable=True)

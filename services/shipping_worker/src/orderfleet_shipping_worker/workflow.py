@@ -1,0 +1,85 @@
+"""ShippingWorkflow: one shipping attempt; on failure it tells its parent and fails."""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet import messages, policies
+    from orderfleet.attempts import failed_step
+    from orderfleet.messages import DispatchFailed, ShippingInput, ShippingResult, StepStatus
+    from orderfleet.orders import OrderState
+    from orderfleet_shipping_worker.activities import ShippingActivities
+
+# Kept from the run's own time, so that the parent hears of a failure before the run is cut off.
+_REPORT_MARGIN = timedelta(milliseconds=300)
+
+
+@workflow.defn(name=messages.SHIPPING_WORKFLOW)
+class ShippingWorkflow:
+    """Prepares the package and dispatches the carrier within the time its parent gave it."""
+
+    @workflow.init
+    def __init__(self, shipping: ShippingInput) -> None:
+        info = workflow.info()
+        self._shipping = shipping
+        self._steps: dict[str, StepStatus] = {}
+        self._end = (
+            info.workflow_start_time + info.execution_timeout - _REPORT_MARGIN
+            if info.execution_timeout
+            else None
+        )
+
+    @workflow.run
+    async def run(self, shipping: ShippingInput) -> ShippingResult:  # noqa: ARG002 (init has it)
+        """Ship the order.
+
+        Raises:
+            ApplicationError: shipping failed; the parent has its DispatchFailed by then.
+        """
+        await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP)
+        dispatched = await self._step(
+            "dispatch", ShippingActivities.dispatch, policies.GATEWAY_STEP
+        )
+        return ShippingResult(OrderState.FULFILLED, dispatched.tracking, self._steps)
+
+    @workflow.query(name=messages.STATUS_QUERY)
+    def status(self) -> dict[str, StepStatus]:
+        """Return attempts and errors of the steps done."""
+        return self._steps
+
+    async def _step(self, name: str, step: Any, limit: timedelta) -> Any:
+        left = max(self._end - workflow.now(), policies.SHORTEST_STEP) if self._end else None
+        try:
+            result = await workflow.execute_activity_method(
+                step,
+                self._shipping,
+                start_to_close_timeout=min(limit, left) if left else limit,
+                schedule_to_close_timeout=left,
+                retry_policy=policies.STEP_RETRY,
+            )
+        except ActivityError as error:
+            raise await self._failed(name, error) from error
+        self._steps[name] = result.status
+        return result
+
+    async def _failed(self, name: str, error: ActivityError) -> ApplicationError:
+        self._steps[name], last = failed_step(error)
+        kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
+        reason = f"{name}: {last}"
+        if kind != messages.ORDER_CLOSED:
+            await self._tell_parent(reason)
+        return ApplicationError(reason, type=kind, non_retryable=True)
+
+    async def _tell_parent(self, reason: str) -> None:
+        parent = workflow.info().parent
+        if parent is None:
+            return
+        handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
+        failed = DispatchFailed(self._shipping.attempt, reason, self._steps)
+        try:
+            await handle.signal(messages.DISPATCH_FAILED_SIGNAL, failed)
+        except FailureError:
+            workflow.logger.info("the parent has closed")

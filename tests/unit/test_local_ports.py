@@ -1,0 +1,44 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from orderfleet_cli.local.ports import PortFinder, is_free
+
+
+@pytest.fixture(params=["127.0.0.1", "0.0.0.0", "::1"])  # noqa: S104 (a port taken by others)
+def taken(request: pytest.FixtureRequest) -> Iterator[int]:
+    host: str = request.param
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as server:
+        try:
+            server.bind((host, 0))
+        except OSError:
+            pytest.skip(f"no {host} here")
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_port_that_someone_listens_on_is_not_free(taken: int) -> None:
+    assert not is_free(taken)
+
+
+def test_the_next_free_port_is_taken_with_a_word(taken: int) -> None:
+    said: list[str] = []
+    port = PortFinder(said.append).take("API", taken)
+    assert port > taken
+    assert said == [f"port {taken} is taken, using {port} (API)"]
+
+
+def test_a_port_is_given_once() -> None:
+    said: list[str] = []
+    find = PortFinder(said.append)
+    first = find.take("one", 0)
+    assert find.take("two", first) != first
+
+
+def test_any_port_is_given_without_a_word() -> None:
+    said: list[str] = []
+    find = PortFinder(said.append)
+    assert len({find.take("probes", 0) for _ in range(20)}) == 20
+    assert said == []

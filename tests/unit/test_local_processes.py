@@ -1,0 +1,108 @@
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.processes import (
+    Process,
+    Program,
+    answers,
+    environment,
+    executable,
+    run_once,
+    together,
+)
+
+_SLEEP = "import time; time.sleep(60)"
+
+
+async def _at_once() -> bool:
+    return True
+
+
+async def _never() -> bool:
+    return False
+
+
+def _program(code: str, ready: Callable[[], Awaitable[bool]] = _at_once) -> Program:
+    return Program(name="one", argv=(sys.executable, "-c", code), env=os.environ, ready=ready)
+
+
+@pytest.fixture
+async def sleeper(tmp_path: Path) -> AsyncIterator[Process]:
+    process = Process(_program(_SLEEP), tmp_path)
+    await process.start()
+    yield process
+    await process.stop(signal.SIGKILL)
+
+
+async def test_a_process_is_stopped_by_its_signal(sleeper: Process, tmp_path: Path) -> None:
+    assert (tmp_path / "run" / "one.json").exists()
+    assert await sleeper.stop() == -signal.SIGTERM
+    assert not (tmp_path / "run" / "one.json").exists()
+    with pytest.raises(CommandError, match="one does not run"):
+        _ = sleeper.pid
+
+
+async def test_a_process_that_ends_before_it_is_ready_tells_its_last_line(tmp_path: Path) -> None:
+    process = Process(_program("print('x'); print('DATABASE_URL: bad'); exit(2)", _never), tmp_path)
+    with pytest.raises(CommandError, match=r"one ended with status 2: DATABASE_URL: bad \(log: "):
+        await process.start()
+
+
+async def test_a_process_that_dies_is_started_again(sleeper: Process) -> None:
+    said: asyncio.Queue[str] = asyncio.Queue()
+    first = sleeper.pid
+    keeping = asyncio.create_task(sleeper.keep(said.put_nowait))
+    os.kill(first, signal.SIGKILL)
+    assert "one ended by SIGKILL" in await asyncio.wait_for(said.get(), 10)
+    assert "one runs again" in await asyncio.wait_for(said.get(), 10)
+    keeping.cancel()
+    assert sleeper.pid != first
+
+
+async def test_a_command_that_fails_tells_why(tmp_path: Path) -> None:
+    argv = (sys.executable, "-c", "exit('no space left')")
+    with pytest.raises(CommandError, match="initdb ended with status 1: no space left"):
+        await run_once("initdb", argv, os.environ, tmp_path)
+
+
+async def test_the_first_failure_ends_the_others() -> None:
+    ended = asyncio.Event()
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise CommandError("no")
+
+    async def runs() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    with pytest.raises(CommandError, match="no"):
+        await together(runs(), fails())
+    assert ended.is_set()
+
+
+async def test_nobody_there_is_no_answer(unused_tcp_port: int) -> None:
+    assert not await answers(unused_tcp_port, "/readyz")
+
+
+def test_a_missing_program_is_told_in_one_line() -> None:
+    with pytest.raises(CommandError, match="`no-such-program` is not installed"):
+        executable("no-such-program")
+
+
+def test_what_points_at_other_servers_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "TEMPORAL_TARGET", "TEMPORAL_API_KEY", "PGSSLMODE"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("LOG_LEVEL", "info")
+    passed = environment({"LOG_LEVEL": "debug", "TEMPORAL_ADDRESS": "elsewhere:7233"})
+    assert passed["LOG_LEVEL"] == "debug"
+    assert not [name for name in passed if name.startswith(("PG", "TEMPORAL_", "DATABASE_"))]
