@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-integration test-e2e \
-	lint format format-check types lock clean
+	lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' Makefile
@@ -38,8 +38,12 @@ test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-unit test-workflow test-replay test-integration test-e2e:
 	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
 
-lint: .venv/.dev-stamp  ## ruff
+lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
 	$(BIN)/ruff check
+	$(BIN)/python docs/settings_table.py --check
+
+docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
+	$(BIN)/python docs/settings_table.py
 
 format: .venv/.dev-stamp  ## format the code
 	$(BIN)/ruff format

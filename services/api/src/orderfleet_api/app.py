@@ -16,7 +16,7 @@ from orderfleet.probes import serve_probes
 from orderfleet.store.pool import open_pool
 from orderfleet.telemetry.logs import configure_logs
 from orderfleet_api import problems
-from orderfleet_api.orders import Backends
+from orderfleet_api.backends import Backends
 from orderfleet_api.routes import ROUTER
 from orderfleet_api.settings import ApiSettings
 

@@ -1,18 +1,11 @@
 """What the routes do: accept an order, change it, tell of it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import msgspec
 import structlog
-from msgspec import Struct
+from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.client import (
-    Client,
-    RPCTimeoutOrCancelledError,
-    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
@@ -23,15 +16,16 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orderfleet import messages, policies
 from orderfleet.messages import AddressChange, Cancel, ChangeResult, OrderInput, Review, Status
 from orderfleet.orders import Address, Order, OrderState
 from orderfleet.store import changes, reads
-from orderfleet.store.pool import UNAVAILABLE, Pool
+from orderfleet.store.pool import UNAVAILABLE
 from orderfleet.store.steps import receive
 from orderfleet_api import problems
+from orderfleet_api.backends import Backends, postgres, within
 from orderfleet_api.schemas import (
     APPLIED,
     LEFT_FOR_A_WORKER,
@@ -40,7 +34,6 @@ from orderfleet_api.schemas import (
     OrderView,
     StatusView,
 )
-from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -50,30 +43,6 @@ _FINGERPRINT = "fingerprint"
 _CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
 _ADDRESS = (messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL, changes.ADDRESS_UPDATED)
 _REVIEW = (messages.REVIEW_UPDATE, None, changes.REVIEWED)
-
-T = TypeVar("T")
-
-
-class NoWorkerError(Exception):
-    """No worker answered in time."""
-
-
-class Backends(Struct, frozen=True):
-    """What the routes work with."""
-
-    pool: Pool
-    temporal: Client
-    settings: ApiSettings
-
-
-@asynccontextmanager
-async def _reachable() -> AsyncIterator[None]:
-    """Turn what a missing Postgres raises into 503."""
-    try:
-        yield
-    except UNAVAILABLE as error:
-        log.warning("Postgres failed", error=str(error) or type(error).__name__)
-        raise problems.unavailable("Postgres is away") from error
 
 
 # --- Accept ------------------------------------------------------------------------------------
@@ -85,7 +54,7 @@ async def accept(backends: Backends, order_id: str, order: Order) -> Accepted:
     The start is what accepts it. With Postgres away nothing is started; if only the row cannot be
     written, the workflow's first step writes it.
     """
-    async with _reachable():
+    async with postgres():
         known = await reads.find_order(backends.pool, order_id)
         if known is not None:
             return _same(order, known.fingerprint, Accepted(order_id, known.state))
@@ -93,7 +62,7 @@ async def accept(backends: Backends, order_id: str, order: Order) -> Accepted:
     if payer is not None:
         raise problems.conflict(f"payment id {order.payment_id} is used by another order")
     try:
-        await _bounded(backends, _start(backends, order_id, order))
+        await backends.ask(_start(backends, order_id, order))
     except WorkflowAlreadyStartedError:
         fingerprint = await _fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
@@ -128,7 +97,7 @@ async def _start(backends: Backends, order_id: str, order: Order) -> None:
 
 async def _fingerprint(backends: Backends, order_id: str) -> str | None:
     handle = backends.temporal.get_workflow_handle(order_id)
-    description = await _bounded(backends, handle.describe())
+    description = await backends.ask(handle.describe())
     memo = await description.memo()
     found = memo.get(_FINGERPRINT)
     return found if isinstance(found, str) else None
@@ -173,43 +142,23 @@ async def _change(
     update, signal, event = kind
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        result = await _update(backends, handle, update, change, change_id)
+        result: ChangeResult = await within(
+            backends.settings.change_wait_seconds,
+            handle.execute_update(update, change, id=change_id, result_type=ChangeResult),
+        )
+        return ChangeView(order_id, change_id, APPLIED, result.state)
     except WorkflowUpdateFailedError as error:
-        reason = _too_late(error)
-        return await _refused(backends, order_id, change_id, event, reason)
-    except NoWorkerError:
+        return await _refused(backends, order_id, change_id, event, _too_late(error))
+    except RPCError:
+        return await _refused(backends, order_id, change_id, event, None)
+    except TimeoutError:
         if signal is None:
             raise problems.unavailable("no worker answers") from None
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise problems.temporal_failed(error) from error
-        return await _refused(backends, order_id, change_id, event, None)
-    else:
-        return ChangeView(order_id, change_id, APPLIED, result.state)
     try:
-        await _bounded(backends, handle.signal(signal, change))
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise problems.temporal_failed(error) from error
+        await backends.ask(handle.signal(signal, change))
+    except RPCError:
         return await _refused(backends, order_id, change_id, event, None)
     return ChangeView(order_id, change_id, LEFT_FOR_A_WORKER)
-
-
-async def _update(
-    backends: Backends,
-    handle: WorkflowHandle[object, object],
-    update: str,
-    change: Cancel | AddressChange | Review,
-    change_id: str,
-) -> ChangeResult:
-    try:
-        async with asyncio.timeout(backends.settings.change_wait_seconds):
-            result: ChangeResult = await handle.execute_update(
-                update, change, id=change_id, result_type=ChangeResult
-            )
-            return result
-    except (TimeoutError, RPCTimeoutOrCancelledError):
-        raise NoWorkerError from None
 
 
 def _too_late(error: WorkflowUpdateFailedError) -> str | None:
@@ -228,7 +177,7 @@ async def _refused(
     backends: Backends, order_id: str, change_id: str, event: str, reason: str | None
 ) -> ChangeView:
     """Answer a change that came too late; a repeat of an applied one is still a success."""
-    async with _reachable():
+    async with postgres():
         row = await reads.find_order(backends.pool, order_id)
         if row is None:
             raise problems.not_found(order_id)
@@ -244,7 +193,7 @@ async def _refused(
 
 async def show(backends: Backends, order_id: str) -> OrderView:
     """Return the order's row, payments and audit trail."""
-    async with _reachable():
+    async with postgres():
         row = await reads.find_order(backends.pool, order_id)
         if row is None:
             raise problems.not_found(order_id)
@@ -259,16 +208,17 @@ async def status(backends: Backends, order_id: str) -> StatusView:
     """Return the live view of the order; without a worker, what is on record."""
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        async with asyncio.timeout(backends.settings.query_wait_seconds):
-            live = await handle.query(messages.STATUS_QUERY, result_type=Status)
-        return StatusView(**msgspec.structs.asdict(live), source="workflow")
-    except (TimeoutError, RPCTimeoutOrCancelledError, WorkflowQueryFailedError, RPCError) as error:
-        log.info("status from the record", order_id=order_id, error=type(error).__name__)
-    return await _recorded(backends, order_id)
+        live: Status = await within(
+            backends.settings.query_wait_seconds,
+            handle.query(messages.STATUS_QUERY, result_type=Status),
+        )
+    except (TimeoutError, WorkflowQueryFailedError, RPCError, ProblemDetailsException):
+        return await _recorded(backends, order_id)
+    return StatusView(**msgspec.structs.asdict(live), source="workflow")
 
 
 async def _recorded(backends: Backends, order_id: str) -> StatusView:
-    async with _reachable():
+    async with postgres():
         row = await reads.find_order(backends.pool, order_id)
     started = row.created_at if row is not None else await _started(backends, order_id)
     state = row.state if row is not None else OrderState.RECEIVED
@@ -295,26 +245,7 @@ async def _started(backends: Backends, order_id: str) -> datetime:
     """
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        description = await _bounded(backends, handle.describe())
+        description = await backends.ask(handle.describe())
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            raise problems.not_found(order_id) from error
-        raise problems.temporal_failed(error) from error
+        raise problems.not_found(order_id) from error
     return description.start_time
-
-
-async def _bounded(backends: Backends, call: Awaitable[T]) -> T:
-    """Await a call of Temporal no longer than the settings allow.
-
-    Raises:
-        ProblemDetailsException: it took longer, or Temporal is busy or away.
-    """
-    try:
-        async with asyncio.timeout(backends.settings.temporal_wait_seconds):
-            return await call
-    except TimeoutError:
-        raise problems.unavailable("Temporal is away") from None
-    except RPCError as error:
-        if error.status in {RPCStatusCode.NOT_FOUND, RPCStatusCode.ALREADY_EXISTS}:
-            raise
-        raise problems.temporal_failed(error) from error

@@ -7,10 +7,10 @@ from uuid import uuid4
 from litestar import Response, Router, get, post
 from litestar.params import Body, Parameter
 
-from orderfleet.messages import ChangeId, Review
+from orderfleet.messages import CHANGE_ID_PATTERN, Review
 from orderfleet.orders import ID_PATTERN
 from orderfleet_api import orders
-from orderfleet_api.orders import Backends
+from orderfleet_api.backends import Backends
 from orderfleet_api.schemas import (
     APPLIED,
     Accepted,
@@ -23,7 +23,7 @@ from orderfleet_api.schemas import (
     StatusView,
 )
 
-# Litestar reads a path parameter's bounds from its own Parameter only.
+# Litestar reads the bounds of a parameterfrom its own Parameter only.
 PathId = Annotated[
     str,
     Parameter(
@@ -33,9 +33,11 @@ PathId = Annotated[
     ),
 ]
 ChangeKey = Annotated[
-    ChangeId | None,
+    str | None,
     Parameter(
         header="Idempotency-Key",
+        pattern=CHANGE_ID_PATTERN,
+        max_length=128,
         description="Names the change: a repeat with the same key is applied once.",
     ),
 ]

@@ -41,12 +41,13 @@ ORDER_CLOSED: Final = "OrderClosed"
 OPEN: Final = "open"
 UNRECORDED: Final = "unrecorded"
 
+CHANGE_ID_PATTERN: Final = r"^[\x21-\x7e]+$(?!\n)"
 ChangeId = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=128,
-        pattern=r"^[\x21-\x7e]+$(?!\n)",
+        pattern=CHANGE_ID_PATTERN,
         description="Names one change; the same id is applied once, however often it comes.",
     ),
 ]

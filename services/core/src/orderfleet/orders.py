@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 # `$` of Python's `re` also matches before a final newline and ECMAScript's does not; the
 # lookahead makes both mean "the end", and it is legal in an OpenAPI pattern.
@@ -71,8 +71,15 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True):
     price: Annotated[Money, Meta(description="Price of one piece, a decimal string.")] = "1.00"
 
 
-Items = Annotated[tuple[Item, ...], Meta(max_length=100, description="An empty list is rejected.")]
-DEFAULT_ITEMS: Final = (Item(sku="ABC"),)
+Items = Annotated[
+    list[Item],
+    Meta(max_length=100, description="One ABC at 1.00 by default; an empty list is rejected."),
+]
+
+
+def default_items() -> list[Item]:
+    """Return what is ordered when nothing is said."""
+    return [Item(sku="ABC")]
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -80,7 +87,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     payment_id: PaymentId
     address: Address
-    items: Items = DEFAULT_ITEMS
+    items: Items = field(default_factory=default_items)
     currency: Currency = "USD"
 
     @property

@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Yield the settings in the order of their fields, for the table in the README."""
         for name, (_, env) in _fields(cls).items():
             default = msgspec.structs.fields(cls)[_index(cls, name)].default
-            shown = str(default).lower() if isinstance(default, bool) else str(default)
+            shown = _shown(default, secret=False)
             yield Row(_names(name, env), shown, env.unit, env.doc)
 
     @classmethod
@@ -101,7 +101,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def shown(self) -> dict[str, str]:
         """Return variable names and values with the secrets masked."""
         return {
-            _names(field, env)[0]: _masked(getattr(self, field), secret=env.secret)
+            _names(field, env)[0]: _shown(getattr(self, field), secret=env.secret)
             for field, (_, env) in _fields(type(self)).items()
         }
 
@@ -155,9 +155,11 @@ def _convert(name: str, text: str, type_: Any, *, secret: bool) -> Any:
         raise SettingsError(f"{name}: {error}{value}") from None
 
 
-def _masked(value: object, *, secret: bool) -> str:
+def _shown(value: object, *, secret: bool) -> str:
     if isinstance(value, tuple):
         return msgspec.json.encode(value).decode()
+    if isinstance(value, float):
+        return f"{value:g}"
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if not secret or not text:
         return text

@@ -67,6 +67,7 @@ class Ended(Struct, frozen=True):
     state: OrderState
     payment: PaymentStatus | None = None
     recall: bool = False
+    recorded: bool = True
 
     @property
     def undo(self) -> bool:
@@ -180,8 +181,8 @@ class OrderActivities:
         """Write the end state unless the order has one; say what there is to undo."""
         ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
         if ended is None:
-            # Nothing was ever written, so nothing was charged.
-            return Ended(step.state)
+            # Nothing was ever written, so nothing was charged; SettleOrders writes the row.
+            return Ended(step.state, recorded=False)
         return Ended(ended.state, ended.payment, recall=ended.dispatch_key is not None)
 
     @activity.defn

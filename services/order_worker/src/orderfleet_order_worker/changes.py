@@ -90,6 +90,7 @@ class Changes:
 
     async def note(self, event: Event) -> None:
         """Write an event that changes nothing."""
+        await self._row()
         await self._perform(OrderActivities.note, NoteInput(self._order_id, event))
 
     async def _once(
@@ -123,12 +124,15 @@ class Changes:
         return ChangeResult(change_id, changed.state)
 
     async def _in_turn(self, statement: Any, argument: Any) -> Changed:
-        await workflow.wait_condition(lambda: self._received or self.closed)
+        await self._row()
         async with self._turn:
             changed: Changed = await self._perform(statement, argument)
         if not changed.applied:
             raise too_late(changed.reason)
         return changed
+
+    async def _row(self) -> None:
+        await workflow.wait_condition(lambda: self._received or self.closed)
 
     async def _perform(self, activity: Any, argument: Any) -> Any:
         left = self._budget.closing_left(workflow.now())

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 from temporalio import workflow
+from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
@@ -26,6 +27,10 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker.progress import Progress
 
 T = TypeVar("T")
+
+# A signal or update sent without any input.
+_NOTHING = RawValue(Payload())
+_NO_REASON = Cancel()
 
 
 class OrderHandlers:
@@ -50,13 +55,13 @@ class OrderHandlers:
             return self._progress.status(datetime.now(UTC))
 
     @workflow.signal(name=messages.CANCEL_SIGNAL)
-    async def cancel_order(self, change: RawValue | None = None) -> None:
+    async def cancel_order(self, change: RawValue = _NOTHING) -> None:
         """Cancel; by any Temporal client, with no input or that of the update `cancel`."""
         if (given := await self._decoded(change, Cancel, "cancel_refused")) is not None:
             await self._changes.quietly(self._changes.cancel(given))
 
     @workflow.signal(name=messages.ADDRESS_SIGNAL)
-    async def change_address(self, change: RawValue | None = None) -> None:
+    async def change_address(self, change: RawValue = _NOTHING) -> None:
         """Change the address; by any Temporal client."""
         given = await self._decoded(change, AddressChange, "address_update_refused")
         if given is not None:
@@ -68,12 +73,12 @@ class OrderHandlers:
         await self._on_dispatch_failed(failed)
 
     @workflow.update(name=messages.CANCEL_UPDATE)
-    async def cancel(self, change: Cancel) -> ChangeResult:
+    async def cancel(self, change: Cancel = _NO_REASON) -> ChangeResult:
         """Cancel, acknowledged."""
         return await self._changes.cancel(change)
 
     @cancel.validator
-    def _check_cancel(self, change: Cancel) -> None:
+    def _check_cancel(self, change: Cancel = _NO_REASON) -> None:
         self._check_open(change.change_id)
 
     @workflow.update(name=messages.ADDRESS_UPDATE)
@@ -103,10 +108,10 @@ class OrderHandlers:
         if self._changes.closed and not self._changes.knows(change_id):
             raise too_late(f"order is {self._progress.state}")
 
-    async def _decoded(self, raw: RawValue | None, wanted: type[T], refused: str) -> T | None:
+    async def _decoded(self, raw: RawValue, wanted: type[T], refused: str) -> T | None:
         """Decode a signal's input; a malformed one is recorded, as a signal has no answer."""
         try:
-            if raw is None:
+            if not raw.payload.data:
                 return msgspec.convert({}, wanted)
             return workflow.payload_converter().from_payload(raw.payload, wanted)
         except (ApplicationError, msgspec.ValidationError) as error:

@@ -228,7 +228,8 @@ class OrderWorkflow(OrderHandlers):
         if ended.undo:
             await self._start_refund(end)
         # The row may have got another end while this one was on its way.
-        return await self._complete(ended.state, end.reason if ended.state is end.state else "")
+        reason = end.reason if ended.state is end.state else ""
+        return await self._complete(ended.state, reason, recorded=ended.recorded)
 
     async def _write_end(self, end: OrderEndError) -> activities.Ended | None:
         left = self._budget.closing_left(workflow.now())

@@ -4,7 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
@@ -61,6 +66,9 @@ class ShippingWorkflow:
                 retry_policy=policies.STEP_RETRY,
             )
         except ActivityError as error:
+            if is_cancelled_exception(error):
+                # The parent called it off, and wants no failure of it.
+                raise
             raise await self._failed(name, error) from error
         self._steps[name] = result.status
         return result

@@ -45,7 +45,7 @@ async def open_pool(
     A lazy pool connects at its first statement.
 
     Raises:
-        TimeoutError: Postgres did not answer in time.
+        TimeoutError: Postgres did not let us in in time.
     """
     pool = await _connect(
         url.replace("+asyncpg", "", 1), size, wait_seconds, min_size=0 if lazy else 1
@@ -74,9 +74,11 @@ async def _connect(url: str, size: int, wait_seconds: float, *, min_size: int) -
                 command_timeout=STATEMENT_SECONDS,
                 timeout=STATEMENT_SECONDS,
             )
-        except UNAVAILABLE as error:
+        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            # A role or a database that is not there yet is being made by the migrations.
             if asyncio.get_running_loop().time() + pause > deadline:
-                raise TimeoutError(f"Postgres did not answer in {wait_seconds:g} s") from error
+                message = f"Postgres did not let us in within {wait_seconds:g} s: {error}"
+                raise TimeoutError(message) from error
             log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)

@@ -1,0 +1,55 @@
+"""Write the settings table of the README from the settings classes, or check it (`--check`)."""
+
+import re
+import sys
+from pathlib import Path
+
+from orderfleet.settings import CommonSettings, Row, Settings, WorkerSettings
+from orderfleet.store.migrate import MigrateSettings
+from orderfleet_api.settings import ApiSettings
+from orderfleet_order_worker.settings import OrderWorkerSettings
+from orderfleet_shipping_worker.settings import ShippingWorkerSettings
+
+README = Path(__file__).parent.parent / "README.md"
+PLACE = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- /settings -->)", re.DOTALL)
+SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
+    ("Every process", CommonSettings, Settings),
+    ("API", ApiSettings, CommonSettings),
+    ("Both workers", WorkerSettings, CommonSettings),
+    ("Order worker", OrderWorkerSettings, WorkerSettings),
+    ("Shipping worker", ShippingWorkerSettings, WorkerSettings),
+    ("`orderfleet-migrate`", MigrateSettings, CommonSettings),
+]
+
+
+def table() -> str:
+    """Return the whole table as Markdown."""
+    lines = []
+    for title, cls, base in SECTIONS:
+        known = {row.names for row in base.rows()}
+        rows = [row for row in cls.rows() if row.names not in known]
+        lines += [f"**{title}**", "", "| variable | default | unit | what |", "|---|---|---|---|"]
+        lines += [_line(row) for row in rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(row: Row) -> str:
+    names = ", ".join(f"`{name}`" for name in row.names)
+    default = f"`{row.default}`" if row.default else "empty"
+    return f"| {names} | {default} | {row.unit} | {row.doc} |"
+
+
+def main() -> None:
+    """Write, or with `--check` exit 1 if the README is out of date."""
+    old = README.read_text()
+    new = PLACE.sub(lambda found: f"{found[1]}\n{table()}\n{found[2]}", old)
+    if "--check" in sys.argv[1:]:
+        if new != old:
+            sys.exit("README.md: the settings table is out of date: make docs")
+        return
+    README.write_text(new)
+
+
+if __name__ == "__main__":
+    main()

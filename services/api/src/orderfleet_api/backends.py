@@ -1,0 +1,75 @@
+"""Postgres and Temporal as the routes reach them: bounded in time, and 503 when they are away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import structlog
+from msgspec import Struct
+from temporalio.client import Client, RPCTimeoutOrCancelledError
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.store.pool import UNAVAILABLE, Pool
+from orderfleet_api import problems
+from orderfleet_api.settings import ApiSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Backends(Struct, frozen=True):
+    """What the routes work with."""
+
+    pool: Pool
+    temporal: Client
+    settings: ApiSettings
+
+    async def ask(self, call: Awaitable[T]) -> T:
+        """Await a call of Temporal that needs no worker, no longer than the settings allow.
+
+        Raises:
+            RPCError: Temporal does not know the workflow.
+            ProblemDetailsException: it took longer, or Temporal is busy or away.
+        """
+        try:
+            return await within(self.settings.temporal_wait_seconds, call)
+        except TimeoutError:
+            raise problems.unavailable("Temporal is away") from None
+
+
+async def within(seconds: float, call: Awaitable[T]) -> T:
+    """Await a call of Temporal for so long.
+
+    The bound is asyncio's: the client retries beyond its own `rpc_timeout` (6.3 s at 2 s), and a
+    query without a worker never returns.
+
+    Raises:
+        TimeoutError: it took longer.
+        RPCError: Temporal does not know the workflow.
+        ProblemDetailsException: Temporal is busy or away.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except RPCTimeoutOrCancelledError:
+        raise TimeoutError from None
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            raise
+        raise problems.temporal_failed(error) from error
+    except RuntimeError as error:
+        # The SDK's word for a refused connection of a client that connects lazily.
+        log.warning("Temporal failed", error=str(error))
+        raise problems.unavailable("Temporal is away") from error
+
+
+@asynccontextmanager
+async def postgres() -> AsyncIterator[None]:
+    """Turn what a missing Postgres raises into 503."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        log.warning("Postgres failed", error=str(error) or type(error).__name__)
+        raise problems.unavailable("Postgres is away") from error
