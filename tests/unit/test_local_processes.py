@@ -106,3 +106,10 @@ def test_what_points_at_other_servers_is_not_passed_on(monkeypatch: pytest.Monke
     passed = environment({"LOG_LEVEL": "debug", "TEMPORAL_ADDRESS": "elsewhere:7233"})
     assert passed["LOG_LEVEL"] == "debug"
     assert not [name for name in passed if name.startswith(("PG", "TEMPORAL_", "DATABASE_"))]
+
+
+async def test_the_reason_is_told_though_more_is_written_after_it(tmp_path: Path) -> None:
+    code = "print('old FATAL: x'); print('FATAL:  no sockets'); print('LOG: shut down'); exit(1)"
+    process = Process(_program(code, _never), tmp_path)
+    with pytest.raises(CommandError, match="status 1: FATAL:  no sockets "):
+        await process.start()

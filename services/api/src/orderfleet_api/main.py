@@ -1,38 +1,60 @@
-"""The API: one granian worker, as Python is one core per process; scale by replicas."""
+"""The API: one granian worker in this process, as Python is one core; scale by replicas."""
 
+import asyncio
 import socket
 import sys
 
-from granian.constants import Interfaces, Loops
-from granian.log import LogLevels
-from granian.server import Server
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
 
+from orderfleet.client import connect
+from orderfleet.probes import serve_probes
+from orderfleet.service import Life, run_service
 from orderfleet.settings import start
+from orderfleet.store.pool import open_pool
 from orderfleet.telemetry.logs import configure_logs
+from orderfleet_api.app import create_app
+from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 
-# Requests that are under way at SIGTERM get this long; an answer takes 3 s at the most.
-_KILL_AFTER_SECONDS = 10
+log = structlog.stdlib.get_logger(__name__)
 
 
 def main() -> None:
-    """Serve until SIGTERM; the settings are checked here, before a worker is spawned."""
+    """Serve until SIGTERM."""
     settings = start(ApiSettings, "orderfleet-api")
     configure_logs(settings.log_level, settings.log_format, service="api")
     _check_free(settings.api_host, settings.api_port)
-    _check_free(settings.probe_host, settings.probe_port)
-    Server(
-        "orderfleet_api.app:create_app",
-        address=settings.api_host,
-        port=settings.api_port,
-        interface=Interfaces.ASGI,
-        factory=True,
-        loop=Loops.asyncio,
-        websockets=False,
-        workers_kill_timeout=_KILL_AFTER_SECONDS,
-        log_enabled=False,
-        log_level=LogLevels.warning,
-    ).serve()
+    run_service("orderfleet-api", lambda life: serve(settings, life), drain=settings.drain_seconds)
+
+
+async def serve(settings: ApiSettings, life: Life) -> None:
+    """Answer requests; at the end take no new ones and finish those under way.
+
+    Neither Postgres nor Temporal is waited for: without them the answer is 503.
+    """
+    async with open_pool(
+        settings.database_url, size=settings.database_pool_size, wait_seconds=0, lazy=True
+    ) as pool:
+        client = await connect(settings, lazy=True)
+        server = Server(
+            create_app(Backends(pool, client, settings)),
+            address=settings.api_host,
+            port=settings.api_port,
+            interface=Interfaces.ASGI,
+            websockets=False,
+            log_enabled=False,
+        )
+        with serve_probes(settings.probe_host, settings.probe_port, ready=lambda: life.ready):
+            serving = asyncio.create_task(server.serve())
+            stopping = asyncio.create_task(life.stopping.wait())
+            life.started = True
+            log.info("serving", host=settings.api_host, port=settings.api_port)
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
+            await serving
 
 
 def _check_free(host: str, port: int) -> None:

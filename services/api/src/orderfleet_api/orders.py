@@ -19,7 +19,15 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from orderfleet import messages, policies
-from orderfleet.messages import AddressChange, Cancel, ChangeResult, OrderInput, Review, Status
+from orderfleet.messages import (
+    AddressChange,
+    Cancel,
+    ChangeResult,
+    OrderInput,
+    Review,
+    Status,
+    StepStatus,
+)
 from orderfleet.orders import Address, Order, OrderState
 from orderfleet.store import changes, reads
 from orderfleet.store.pool import UNAVAILABLE
@@ -214,7 +222,26 @@ async def status(backends: Backends, order_id: str) -> StatusView:
         )
     except (TimeoutError, WorkflowQueryFailedError, RPCError, ProblemDetailsException):
         return await _recorded(backends, order_id)
+    await _add_attempts(backends, live)
     return StatusView(**msgspec.structs.asdict(live), source="workflow")
+
+
+async def _add_attempts(backends: Backends, live: Status) -> None:
+    """Add the attempts of the step that runs now: a workflow hears of them at its end only."""
+    if live.state.ended:
+        return
+    at = live.order_id
+    if live.step == "ship":
+        at = messages.shipping_id(live.order_id, live.shipping_attempts)
+    try:
+        described = await backends.ask(backends.temporal.get_workflow_handle(at).describe())
+    except (RPCError, ProblemDetailsException):
+        return
+    for pending in described.raw_description.pending_activities:
+        step = live.steps.setdefault(pending.activity_type.name, StepStatus())
+        step.attempts += pending.attempt
+        if pending.HasField("last_failure"):
+            step.last_error = pending.last_failure.message
 
 
 async def _recorded(backends: Backends, order_id: str) -> StatusView:

@@ -48,7 +48,11 @@ def serve_probes(host: str, port: int, *, ready: Callable[[], bool]) -> Iterator
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """A probe every few seconds is no news."""
 
-    with ThreadingHTTPServer((host, port), Handler) as server:
+    try:
+        server = ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+    with server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
         thread.start()

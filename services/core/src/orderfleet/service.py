@@ -1,4 +1,4 @@
-"""The life of a worker process: start, run, drain on SIGTERM, exit.
+"""The life of a process: start, run, drain on SIGTERM, exit.
 
 The SDK installs no signal handler; as PID 1 of a container a process without one is not even
 ended by SIGTERM.

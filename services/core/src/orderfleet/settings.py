@@ -214,6 +214,9 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = "auto"
     probe_host: Annotated[str, Env("Address of the internal port.")] = "127.0.0.1"
     probe_port: Annotated[Port, Env("The internal port: /livez and /readyz.", unit="port")] = 9090
+    drain_seconds: Annotated[
+        Seconds, Env("After SIGTERM: how long what runs may go on.", unit="s")
+    ] = 10.0
     start_wait_seconds: Annotated[
         Seconds, Env("How long a process waits at start for Temporal and Postgres.", unit="s")
     ] = 60.0
@@ -236,9 +239,6 @@ class WorkerSettings(CommonSettings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=1_000_000)],
         Env("Workflows kept in memory; keep it above the orders open at once."),
     ] = 2000
-    drain_seconds: Annotated[
-        Seconds, Env("After SIGTERM: how long what runs may go on.", unit="s")
-    ] = 10.0
     sandbox: Annotated[
         Switch, Env("Run workflows in the SDK's sandbox; false saves some 11 ms CPU an order.")
     ] = True

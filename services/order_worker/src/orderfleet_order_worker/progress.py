@@ -28,7 +28,6 @@ class Progress:
         """Begin a step."""
         self.step = step
         self.state = state or self.state
-        self._steps.setdefault(step, StepStatus())
 
     def done(self, step: str, result: StepResult) -> None:
         """Record a step's result."""

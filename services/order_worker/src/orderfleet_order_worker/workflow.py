@@ -74,7 +74,10 @@ class OrderWorkflow(OrderHandlers):
         await workflow.wait_condition(lambda: forward.done() or self._changes.called_off)
         if self._changes.called_off:
             forward.cancel()
-            await asyncio.wait([forward])
+            await workflow.wait([forward])
+            if not forward.cancelled():
+                # Looked at, so that asyncio does not report it as lost.
+                forward.exception()
             return await self._close(OrderEndError(OrderState.CANCELLED, self._progress.reason))
         end = forward.exception()
         if isinstance(end, OrderEndError):

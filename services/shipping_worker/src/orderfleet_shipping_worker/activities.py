@@ -79,7 +79,7 @@ class ShippingActivities:
                 ) from error
             except TimeoutError:
                 raise TimeoutError("the carrier gave no answer") from None
-        return await self._fulfil(step, tracking)
+        return await self._fulfil(shipment, tracking)
 
     @activity.defn(name=RECALL_ACTIVITY)
     async def recall(self, undo: RecallInput) -> bool:
@@ -93,11 +93,18 @@ class ShippingActivities:
         await note(self._pool, undo.order_id, _recalled(shipment, called_back=called_back))
         return called_back
 
-    async def _fulfil(self, step: ShippingInput, tracking: str) -> Dispatched:
+    async def _fulfil(self, shipment: Shipment, tracking: str) -> Dispatched:
         event = Event("fulfilled", "ended", {"tracking": tracking})
-        moved = await move(self._pool, step.order_id, [event], to=OrderState.FULFILLED)
+        moved = await move(
+            self._pool,
+            shipment.order_id,
+            [event],
+            to=OrderState.FULFILLED,
+            dispatch_key=shipment.key,
+        )
         if moved is None or moved.state is not OrderState.FULFILLED:
-            # Ended while the carrier worked; its refund recalls the package first.
+            # Ended while the carrier worked; its refund recalls the package first. Or a later
+            # attempt called this package back and ships another one.
             raise _closed(moved)
         return Dispatched(tracking=tracking)
 

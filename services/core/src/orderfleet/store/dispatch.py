@@ -30,20 +30,23 @@ SELECT before.state, moved.address_json, moved.dispatch_key
 FROM before LEFT JOIN moved ON true
 """
 
-# $1 order id, $2 the claim that must still be the latest, $3 event key, $4 payload.
+# $1 order id, $2 the claim that must still be the latest, $3 event key, $4 payload. The event may
+# be there already: a release that is repeated after its acknowledgement was lost comes with a new
+# claim for the same shipping attempt, and that claim must go back too.
 _RELEASE_DISPATCH: Final = """
-WITH moved AS (
+WITH event AS (
+    SELECT WHERE NOT EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = $3)
+), moved AS (
     UPDATE orders
     SET state = 'shipping', dispatch_key = NULL, dispatch_claim = NULL,
-        event_count = event_count + 1, updated_at = clock_timestamp()
+        event_count = event_count + (SELECT count(*) FROM event), updated_at = clock_timestamp()
     WHERE id = $1 AND state = 'dispatching' AND dispatch_claim = $2
-      AND NOT EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = $3)
     RETURNING id, event_count
 ), noted AS (
     INSERT INTO events (order_id, number, type, payload_json, event_key)
-    SELECT id, event_count, 'dispatch_failed', $4, $3 FROM moved
+    SELECT id, event_count, 'dispatch_failed', $4, $3 FROM moved, event
 )
-SELECT EXISTS (SELECT FROM moved) AS released
+SELECT EXISTS (SELECT FROM moved) AS moved, NOT EXISTS (SELECT FROM event) AS repeated
 """
 
 
@@ -75,7 +78,7 @@ async def release_dispatch(
     """Give the claim back after a definite failure; a claim taken over since stays."""
     event = dispatch_failed(attempt, reason)
     row = await fetch_twice(pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload)
-    return row is not None and bool(row["released"])
+    return row is not None and bool(row["moved"])
 
 
 def dispatch_failed(attempt: int, reason: str) -> Event:

@@ -48,7 +48,8 @@ class Moved(Struct, frozen=True):
 
 
 # $1 order id, $2 new state (null keeps it), $3 states from which it may be entered, $4 types,
-# $5 keys, $6 payloads of the events, $7 new address (null keeps it). The first event's key
+# $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that
+# the row must have (null is any). The first event's key
 # decides whether the whole was done before; of the other events those missing are added.
 # FOR UPDATE comes first: after a lock wait it gives the row as the winner left it, while
 # everything else in the statement still sees the snapshot from before the wait.
@@ -68,6 +69,7 @@ WITH before AS (
         updated_at = clock_timestamp()
     FROM before
     WHERE orders.id = before.id AND before.state = ANY($3)
+      AND ($8::text IS NULL OR orders.dispatch_key = $8)
       AND EXISTS (SELECT FROM event WHERE key = $5[1])
     RETURNING orders.id, orders.event_count
 ), noted AS (
@@ -130,6 +132,7 @@ async def move(
     to: OrderState | None = None,
     before: frozenset[OrderState] | None = None,
     address: Address | None = None,
+    dispatch_key: str | None = None,
 ) -> Moved | None:
     """Enter a state along the graph, or with `to` absent stay; write `events` with it.
 
@@ -140,6 +143,7 @@ async def move(
         to: the new state; only edges of the graph lead to it.
         before: narrows the states in which it applies; all that lead to `to` by default.
         address: the new address.
+        dispatch_key: the carrier's key that the order's dispatch must have.
 
     Returns:
         What was found and done, or None for an unknown order. The state is the one after it.
@@ -153,6 +157,7 @@ async def move(
         [event.key for event in events],
         [event.payload for event in events],
         None if address is None else msgspec.to_builtins(address),
+        dispatch_key,
     )
     row = await fetch_twice(pool, _MOVE, *arguments)
     if row is None:
@@ -201,8 +206,15 @@ async def end_order(
 
 
 async def fetch_twice(pool: Pool, statement: str, *arguments: Any) -> asyncpg.Record | None:
-    """Run a statement; once more if a twin wrote the same event while this one waited."""
+    """Run a statement; once more if a twin may have done its work while it waited for the lock.
+
+    Its snapshot is from before the wait: it does not see the twin's event, so it fails to write
+    the same one, or finds a state that it cannot leave and takes the repeat for a refusal.
+    """
     try:
-        return await pool.fetchrow(statement, *arguments)
+        row = await pool.fetchrow(statement, *arguments)
     except asyncpg.UniqueViolationError:
         return await pool.fetchrow(statement, *arguments)
+    if row is None or row["moved"] or row["repeated"]:
+        return row
+    return await pool.fetchrow(statement, *arguments)

@@ -1,0 +1,1 @@
+"""The demo: real orders through the API, good ones and bad ones."""

@@ -1,0 +1,120 @@
+"""Shows the orders as they go: a live table on a terminal, a line per change elsewhere."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from orderfleet_cli.api import Api, Json
+from orderfleet_cli.demo.scenario import ENDS, Scenario
+from orderfleet_cli.errors import CommandError
+
+_REFRESH: Final = 4
+# Each look is a query that the order's worker answers: 25 orders cost it half a core at 4 Hz.
+_POLL: Final = 0.4
+# Columns that stay whole and keep their place in a narrow window.
+_ID_WIDTH: Final = 21
+_STATE_WIDTH: Final = 9
+_STEP_WIDTH: Final = 8
+_LEFT_WIDTH: Final = 6
+
+
+@dataclass
+class Row:
+    """What the board knows of an order."""
+
+    scenario: Scenario
+    state: str = ""
+    step: str = ""
+    attempts: int = 0
+    seconds_left: float | None = None
+
+    def update(self, status: Json) -> bool:
+        """Take over a status; return whether the state changed."""
+        before = self.state
+        self.state = status["state"]
+        self.step = status.get("step") or ""
+        steps = status.get("steps") or {}
+        tried = status.get("shipping_attempts", 0) if self.step == "ship" else 0
+        self.attempts = tried or steps.get(self.step, {}).get("attempts", 0)
+        self.seconds_left = status.get("seconds_left")
+        return self.state != before
+
+
+class Board:
+    """The orders of the demo and how they are doing."""
+
+    def __init__(self, console: Console, scenarios: Iterable[Scenario]) -> None:
+        self.first_fulfilled: float | None = None
+        self._console = console
+        self._rows = {scenario.order_id: Row(scenario) for scenario in scenarios}
+        self._began = time.monotonic()
+
+    @contextlib.asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Show the board until the block ends."""
+        self._began = time.monotonic()
+        if not self._console.is_terminal:
+            yield
+            return
+        with Live(
+            console=self._console,
+            get_renderable=self._table,
+            refresh_per_second=_REFRESH,
+            transient=True,
+        ):
+            yield
+
+    async def follow(self, api: Api, scenario: Scenario) -> None:
+        """Follow an order until it has ended."""
+        row = self._rows[scenario.order_id]
+        while True:
+            # A status that does not come now comes next time; the record is what is judged.
+            with contextlib.suppress(CommandError):
+                if row.update(await api.status(scenario.order_id)):
+                    self._note(row)
+            if row.state in ENDS:
+                return
+            await asyncio.sleep(_POLL)
+
+    def set(self, scenario: Scenario, state: str) -> None:
+        """Show what became of an order that has no status."""
+        row = self._rows[scenario.order_id]
+        row.state = state
+        self._note(row)
+
+    def _note(self, row: Row) -> None:
+        if row.state == "fulfilled" and self.first_fulfilled is None:
+            self.first_fulfilled = time.time()
+        if not self._console.is_terminal:
+            seconds = time.monotonic() - self._began
+            self._console.print(f"{seconds:5.1f} s  {row.scenario.order_id:<22} {row.state}")
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("order", no_wrap=True, min_width=_ID_WIDTH)
+        table.add_column("scenario", no_wrap=True)
+        table.add_column("state", no_wrap=True, min_width=_STATE_WIDTH)
+        table.add_column("step", no_wrap=True, min_width=_STEP_WIDTH)
+        table.add_column("tries", justify="right", no_wrap=True)
+        table.add_column("left", justify="right", no_wrap=True, min_width=_LEFT_WIDTH)
+        # The open ones first: a small window cuts the table off below.
+        for row in sorted(
+            self._rows.values(), key=lambda one: one.state in (*ENDS, *one.scenario.ends)
+        ):
+            left = f"{row.seconds_left:.1f} s" if row.step and row.seconds_left else ""
+            table.add_row(
+                row.scenario.order_id,
+                row.scenario.title,
+                row.state,
+                row.step,
+                str(row.attempts or ""),
+                left,
+            )
+        return table

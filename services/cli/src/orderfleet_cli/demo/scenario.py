@@ -1,0 +1,154 @@
+"""A scenario of the demo: an order, what is done to it, and how it has to come out."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from orderfleet.orders import OrderState
+from orderfleet.simulated_gateways import Fault
+from orderfleet_cli.api import Api, ApiError, Json
+
+ADDRESS: Final = {"street": "1 First Street", "city": "Springfield", "country": "US"}
+NEW_ADDRESS: Final = {"street": "2 Second Street", "city": "Shelbyville", "country": "US"}
+ITEMS: Final = ({"sku": "ABC", "quantity": 2, "price": "12.50"},)
+DEADLINE: Final = 15.0
+_REVIEWER: Final = "demo"
+_POLL: Final = 0.1
+ENDS: Final = tuple(state.value for state in OrderState if state.ended)
+
+Script = Callable[[Api, str], Awaitable[None]]
+
+
+async def nothing(api: Api, order_id: str) -> None:
+    """Let the order go its way."""
+
+
+async def cancel_in_review(api: Api, order_id: str) -> None:
+    """Cancel before anything is charged."""
+    await until(api, order_id, OrderState.IN_REVIEW)
+    await api.cancel(order_id, "changed my mind")
+
+
+async def cancel_paid(api: Api, order_id: str) -> None:
+    """Cancel after the charge: the first dispatch is refused, and its back-off is the window."""
+    await until(api, order_id, OrderState.SHIPPING)
+    await api.cancel(order_id, "found it cheaper")
+
+
+async def move_in_review(api: Api, order_id: str) -> None:
+    """Change the address during the review."""
+    await until(api, order_id, OrderState.IN_REVIEW)
+    await api.update_address(order_id, NEW_ADDRESS)
+
+
+async def move_in_shipping(api: Api, order_id: str) -> None:
+    """Change the address after the charge, while the refused dispatch backs off."""
+    await until(api, order_id, OrderState.SHIPPING)
+    await api.update_address(order_id, NEW_ADDRESS)
+
+
+async def approve(api: Api, order_id: str) -> None:
+    """Approve before the timer does."""
+    await until(api, order_id, OrderState.IN_REVIEW)
+    await api.review(order_id, approved=True, reviewer=_REVIEWER)
+
+
+async def reject(api: Api, order_id: str) -> None:
+    """Reject before the timer approves."""
+    await until(api, order_id, OrderState.IN_REVIEW)
+    await api.review(order_id, approved=False, reviewer=_REVIEWER, reason="looks odd")
+
+
+async def until(api: Api, order_id: str, state: OrderState) -> None:
+    """Wait until the order's row is in the state, or past it."""
+    reached = {"dispatch_failed"} if state is OrderState.SHIPPING else set()
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            order = await api.order(order_id)
+            events = {event["type"] for event in order["events"]}
+            if order["state"] == state and reached <= events:
+                return
+            if order["state"] in ENDS:
+                return
+            await asyncio.sleep(_POLL)
+
+
+async def _known(api: Api, order_id: str) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            try:
+                await api.order(order_id)
+                return
+            except ApiError:
+                await asyncio.sleep(_POLL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One order: its faults, what is done to it, the ends it may have and the events it must."""
+
+    order_id: str
+    title: str
+    ends: tuple[str, ...]
+    act: Script = nothing
+    events: Mapping[str, int] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+    items: tuple[Mapping[str, Any], ...] = ITEMS
+    address: Mapping[str, str] = field(default_factory=lambda: ADDRESS)
+    pays_for: str = ""
+    """Another order, whose payment id this one tries to use."""
+
+    @property
+    def payment_id(self) -> str:
+        """The payment id it is placed with."""
+        return f"pay-{self.pays_for or self.order_id}"
+
+    @property
+    def expected(self) -> str:
+        """How it has to come out, for people."""
+        return "any end" if self.ends == ENDS else " or ".join(self.ends)
+
+    async def play(self, api: Api) -> None:
+        """Place the order and act on it.
+
+        Raises:
+            ApiError: the API refused the order or the act.
+        """
+        if self.pays_for:
+            await _known(api, self.pays_for)
+        order = {"payment_id": self.payment_id, "address": ADDRESS, "items": self.items}
+        await api.start(self.order_id, order)
+        await self.act(api, self.order_id)
+
+    def problems(self, order: Json) -> list[str]:
+        """Return what is not as expected in the record of the ended order."""
+        found = []
+        if order["state"] not in self.ends:
+            found.append(f"ended {order['state']}, not {self.expected}")
+        seconds = seconds_taken(order)
+        if seconds is None or seconds > DEADLINE:
+            found.append(f"took {seconds} s, more than {DEADLINE:g}")
+        types = [event["type"] for event in order["events"]]
+        found += [
+            f"{types.count(kind)} times {kind}, not {times}"
+            for kind, times in self.events.items()
+            if types.count(kind) != times
+        ]
+        if dict(order["address"]) != self.address:
+            found.append(f"goes to {order['address'].get('city')}, not {self.address['city']}")
+        reviews = [event["payload"] for event in order["events"] if event["type"] == "reviewed"]
+        by = reviews[0].get("by") if reviews else None
+        if self.act in {approve, reject} and by != _REVIEWER:
+            found.append(f"reviewed by {by or 'nobody'}, not {_REVIEWER}")
+        return found
+
+
+def seconds_taken(order: Json) -> float | None:
+    """Return the time from the order's row to its end event, or None if it has no end."""
+    end = next((event["ts"] for event in order["events"] if event["type"] in ENDS), None)
+    if end is None:
+        return None
+    taken = datetime.fromisoformat(end) - datetime.fromisoformat(order["created_at"])
+    return round(taken.total_seconds(), 2)

@@ -1,0 +1,17 @@
+"""The whole system on one machine: no Docker, no root."""
+
+from orderfleet_cli.local.fleet import SERVICES, Fleet, FleetOptions, Ports, run_fleet
+from orderfleet_cli.local.postgres import Postgres, run_postgres
+from orderfleet_cli.local.temporal import Temporal, run_temporal
+
+__all__ = [
+    "SERVICES",
+    "Fleet",
+    "FleetOptions",
+    "Ports",
+    "Postgres",
+    "Temporal",
+    "run_fleet",
+    "run_postgres",
+    "run_temporal",
+]

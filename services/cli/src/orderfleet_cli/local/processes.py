@@ -1,0 +1,238 @@
+"""Child processes: each with a log file, a pid file and a process group of its own."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, STDOUT
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.ports import LOOPBACK, Say
+from orderfleet_cli.local.records import MARK, kill_orphans, remove_record, write_record
+
+_READY_SECONDS: Final = 60.0
+_POLL: Final = 0.05
+_ANSWER_SECONDS: Final = 1.0
+# A service drains for 10 s by default and has an outer limit of its own.
+_PATIENCE: Final = 30.0
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 10.0
+_LINE: Final = 300
+# Postgres and Temporal go on talking after the line that says why they end.
+_REASONS: Final = ("FATAL:", "level=ERROR", "address already in use")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What to run, how to tell that it is ready, and the signal that stops it in order."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    ready: Callable[[], Awaitable[bool]]
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+class Process:
+    """A program that is started, stopped, and started again."""
+
+    def __init__(self, program: Program, data: Path) -> None:
+        self.program = program
+        self.log = log_path(data, program.name)
+        self._data = data
+        self._log_start = 0
+        self._child: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id.
+
+        Raises:
+            CommandError: it does not run.
+        """
+        if self._child is None or not self.running:
+            raise CommandError(f"{self.program.name} does not run")
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        """Tell whether it was started and has not ended."""
+        return self._child is not None and self._child.returncode is None
+
+    async def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Start it, with `env` on top of its environment, and wait until it is ready.
+
+        Raises:
+            CommandError: it ended before that, or took longer than a minute, or runs already.
+        """
+        program = self.program
+        if self.running:
+            raise CommandError(f"{program.name} runs already")
+        self._log_start = self.log.stat().st_size if self.log.exists() else 0
+        marked = {**program.env, **(env or {}), MARK: str(self._data.resolve())}
+        self._child = child = await _spawn(program.argv, marked, self.log)
+        write_record(self._data, program.name, child.pid, program.stop_signal)
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                while not await program.ready():
+                    if child.returncode is not None:
+                        break
+                    await asyncio.sleep(_POLL)
+        except TimeoutError:
+            raise CommandError(
+                f"{program.name} was not ready after {_READY_SECONDS:g} s (log: {self.log})"
+            ) from None
+        # Also if something else answered in its place.
+        if child.returncode is not None:
+            raise CommandError(self._ended(child.returncode))
+
+    async def stop(self, number: signal.Signals | None = None) -> int:
+        """Send the signal, its own by default, and return the exit status: -N if signal N did it.
+
+        What does not end in half a minute is killed.
+        """
+        child = self._child
+        if child is None:
+            return 0
+        if child.returncode is None:
+            child.send_signal(self.program.stop_signal if number is None else number)
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await child.wait()
+            except TimeoutError:
+                child.kill()
+        status = await child.wait()
+        kill_orphans(self._data, child.pid)
+        remove_record(self._data, self.program.name)
+        return status
+
+    async def keep(self, say: Say) -> NoReturn:
+        """Start it again whenever it dies, with a growing pause, until this is cancelled."""
+        clock = asyncio.get_running_loop().time
+        pause = _FIRST_PAUSE
+        while True:
+            began = clock()
+            if self._child is not None:
+                status = await self._child.wait()
+                kill_orphans(self._data, self._child.pid)
+                if clock() - began > _LONGEST_PAUSE:
+                    pause = _FIRST_PAUSE
+                say(f"{self._ended(status)}; again in {pause:g} s")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                await self.start()
+                say(f"{self.program.name} runs again (pid {self.pid})")
+            except CommandError as error:
+                say(str(error))
+                await self.stop()
+
+    def _ended(self, status: int) -> str:
+        return _ended(self.program.name, status, self.log, self._log_start)
+
+
+async def run_once(name: str, argv: tuple[str, ...], env: Mapping[str, str], data: Path) -> None:
+    """Run a program to its end.
+
+    Raises:
+        CommandError: it failed.
+    """
+    log = log_path(data, name)
+    child = await _spawn(argv, env, log)
+    try:
+        status = await child.wait()
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+    if status:
+        raise CommandError(_ended(name, status, log))
+
+
+async def together(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all at once; the first that fails ends the others and is what is raised."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def answers(port: int, path: str) -> bool:
+    """Tell whether a GET on loopback is answered by 200.
+
+    A line of HTTP by hand: it is asked twenty times a second, and a client would load the system's
+    certificates for each process it watches.
+    """
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(LOOPBACK, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n".encode())
+                return b" 200 " in await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, ValueError):
+        return False
+
+
+def executable(name: str) -> str:
+    """Return the path of a program of the own environment, or else of the PATH.
+
+    Raises:
+        CommandError: it is nowhere.
+    """
+    # Not resolved: the interpreter of a virtual environment is a link to one outside of it.
+    own = Path(sys.executable).parent / name
+    found = str(own) if os.access(own, os.X_OK) else shutil.which(name)
+    if found is None:
+        raise CommandError(f"`{name}` is not installed: pip install 'orderfleet-cli[local]'")
+    return found
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the user's environment without what points at another Postgres or Temporal."""
+    return {
+        name: value
+        for name, value in {**os.environ, **(extra or {})}.items()
+        if not name.startswith(("PG", "TEMPORAL_")) and name != "DATABASE_URL"
+    }
+
+
+def log_path(data: Path, name: str) -> Path:
+    """Return where a program's output goes."""
+    return data / "logs" / f"{name}.log"
+
+
+async def _spawn(
+    argv: tuple[str, ...], env: Mapping[str, str], log: Path
+) -> asyncio.subprocess.Process:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=STDOUT,
+            env=dict(env),
+            # Ctrl-C goes to the whole group of a terminal: the children wait for their signal.
+            start_new_session=True,
+        )
+
+
+def _ended(name: str, status: int, log: Path, since: int = 0) -> str:
+    """Say how a process ended and why, going by what it wrote from `since` on."""
+    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+    lines = log.read_bytes()[since:].decode(errors="replace").splitlines()
+    written = [line.strip() for line in reversed(lines) if line.strip()]
+    last = next((line for line in written if any(word in line for word in _REASONS)), None)
+    reason = last or next(iter(written), "")
+    said = f": {reason[:_LINE]}" if reason and status > 0 else ""
+    return f"{name} ended {how}{said} (log: {log})"

