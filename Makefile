@@ -12,7 +12,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-integration test-e2e \
-	lint docs format format-check types lock clean
+	fuzz lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
 test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-unit test-workflow test-replay test-integration test-e2e:
 	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
+
+fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
+	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s
 
 lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
 	$(BIN)/ruff check

@@ -1,33 +1,72 @@
 """The Litestar application."""
 
 from importlib.metadata import version
+from importlib.resources import files
 
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.static_files import create_static_files_router
 
+from orderfleet.orders import Address, Item
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends
-from orderfleet_api.routes import ROUTER
+from orderfleet_api.keys import require_key
+from orderfleet_api.limits import MAX_BODY_BYTES, Limits, only_json
+from orderfleet_api.routes import orders_router
+from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
 
-# No order comes near it: a hundred items of three full lines are 60 kB.
-MAX_BODY_BYTES = 128 * 1024
+ASSETS = "/assets"
 
 
 def create_app(backends: Backends) -> Litestar:
     """Build the application on open connections."""
-    return Litestar(
-        route_handlers=[ROUTER],
+    keys = backends.settings.keys
+    guards = [require_key(keys), only_json] if keys else [only_json]
+    app = Litestar(
+        route_handlers=[
+            orders_router(guards),
+            # The page under /docs works without the internet: its assets come from a package.
+            create_static_files_router(
+                ASSETS, [str(files("litestar_offline_docs") / "static")], include_in_schema=False
+            ),
+        ],
         dependencies={"backends": Provide(lambda: backends, sync_to_thread=False)},
+        middleware=[Limits()],
         plugins=[problems.PLUGIN],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
-        openapi_config=OpenAPIConfig(
-            title="Orderfleet",
-            version=version("orderfleet-api"),
-            path="/docs",
-            render_plugins=[SwaggerRenderPlugin()],
-        ),
+        openapi_config=_openapi(secured=bool(keys)),
         logging_config=None,
+    )
+    _forbid_unknown_fields(app)
+    return app
+
+
+def _forbid_unknown_fields(app: Litestar) -> None:
+    """Say in the OpenAPI document what msgspec does; the framework's schemas leave it out."""
+    for struct in (OrderRequest, CancelRequest, AddressRequest, ReviewRequest, Address, Item):
+        app.openapi_schema.components.schemas[struct.__name__].additional_properties = False
+
+
+def _openapi(*, secured: bool) -> OpenAPIConfig:
+    scheme = SecurityScheme(type="http", scheme="bearer", description="An API key.")
+    return OpenAPIConfig(
+        title="Orderfleet",
+        version=version("orderfleet-api"),
+        description="Orders, fulfilled inside 15 seconds. Errors are application/problem+json.",
+        path="/docs",
+        use_handler_docstrings=True,
+        render_plugins=[
+            SwaggerRenderPlugin(
+                js_url=f"{ASSETS}/swagger-ui-bundle.js",
+                css_url=f"{ASSETS}/swagger-ui.css",
+                standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+                favicon="<link rel='icon' href='data:,'>",
+            )
+        ],
+        components=Components(security_schemes={"key": scheme}) if secured else Components(),
+        security=[{"key": []}] if secured else None,
     )

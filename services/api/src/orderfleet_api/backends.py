@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, field
 from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -25,6 +25,8 @@ class Backends(Struct, frozen=True):
     pool: Pool
     temporal: Client
     settings: ApiSettings
+    # Set when the process has been asked to stop: what would go on ends.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def ask(self, call: Awaitable[T]) -> T:
         """Await a call of Temporal that needs no worker, no longer than the settings allow.

@@ -5,7 +5,8 @@ import socket
 import sys
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from orderfleet.client import connect
@@ -16,6 +17,7 @@ from orderfleet.store.pool import open_pool
 from orderfleet.telemetry.logs import configure_logs
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
+from orderfleet_api.limits import HEADER_SECONDS, MAX_HEADER_BYTES
 from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -39,22 +41,41 @@ async def serve(settings: ApiSettings, life: Life) -> None:
     ) as pool:
         client = await connect(settings, lazy=True)
         server = Server(
-            create_app(Backends(pool, client, settings)),
+            create_app(Backends(pool, client, settings, life.stopping)),
             address=settings.api_host,
             port=settings.api_port,
             interface=Interfaces.ASGI,
+            http1_settings=HTTP1Settings(
+                header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=MAX_HEADER_BYTES
+            ),
+            http=HTTPModes.http1,
             websockets=False,
             log_enabled=False,
         )
         with serve_probes(settings.probe_host, settings.probe_port, ready=lambda: life.ready):
             serving = asyncio.create_task(server.serve())
             stopping = asyncio.create_task(life.stopping.wait())
-            life.started = True
-            log.info("serving", host=settings.api_host, port=settings.api_port)
-            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
-            await serving
+            try:
+                await _listening(settings.api_host, settings.api_port, serving)
+                life.started = True
+                log.info("serving", host=settings.api_host, port=settings.api_port)
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                server.stop()  # type: ignore[no-untyped-call]  # granian has no annotation there
+                await serving
+
+
+async def _listening(host: str, port: int, serving: asyncio.Task[None]) -> None:
+    """Wait until the server takes connections: it does not say when, and ready means that."""
+    while not serving.done():
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(0.01)
+        else:
+            writer.close()
+            return
 
 
 def _check_free(host: str, port: int) -> None:

@@ -1,6 +1,7 @@
 """What the routes do: accept an order, change it, tell of it."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import msgspec
 import structlog
@@ -52,11 +53,13 @@ _CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
 _ADDRESS = (messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL, changes.ADDRESS_UPDATED)
 _REVIEW = (messages.REVIEW_UPDATE, None, changes.REVIEWED)
 
+Change: TypeAlias = Cancel | AddressChange | Review
+
 
 # --- Accept ------------------------------------------------------------------------------------
 
 
-async def accept(backends: Backends, order_id: str, order: Order) -> Accepted:
+async def accept(backends: Backends, order_id: str, order: Order, *, actor: str = "") -> Accepted:
     """Accept an order: look it up, start its workflow, write its row.
 
     The start is what accepts it. With Postgres away nothing is started; if only the row cannot be
@@ -67,21 +70,22 @@ async def accept(backends: Backends, order_id: str, order: Order) -> Accepted:
         if known is not None:
             return _same(order, known.fingerprint, Accepted(order_id, known.state))
         payer = await reads.order_of_payment(backends.pool, order.payment_id)
-    if payer is not None:
+    # The order itself, if a twin wrote its row between the two reads.
+    if payer not in {None, order_id}:
         raise problems.conflict(f"payment id {order.payment_id} is used by another order")
     try:
-        await backends.ask(_start(backends, order_id, order))
+        await backends.ask(_start(backends, order_id, order, actor))
     except WorkflowAlreadyStartedError:
         fingerprint = await _fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
     try:
-        await receive(backends.pool, order_id, order, {})
+        await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
     except UNAVAILABLE as error:
         log.warning("accepted without a row", order_id=order_id, error=str(error))
     return Accepted(order_id, OrderState.RECEIVED)
 
 
-async def _start(backends: Backends, order_id: str, order: Order) -> None:
+async def _start(backends: Backends, order_id: str, order: Order, actor: str) -> None:
     settings = backends.settings
     await backends.temporal.start_workflow(
         messages.ORDER_WORKFLOW,
@@ -92,6 +96,7 @@ async def _start(backends: Backends, order_id: str, order: Order) -> None:
             currency=order.currency,
             deadline_seconds=settings.order_deadline_seconds,
             review_seconds=settings.review_seconds,
+            actor=actor,
         ),
         id=order_id,
         task_queue=settings.order_task_queue,
@@ -120,23 +125,27 @@ def _same(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted
 # --- Change ------------------------------------------------------------------------------------
 
 
-async def cancel(backends: Backends, order_id: str, change_id: str, reason: str) -> ChangeView:
+async def cancel(
+    backends: Backends, order_id: str, change_id: str, reason: str, *, actor: str = ""
+) -> ChangeView:
     """Cancel by update, or leave it as a signal."""
-    change = Cancel(change_id=change_id, reason=reason)
+    change = Cancel(change_id=change_id, reason=reason, actor=actor)
     return await _change(backends, order_id, change_id, _CANCEL, change)
 
 
 async def update_address(
-    backends: Backends, order_id: str, change_id: str, address: Address
+    backends: Backends, order_id: str, change_id: str, address: Address, *, actor: str = ""
 ) -> ChangeView:
     """Change the address by update, or leave it as a signal."""
-    change = AddressChange(address, change_id=change_id)
+    change = AddressChange(address, change_id=change_id, actor=actor)
     return await _change(backends, order_id, change_id, _ADDRESS, change)
 
 
-async def review(backends: Backends, order_id: str, change_id: str, decision: Review) -> ChangeView:
+async def review(
+    backends: Backends, order_id: str, change_id: str, decision: Review, *, actor: str = ""
+) -> ChangeView:
     """Decide the review; there is no signal to leave, so no worker means 503."""
-    change = msgspec.structs.replace(decision, change_id=change_id)
+    change = msgspec.structs.replace(decision, change_id=change_id, actor=actor)
     return await _change(backends, order_id, change_id, _REVIEW, change)
 
 
@@ -145,27 +154,30 @@ async def _change(
     order_id: str,
     change_id: str,
     kind: tuple[str, str | None, str],
-    change: Cancel | AddressChange | Review,
+    change: Change,
 ) -> ChangeView:
     update, signal, event = kind
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
         result: ChangeResult = await within(
             backends.settings.change_wait_seconds,
-            handle.execute_update(update, change, id=change_id, result_type=ChangeResult),
+            # The server answers an update by its id alone: a key of another kind is not this one.
+            handle.execute_update(
+                update, change, id=f"{update}/{change_id}", result_type=ChangeResult
+            ),
         )
         return ChangeView(order_id, change_id, APPLIED, result.state)
     except WorkflowUpdateFailedError as error:
-        return await _refused(backends, order_id, change_id, event, _too_late(error))
+        return await _refused(backends, order_id, change, event, _too_late(error))
     except RPCError:
-        return await _refused(backends, order_id, change_id, event, None)
+        return await _refused(backends, order_id, change, event, None)
     except TimeoutError:
         if signal is None:
             raise problems.unavailable("no worker answers") from None
     try:
         await backends.ask(handle.signal(signal, change))
     except RPCError:
-        return await _refused(backends, order_id, change_id, event, None)
+        return await _refused(backends, order_id, change, event, None)
     return ChangeView(order_id, change_id, LEFT_FOR_A_WORKER)
 
 
@@ -182,15 +194,18 @@ def _too_late(error: WorkflowUpdateFailedError) -> str | None:
 
 
 async def _refused(
-    backends: Backends, order_id: str, change_id: str, event: str, reason: str | None
+    backends: Backends, order_id: str, change: Change, event: str, reason: str | None
 ) -> ChangeView:
     """Answer a change that came too late; a repeat of an applied one is still a success."""
+    change_id = change.change_id or ""
     async with postgres():
         row = await reads.find_order(backends.pool, order_id)
         if row is None:
             raise problems.not_found(order_id)
         reason = reason or changes.too_late(row.state)
-        applied = await changes.refuse(backends.pool, order_id, event, change_id, reason=reason)
+        applied = await changes.refuse(
+            backends.pool, order_id, event, change_id, reason=reason, actor=change.actor
+        )
     if applied or (event == changes.CANCELLED and row.state is OrderState.CANCELLED):
         return ChangeView(order_id, change_id, APPLIED, row.state)
     raise problems.conflict(reason)

@@ -1,118 +1,236 @@
 """The HTTP routes."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated
-from uuid import uuid4
+from typing import Annotated, Any
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from litestar import Response, Router, get, post
-from litestar.params import Body, Parameter
+from litestar import HttpMethod, Request, Response, Router, get, post, route
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.response import ServerSentEvent
+from litestar.types import Guard
 
 from orderfleet.messages import CHANGE_ID_PATTERN, Review
-from orderfleet.orders import ID_PATTERN
-from orderfleet_api import orders
+from orderfleet.orders import ID_PATTERN, OrderState
+from orderfleet_api import events, examples, listing, orders
 from orderfleet_api.backends import Backends
+from orderfleet_api.keys import ACTOR
+from orderfleet_api.listing import CURSOR_PATTERN
+from orderfleet_api.responses import answers
 from orderfleet_api.schemas import (
     APPLIED,
     Accepted,
     AddressRequest,
     CancelRequest,
     ChangeView,
+    OrderList,
     OrderRequest,
     OrderView,
     ReviewRequest,
     StatusView,
 )
 
-# Litestar reads the bounds of a parameterfrom its own Parameter only.
+Wired = NamedDependency[Backends]
+AnyRequest = Request[Any, Any, Any]
+# Litestar reads the bounds of a parameter from its own classes only.
 PathId = Annotated[
     str,
-    Parameter(
+    PathParameter(
         pattern=ID_PATTERN,
         max_length=64,
         description="Chosen by the caller; it is the workflow id too.",
     ),
 ]
-ChangeKey = Annotated[
-    str | None,
-    Parameter(
-        header="Idempotency-Key",
-        pattern=CHANGE_ID_PATTERN,
-        max_length=128,
-        description="Names the change: a repeat with the same key is applied once.",
-    ),
-]
+OrderBody = Annotated[OrderRequest, examples.ORDER]
+AddressBody = Annotated[AddressRequest, examples.ADDRESS]
+CancelBody = Annotated[CancelRequest | None, examples.CANCEL]
+ReviewBody = Annotated[ReviewRequest, examples.REVIEW]
+_KEY = HeaderParameter(
+    name="Idempotency-Key",
+    pattern=CHANGE_ID_PATTERN,
+    max_length=128,
+    description="Names what is asked for: a repeat with the same key is applied once.",
+)
+IdempotencyKey = Annotated[str | None, _KEY]
+RequiredKey = Annotated[str, _KEY]
 
 
-@post("/orders/{order_id:str}/start", status_code=HTTPStatus.ACCEPTED)
+@post("/orders", status_code=HTTPStatus.ACCEPTED, responses=answers(400, 409, 413, 415, 422))
+async def place_order(
+    request: AnyRequest,
+    data: OrderBody,
+    backends: Wired,
+    idempotency_key: RequiredKey,
+) -> Response[Accepted]:
+    """Accept an order whose id is made from the Idempotency-Key, which is required here."""
+    order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{idempotency_key}"))
+    return _accepted(await orders.accept(backends, order_id, data, actor=_actor(request)))
+
+
+@post(
+    "/orders/{order_id:str}/start",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=answers(400, 409, 413, 415, 422),
+)
 async def start_order(
-    order_id: PathId, data: OrderRequest, backends: Backends
+    request: AnyRequest, order_id: PathId, data: OrderBody, backends: Wired
 ) -> Response[Accepted]:
     """Accept an order; the same order again is the same answer, another one 409."""
-    accepted = await orders.accept(backends, order_id, data)
-    return Response(
-        accepted, status_code=HTTPStatus.ACCEPTED, headers={"Location": f"/orders/{order_id}"}
-    )
+    return _accepted(await orders.accept(backends, order_id, data, actor=_actor(request)))
 
 
-@get("/orders/{order_id:str}/status")
-async def order_status(order_id: PathId, backends: Backends) -> StatusView:
+@get("/orders", responses=answers(400, 422))
+async def list_orders(
+    backends: Wired,
+    # Litestar keeps the name `state` for itself; errors name it without the `in_`.
+    in_state: Annotated[OrderState | None, QueryParameter(name="state")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500, description="Orders on a page.")] = 50,
+    cursor: Annotated[
+        str | None,
+        QueryParameter(pattern=CURSOR_PATTERN, description="`next` of the page before."),
+    ] = None,
+) -> OrderList:
+    """List orders, the newest first, a page at a time."""
+    return await listing.page(backends, state=in_state, limit=limit, cursor=cursor)
+
+
+@route(
+    "/orders",
+    http_method=HttpMethod.OPTIONS,
+    status_code=HTTPStatus.NO_CONTENT,
+    include_in_schema=False,
+)
+async def orders_methods() -> Response[None]:
+    """Name both methods; the framework's own answer names only the first one registered."""
+    allow = {"Allow": "GET, OPTIONS, POST"}
+    return Response(None, status_code=HTTPStatus.NO_CONTENT, headers=allow)
+
+
+@get("/orders/{order_id:str}/status", responses=answers(404, 422))
+async def order_status(order_id: PathId, backends: Wired) -> StatusView:
     """Tell state, step, attempts, errors and the time left."""
     return await orders.status(backends, order_id)
 
 
-@get("/orders/{order_id:str}")
-async def show_order(order_id: PathId, backends: Backends) -> OrderView:
+@get("/orders/{order_id:str}", responses=answers(404, 422))
+async def show_order(order_id: PathId, backends: Wired) -> OrderView:
     """Show the order's row, its payments and its audit trail."""
     return await orders.show(backends, order_id)
 
 
-@post("/orders/{order_id:str}/signals/cancel", status_code=HTTPStatus.OK)
-async def cancel_order(
+@get(
+    "/orders/{order_id:str}/events",
+    responses=answers(404, 422),
+    media_type="text/event-stream",
+)
+async def order_events(
     order_id: PathId,
-    backends: Backends,
-    change_key: ChangeKey = None,
-    data: Annotated[CancelRequest | None, Body()] = None,
+    backends: Wired,
+    last_event_id: Annotated[
+        int,
+        HeaderParameter(
+            name="Last-Event-ID",
+            ge=0,
+            le=2**31 - 1,
+            description="The number of the last event that was seen.",
+        ),
+    ] = 0,
+) -> ServerSentEvent:
+    """Stream the audit trail until nothing more comes: the order has ended, its money is back."""
+    await orders.show(backends, order_id)
+    return ServerSentEvent(events.stream(backends, order_id, after=last_event_id))
+
+
+@post(
+    "/orders/{order_id:str}/signals/cancel",
+    status_code=HTTPStatus.OK,
+    responses=answers(202, 400, 404, 409, 413, 415, 422),
+)
+async def cancel_order(
+    request: AnyRequest,
+    order_id: PathId,
+    backends: Wired,
+    idempotency_key: IdempotencyKey = None,
+    data: CancelBody = None,
 ) -> Response[ChangeView]:
     """Cancel the order while its package has not been dispatched."""
     reason = data.reason if data is not None else ""
-    return _answer(await orders.cancel(backends, order_id, change_key or _new_id(), reason))
+    key, actor = idempotency_key or _new_id(), _actor(request)
+    return _changed(await orders.cancel(backends, order_id, key, reason, actor=actor))
 
 
-@post("/orders/{order_id:str}/signals/update-address", status_code=HTTPStatus.OK)
+@post(
+    "/orders/{order_id:str}/signals/update-address",
+    status_code=HTTPStatus.OK,
+    responses=answers(202, 400, 404, 409, 413, 415, 422),
+)
 async def update_address(
-    order_id: PathId, data: AddressRequest, backends: Backends, change_key: ChangeKey = None
+    request: AnyRequest,
+    order_id: PathId,
+    data: AddressBody,
+    backends: Wired,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[ChangeView]:
     """Change the address while the package has not been dispatched."""
-    change_id = change_key or _new_id()
-    return _answer(await orders.update_address(backends, order_id, change_id, data.address))
+    key, actor = idempotency_key or _new_id(), _actor(request)
+    view = await orders.update_address(backends, order_id, key, data.address, actor=actor)
+    return _changed(view)
 
 
-@post("/orders/{order_id:str}/review", status_code=HTTPStatus.OK)
+@post(
+    "/orders/{order_id:str}/review",
+    status_code=HTTPStatus.OK,
+    responses=answers(400, 404, 409, 413, 415, 422),
+)
 async def review_order(
-    order_id: PathId, data: ReviewRequest, backends: Backends, change_key: ChangeKey = None
+    request: AnyRequest,
+    order_id: PathId,
+    data: ReviewBody,
+    backends: Wired,
+    idempotency_key: IdempotencyKey = None,
 ) -> Response[ChangeView]:
     """Approve or reject the order before the review's timer does."""
     decision = Review(approved=data.approved, reviewer=data.reviewer, reason=data.reason)
-    return _answer(await orders.review(backends, order_id, change_key or _new_id(), decision))
+    key, actor = idempotency_key or _new_id(), _actor(request)
+    return _changed(await orders.review(backends, order_id, key, decision, actor=actor))
 
 
-def _answer(view: ChangeView) -> Response[ChangeView]:
+def orders_router(guards: Sequence[Guard]) -> Router:
+    """Return the routes behind their guards."""
+    return Router(
+        "/",
+        guards=guards,
+        tags=["orders"],
+        route_handlers=[
+            # First: a path gets the framework's own OPTIONS with the first other method on it.
+            orders_methods,
+            place_order,
+            start_order,
+            list_orders,
+            order_status,
+            show_order,
+            order_events,
+            cancel_order,
+            update_address,
+            review_order,
+        ],
+    )
+
+
+def _accepted(accepted: Accepted) -> Response[Accepted]:
+    location = f"/orders/{accepted.order_id}"
+    return Response(accepted, status_code=HTTPStatus.ACCEPTED, headers={"Location": location})
+
+
+def _changed(view: ChangeView) -> Response[ChangeView]:
     applied = view.outcome == APPLIED
     return Response(view, status_code=HTTPStatus.OK if applied else HTTPStatus.ACCEPTED)
 
 
+def _actor(request: AnyRequest) -> str:
+    return str(request.scope["state"].get(ACTOR, ""))
+
+
 def _new_id() -> str:
     return str(uuid4())
-
-
-ROUTER = Router(
-    "/",
-    route_handlers=[
-        start_order,
-        order_status,
-        show_order,
-        cancel_order,
-        update_address,
-        review_order,
-    ],
-)

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 
 from orderfleet.messages import Reason, Status
-from orderfleet.orders import Address, Currency, Item, Money, Order, OrderState
-from orderfleet.store.reads import EventRow, PaymentRow
+from orderfleet.orders import Address, Amount, Currency, Item, Order, OrderState
+from orderfleet.store.reads import EventRow, OrderSummary, PaymentRow
 
 APPLIED: Final = "applied"
 LEFT_FOR_A_WORKER: Final = "left for a worker"
@@ -37,6 +37,30 @@ class ReviewRequest(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason = ""
 
 
+class OrderList(Struct, frozen=True):
+    """A page of orders, and the cursor of the next page, if there is one."""
+
+    orders: list[OrderSummary]
+    next: str | None = None
+
+
+class FieldError(Struct, frozen=True):
+    """What is wrong with one value, and where it stands."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(Struct, frozen=True):
+    """An error (RFC 9457)."""
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
+    errors: list[FieldError] = []
+
+
 class Accepted(Struct, frozen=True):
     """An order that was accepted, now or before."""
 
@@ -64,7 +88,7 @@ class OrderView(Struct, frozen=True):
 
     id: str
     payment_id: str
-    amount: Money
+    amount: Amount
     currency: Currency
     state: OrderState
     address: dict[str, Any]

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.settings import CommonSettings, Env, Port, Seconds
+from orderfleet.settings import CommonSettings, Env, Port, Seconds, SettingsError, Switch
+from orderfleet_api.keys import Keys, is_loopback, parse_keys
 
 
 class ApiSettings(CommonSettings, frozen=True, kw_only=True):
@@ -12,6 +13,17 @@ class ApiSettings(CommonSettings, frozen=True, kw_only=True):
 
     api_host: Annotated[str, Env("Address the API listens on.")] = "127.0.0.1"
     api_port: Annotated[Port, Env("Port the API listens on.", unit="port")] = 8000
+    api_keys: Annotated[
+        str,
+        Env(
+            "Keys that are let in, `name:sha256,...`; several for rotation. "
+            "Make one by `orderfleet api-key NAME`.",
+            secret=True,
+        ),
+    ] = ""
+    api_open: Annotated[
+        Switch, Env("Let everybody in without a key, also from beyond this machine.")
+    ] = False
     order_deadline_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],
         Env("The time an order has, from acceptance to end.", ("ORDER_DEADLINE_SECONDS",), "s"),
@@ -30,3 +42,17 @@ class ApiSettings(CommonSettings, frozen=True, kw_only=True):
     temporal_wait_seconds: Annotated[
         Seconds, Env("How long any other call of Temporal may take before it is 503.", unit="s")
     ] = 3.0
+
+    @property
+    def keys(self) -> Keys:
+        """The keys that are let in; none means that nobody needs one."""
+        return {} if self.api_open else parse_keys(self.api_keys)
+
+    def check(self) -> None:
+        """Refuse to be reached from elsewhere without keys."""
+        super().check()
+        if not parse_keys(self.api_keys) and not self.api_open and not is_loopback(self.api_host):
+            raise SettingsError(
+                f"ORDERFLEET_API_KEYS: needed on {self.api_host}"
+                " (or ORDERFLEET_API_OPEN=true to let everybody in)"
+            )

@@ -3,7 +3,7 @@
 Measured: 5 µs a payload where the SDK's default takes 161 µs.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from temporalio.api.common.v1 import Payload
@@ -17,6 +17,8 @@ from temporalio.converter import (
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.messages import INVALID_PAYLOAD
+
+T = TypeVar("T")
 
 
 class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
@@ -42,7 +44,26 @@ class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
         try:
             return msgspec.json.decode(payload.data, type=Any if type_hint is None else type_hint)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise ApplicationError(str(error), type=INVALID_PAYLOAD, non_retryable=True) from None
+            raise _invalid(error) from None
+
+
+class NullPayloadConverter(BinaryNullPayloadConverter):
+    """No value, where the type allows it: the SDK's own would hand None to any type."""
+
+    def from_payload(
+        self,
+        payload: Payload,  # noqa: ARG002 (it says nothing)
+        type_hint: type | None = None,
+    ) -> Any:
+        """Return None.
+
+        Raises:
+            ApplicationError: the type does not allow it.
+        """
+        try:
+            return msgspec.convert(None, type=Any if type_hint is None else type_hint)
+        except msgspec.ValidationError as error:
+            raise _invalid(error) from None
 
 
 class PayloadConverter(CompositePayloadConverter):
@@ -50,10 +71,26 @@ class PayloadConverter(CompositePayloadConverter):
 
     def __init__(self) -> None:
         super().__init__(
-            BinaryNullPayloadConverter(),
+            NullPayloadConverter(),
             BinaryPlainPayloadConverter(),
             MsgspecJSONPayloadConverter(),
         )
+
+
+def required(given: T | None) -> T:
+    """Return a workflow's input.
+
+    Raises:
+        ApplicationError: there is none. Python's own error for a missing argument would retry
+            the workflow task for ever.
+    """
+    if given is None:
+        raise _invalid("the workflow has no input")
+    return given
+
+
+def _invalid(error: object) -> ApplicationError:
+    return ApplicationError(str(error), type=INVALID_PAYLOAD, non_retryable=True)
 
 
 DATA_CONVERTER = DataConverter(payload_converter_class=PayloadConverter)

@@ -34,12 +34,12 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: object =
     if answer.status_code in _DEFINITE_NO:
         raise GatewayRefusedError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
     if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
-        return {}
+        return None
     if not answer.is_success:
         raise GatewayUnknownError(f"{method} {path}: {answer.status_code}")
     try:
         return msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise GatewayUnknownError(f"{method} {path}: {error}") from error
 
 
@@ -61,7 +61,8 @@ class HTTPPaymentGateway:
 
     async def lookup(self, key: str) -> ChargeStatus:
         """Return the key's status; 404 is `none`."""
-        return _status(await _ask(self._client, "GET", f"/charges/{quote(key, safe='')}"))
+        answer = await _ask(self._client, "GET", f"/charges/{quote(key, safe='')}")
+        return ChargeStatus.NONE if answer is None else _status(answer)
 
     async def void(self, charge: Charge) -> ChargeStatus:
         """Close the key."""
@@ -91,7 +92,7 @@ class HTTPCarrier:
     async def lookup(self, key: str) -> str | None:
         """Return the tracking number; 404 is None."""
         answer = await _ask(self._client, "GET", f"/shipments/{quote(key, safe='')}")
-        tracking = answer.get("tracking")
+        tracking = None if answer is None else answer.get("tracking")
         return tracking if isinstance(tracking, str) and tracking else None
 
     async def recall(self, shipment: Shipment) -> bool:
@@ -106,6 +107,6 @@ class HTTPCarrier:
 
 def _status(answer: dict[str, Any]) -> ChargeStatus:
     try:
-        return ChargeStatus(answer.get("status", ChargeStatus.NONE))
+        return ChargeStatus(str(answer.get("status")))
     except ValueError as error:
         raise GatewayUnknownError(str(error)) from error

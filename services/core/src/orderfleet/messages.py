@@ -67,6 +67,7 @@ class OrderInput(Order, frozen=True, kw_only=True):
 
     deadline_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
     review_seconds: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+    actor: Reason = ""
 
 
 class OrderResult(Struct, frozen=True):

@@ -45,6 +45,16 @@ Money = Annotated[
         examples=["1.00"],
     ),
 ]
+# The largest order there is: 100 items, 1000 of each, at 999999999.99, has 14 digits before the
+# point; so has the column.
+Amount = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,14}\.[0-9]{2}" + _END,
+        description="A sum as a decimal string.",
+        examples=["1.00"],
+    ),
+]
 Currency = Annotated[
     str, Meta(pattern=r"^[A-Z]{3}" + _END, description="ISO 4217 code.", examples=["USD"])
 ]

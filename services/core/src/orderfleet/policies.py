@@ -94,5 +94,10 @@ class Budget(Struct, frozen=True):
         return max(self.forward_end - now, timedelta(0))
 
     def closing_left(self, now: datetime) -> timedelta:
-        """Return what is left for writing the end state, never less than the margin itself."""
-        return max(self.end - CLOSING_MARGIN - now, CLOSING_MARGIN)
+        """Return what is left for writing the end state.
+
+        All but the margin; inside it, or if the order has so little time in all, half of what is
+        left, so that the completion has the other half.
+        """
+        left = self.left(now)
+        return max(left - CLOSING_MARGIN, left / 2, SHORTEST_STEP)

@@ -7,6 +7,7 @@ exits with status 2.
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import (
@@ -29,6 +30,8 @@ from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
 
 PREFIX: Final = "ORDERFLEET_"
 MASK: Final = "***"
+# One of the hosts of a database URL, with its port; a bracketed one is an IPv6 address.
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
 
 S = TypeVar("S", bound="Settings")
 
@@ -163,13 +166,28 @@ def _shown(value: object, *, secret: bool) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     if not secret or not text:
         return text
-    url = urlsplit(text)
-    if not url.scheme or not url.hostname:
+    try:
+        url = urlsplit(text)
+    except ValueError:
         return MASK
     # Host and database help to find a mistake; user and password are nobody's business.
-    user = f"{MASK}@" if url.username or url.password else ""
-    port = f":{url.port}" if url.port else ""
-    return urlunsplit((url.scheme, f"{user}{url.hostname}{port}", url.path, "", ""))
+    user, _, hosts = url.netloc.rpartition("@")
+    if not url.scheme or not hosts:
+        return MASK
+    return urlunsplit((url.scheme, f"{MASK}@{hosts}" if user else hosts, url.path, "", ""))
+
+
+def _is_postgres(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    hosts = url.netloc.rpartition("@")[2].split(",")
+    return (
+        url.scheme in {"postgresql", "postgres", "postgresql+asyncpg"}
+        and len(url.path) > 1
+        and all(map(_HOST.fullmatch, hosts))
+    )
 
 
 class CommonSettings(Settings, frozen=True, kw_only=True):
@@ -204,12 +222,12 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = SHIPPING_TASK_QUEUE
     log_level: Annotated[
         str,
-        Meta(pattern="^(?i:debug|info|warning|error)$"),
+        Meta(pattern=r"^(?i:debug|info|warning|error)$(?!\n)"),
         Env("debug, info, warning or error.", ("LOG_LEVEL",)),
     ] = "info"
     log_format: Annotated[
         str,
-        Meta(pattern="^(auto|json|console)$"),
+        Meta(pattern=r"^(auto|json|console)$(?!\n)"),
         Env("json, console, or auto: console on a terminal, json elsewhere."),
     ] = "auto"
     probe_host: Annotated[str, Env("Address of the internal port.")] = "127.0.0.1"
@@ -223,8 +241,7 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Refuse what is not a Postgres URL."""
-        url = urlsplit(self.database_url)
-        if url.scheme not in {"postgresql", "postgres", "postgresql+asyncpg"} or not url.path[1:]:
+        if not _is_postgres(self.database_url):
             raise SettingsError(
                 "DATABASE_URL: wanted postgresql://user:password@host:port/database"
             )

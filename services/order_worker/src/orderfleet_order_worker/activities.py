@@ -128,7 +128,8 @@ class OrderActivities:
     @activity.defn
     async def receive(self, step: ReceiveInput) -> Received:
         """Write the order's first row, if the API has not."""
-        if not await receive(self._pool, step.order_id, step.order, {}):
+        by = {"actor": step.order.actor} if step.order.actor else {}
+        if not await receive(self._pool, step.order_id, step.order, by):
             raise _permanent("another order has this id", ORDER_CONFLICT)
         return Received(shipping_task_queue=self._shipping_task_queue)
 

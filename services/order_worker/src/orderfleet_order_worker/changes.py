@@ -33,7 +33,7 @@ class Changes:
         self._progress = progress
         self._budget = budget
         self._received = False
-        self._known: dict[str, asyncio.Task[ChangeResult]] = {}
+        self._known: dict[tuple[type, str | None], asyncio.Task[ChangeResult]] = {}
         self._spawned: set[asyncio.Task[None]] = set()
         # Two changes of address in flight would come out in either order.
         self._turn = asyncio.Lock()
@@ -51,9 +51,9 @@ class Changes:
         """The order has its end; what comes now is recorded as too late."""
         self.closed = True
 
-    def knows(self, change_id: str | None) -> bool:
+    def knows(self, change: Cancel | AddressChange) -> bool:
         """Tell whether this change has come before."""
-        return change_id in self._known
+        return (type(change), change.change_id) in self._known
 
     async def cancel(self, change: Cancel) -> ChangeResult:
         """Cancel the order, once.
@@ -63,7 +63,7 @@ class Changes:
         """
         change_id = change.change_id or str(workflow.uuid4())
         given = Cancel(change_id=change_id, reason=change.reason, actor=change.actor)
-        return await self._once(change_id, self._cancel(given, change_id))
+        return await self._once(given, self._cancel(given, change_id))
 
     async def update_address(self, change: AddressChange) -> ChangeResult:
         """Change the address, once.
@@ -73,7 +73,7 @@ class Changes:
         """
         change_id = change.change_id or str(workflow.uuid4())
         given = AddressChange(change.address, change_id=change_id, actor=change.actor)
-        return await self._once(change_id, self._update_address(given, change_id))
+        return await self._once(given, self._update_address(given, change_id))
 
     async def quietly(self, change: Coroutine[Any, Any, Any]) -> None:
         """Await what has no caller to answer to: a failure shows in the status, no more."""
@@ -94,18 +94,20 @@ class Changes:
         await self._perform(OrderActivities.note, NoteInput(self._order_id, event))
 
     async def _once(
-        self, change_id: str, change: Coroutine[Any, Any, ChangeResult]
+        self, given: Cancel | AddressChange, change: Coroutine[Any, Any, ChangeResult]
     ) -> ChangeResult:
-        known = self._known.get(change_id)
+        # The same id may name a cancel and a change of address: they are two changes.
+        key = (type(given), given.change_id)
+        known = self._known.get(key)
         if known is not None:
             change.close()
             return await known
-        task = self._known[change_id] = asyncio.create_task(change)
+        task = self._known[key] = asyncio.create_task(change)
         try:
             return await task
         except ActivityError:
             # Postgres was away: nothing was decided, a repeat is a new try.
-            del self._known[change_id]
+            del self._known[key]
             raise
 
     async def _cancel(self, change: Cancel, change_id: str) -> ChangeResult:

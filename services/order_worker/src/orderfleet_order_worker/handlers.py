@@ -79,7 +79,7 @@ class OrderHandlers:
 
     @cancel.validator
     def _check_cancel(self, change: Cancel = _NO_REASON) -> None:
-        self._check_open(change.change_id)
+        self._check_open(change)
 
     @workflow.update(name=messages.ADDRESS_UPDATE)
     async def update_address(self, change: AddressChange) -> ChangeResult:
@@ -88,7 +88,7 @@ class OrderHandlers:
 
     @update_address.validator
     def _check_address(self, change: AddressChange) -> None:
-        self._check_open(change.change_id)
+        self._check_open(change)
 
     @workflow.update(name=messages.REVIEW_UPDATE)
     async def review(self, review: Review) -> ChangeResult:
@@ -104,8 +104,8 @@ class OrderHandlers:
         if not repeated and (decided is not None or self._changes.closed):
             raise too_late("the review is over")
 
-    def _check_open(self, change_id: str | None) -> None:
-        if self._changes.closed and not self._changes.knows(change_id):
+    def _check_open(self, change: Cancel | AddressChange) -> None:
+        if self._changes.closed and not self._changes.knows(change):
             raise too_late(f"order is {self._progress.state}")
 
     async def _decoded(self, raw: RawValue, wanted: type[T], refused: str) -> T | None:

@@ -3,6 +3,7 @@
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from orderfleet.converter import required
     from orderfleet.messages import (
         RECALL_ACTIVITY,
         REFUND_WORKFLOW,
@@ -24,8 +25,9 @@ class RefundWorkflow:
     """
 
     @workflow.run
-    async def run(self, refund: RefundInput) -> RefundResult:
+    async def run(self, refund: RefundInput | None = None) -> RefundResult:
         """Undo what the order took; every step is repeated until it is done."""
+        refund = required(refund)
         ended = await workflow.execute_activity_method(
             OrderActivities.end,
             EndInput(refund.order_id, refund.state, refund.reason),

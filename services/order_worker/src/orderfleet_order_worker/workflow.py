@@ -19,6 +19,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
     from orderfleet.attempts import failed_step
+    from orderfleet.converter import required
     from orderfleet.messages import (
         Cancel,
         DispatchFailed,
@@ -51,13 +52,13 @@ class OrderWorkflow(OrderHandlers):
     """One order. Postgres arbitrates every race; this follows what the order's row says."""
 
     @workflow.init
-    def __init__(self, order: OrderInput) -> None:
-        super().__init__(order)
+    def __init__(self, order: OrderInput | None = None) -> None:
+        super().__init__(required(order))
         self._shipping_task_queue = messages.SHIPPING_TASK_QUEUE
         self._charge_begun = False
 
     @workflow.run
-    async def run(self, order: OrderInput) -> OrderResult:  # noqa: ARG002 (init has it)
+    async def run(self, order: OrderInput | None = None) -> OrderResult:  # noqa: ARG002 (init has it)
         """Fulfil the order, or end it in one of the other four ways."""
         process = asyncio.create_task(self._process())
         while True:
@@ -150,6 +151,9 @@ class OrderWorkflow(OrderHandlers):
             try:
                 shipped = await self._start_shipping(attempt)
             except ChildWorkflowError as error:
+                if self._changes.called_off:
+                    # Cancelled with `forward`: not a failure to report and to try again.
+                    raise
                 await self._shipping_failed(attempt, error)
                 continue
             for step, status in shipped.steps.items():
@@ -201,6 +205,8 @@ class OrderWorkflow(OrderHandlers):
                 retry_policy=policies.STEP_RETRY,
             )
         except ActivityError as error:
+            if self._changes.called_off:
+                raise
             self._step_failed(name, error)
         self._progress.done(name, result)
         return result

@@ -14,6 +14,7 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
     from orderfleet.attempts import failed_step
+    from orderfleet.converter import required
     from orderfleet.messages import DispatchFailed, ShippingInput, ShippingResult, StepStatus
     from orderfleet.orders import OrderState
     from orderfleet_shipping_worker.activities import ShippingActivities
@@ -27,9 +28,9 @@ class ShippingWorkflow:
     """Prepares the package and dispatches the carrier within the time its parent gave it."""
 
     @workflow.init
-    def __init__(self, shipping: ShippingInput) -> None:
+    def __init__(self, shipping: ShippingInput | None = None) -> None:
         info = workflow.info()
-        self._shipping = shipping
+        self._shipping = required(shipping)
         self._steps: dict[str, StepStatus] = {}
         self._end = (
             info.workflow_start_time + info.execution_timeout - _REPORT_MARGIN
@@ -38,7 +39,10 @@ class ShippingWorkflow:
         )
 
     @workflow.run
-    async def run(self, shipping: ShippingInput) -> ShippingResult:  # noqa: ARG002 (init has it)
+    async def run(
+        self,
+        shipping: ShippingInput | None = None,  # noqa: ARG002 (init has it)
+    ) -> ShippingResult:
         """Ship the order.
 
         Raises:

@@ -1,7 +1,7 @@
 """Cancel and change of address: the statements that compete with the dispatch claim.
 
-A change is known by its id. It is applied once; one that comes too late leaves its own
-`*_refused` event under that id.
+A change is known by its kind and id. It is applied once; one that comes too late leaves its own
+`*_refused` event under the same key.
 """
 
 from typing import Any, Final
@@ -34,37 +34,42 @@ class Changed(Struct, frozen=True):
 
 async def cancel_order(pool: Pool, order_id: str, change: Cancel) -> Changed | None:
     """Cancel the order, unless a dispatch has claimed it or it has ended; None if it is unknown."""
-    event = Event(CANCELLED, _key(change), _given(reason=change.reason, actor=change.actor))
+    change_id = _id_of(change)
+    payload = _given(reason=change.reason, actor=change.actor)
+    event = Event(CANCELLED, _key(CANCELLED, change_id), payload)
     moved = await move(pool, order_id, [event], to=OrderState.CANCELLED)
     if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
         return Changed(applied=True, state=moved.state)
-    return await _outcome(pool, order_id, event, moved)
+    return await _outcome(pool, order_id, CANCELLED, change_id, moved)
 
 
 async def update_address(pool: Pool, order_id: str, change: AddressChange) -> Changed | None:
     """Change the address, unless a dispatch has claimed it; None if the order is unknown."""
+    change_id = _id_of(change)
     payload = {"address": change.address, **_given(actor=change.actor)}
-    event = Event(ADDRESS_UPDATED, _key(change), payload)
+    event = Event(ADDRESS_UPDATED, _key(ADDRESS_UPDATED, change_id), payload)
     moved = await change_address(pool, order_id, change.address, event)
-    return await _outcome(pool, order_id, event, moved)
+    return await _outcome(pool, order_id, ADDRESS_UPDATED, change_id, moved)
 
 
 async def refuse(
     pool: Pool, order_id: str, kind: str, change_id: str, *, reason: str, actor: str = ""
 ) -> bool:
     """Record that a change came too late; return True if it had been applied before after all."""
-    event = Event(_REFUSED[kind], change_id, _given(reason=reason, actor=actor))
+    event = Event(_REFUSED[kind], _key(kind, change_id), _given(reason=reason, actor=actor))
     await note(pool, order_id, event)
-    return await event_type(pool, order_id, change_id) == kind
+    return await event_type(pool, order_id, event.key) == kind
 
 
-async def _outcome(pool: Pool, order_id: str, event: Event, moved: Moved | None) -> Changed | None:
+async def _outcome(
+    pool: Pool, order_id: str, kind: str, change_id: str, moved: Moved | None
+) -> Changed | None:
     if moved is None:
         return None
     if moved.moved:
         return Changed(applied=True, state=moved.state)
     reason = too_late(moved.state)
-    applied = await refuse(pool, order_id, event.type, event.key, reason=reason)
+    applied = await refuse(pool, order_id, kind, change_id, reason=reason)
     return Changed(applied=applied, state=moved.state, reason="" if applied else reason)
 
 
@@ -75,10 +80,15 @@ def too_late(state: OrderState) -> str:
     return f"order is {state}"
 
 
-def _key(change: Cancel | AddressChange) -> str:
+def _id_of(change: Cancel | AddressChange) -> str:
     if change.change_id is None:
         raise ValueError("a change without an id reached the store")
     return change.change_id
+
+
+def _key(kind: str, change_id: str) -> str:
+    # Callers choose the id: bare, `ended` would be taken for the order's own end.
+    return f"{kind}/{change_id}"
 
 
 def _given(**values: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the API, the CLI and SettleOrders read."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from msgspec import Struct
@@ -23,6 +23,18 @@ class OrderRow(Struct, frozen=True):
     state: OrderState
     address: dict[str, Any]
     items: list[dict[str, Any]]
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderSummary(Struct, frozen=True):
+    """An order in a listing."""
+
+    id: str
+    payment_id: str
+    amount: str
+    currency: str
+    state: OrderState
     created_at: datetime
     updated_at: datetime
 
@@ -68,6 +80,29 @@ async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
         return None
     values = dict(row)
     return OrderRow(**(values | {"state": OrderState(values["state"])}))
+
+
+_SUMMARY: Final = (
+    "SELECT id, payment_id, amount::text AS amount, currency, state, created_at, updated_at"
+    " FROM orders WHERE (created_at, id) < ($1, $2)"
+)
+
+
+async def list_orders(
+    pool: Pool, *, state: OrderState | None, before: tuple[datetime, str] | None, limit: int
+) -> list[OrderSummary]:
+    """Return the newest orders, or those that come after the order `before` in that order.
+
+    Keyset paging: a page costs the same wherever it is, and orders placed meanwhile move nothing.
+    """
+    created_at, order_id = before or (datetime.max.replace(tzinfo=UTC), "")
+    order_by = " ORDER BY created_at DESC, id DESC LIMIT $3"
+    if state is None:
+        rows = await pool.fetch(_SUMMARY + order_by, created_at, order_id, limit)
+    else:
+        statement = _SUMMARY + " AND state = $4" + order_by
+        rows = await pool.fetch(statement, created_at, order_id, limit, state)
+    return [OrderSummary(**(dict(row) | {"state": OrderState(row["state"])})) for row in rows]
 
 
 async def order_of_payment(pool: Pool, payment_id: str) -> str | None:

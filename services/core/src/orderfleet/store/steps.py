@@ -48,9 +48,9 @@ class Moved(Struct, frozen=True):
 
 
 # $1 order id, $2 new state (null keeps it), $3 states from which it may be entered, $4 types,
-# $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that
-# the row must have (null is any). The first event's key
-# decides whether the whole was done before; of the other events those missing are added.
+# $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that the
+# row must have (null is any). The first event's key decides whether the whole was done before; of
+# the other events those missing are added.
 # FOR UPDATE comes first: after a lock wait it gives the row as the winner left it, while
 # everything else in the statement still sees the snapshot from before the wait.
 _MOVE: Final = """

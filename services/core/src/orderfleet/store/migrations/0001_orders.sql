@@ -2,7 +2,7 @@
 CREATE TABLE orders (
     id             text PRIMARY KEY,
     payment_id     text NOT NULL,
-    amount         numeric(14, 2) NOT NULL,
+    amount         numeric(16, 2) NOT NULL,
     currency       text NOT NULL,
     fingerprint    text NOT NULL,
     state          text NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE payments (
     payment_id text PRIMARY KEY,
     order_id   text NOT NULL REFERENCES orders (id),
     status     text NOT NULL,
-    amount     numeric(14, 2) NOT NULL,
+    amount     numeric(16, 2) NOT NULL,
     currency   text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );

@@ -4,7 +4,7 @@ CREATE SCHEMA gateway;
 CREATE TABLE gateway.charges (
     key        text PRIMARY KEY,
     order_id   text NOT NULL,
-    amount     numeric(14, 2) NOT NULL,
+    amount     numeric(16, 2) NOT NULL,
     currency   text NOT NULL,
     status     text NOT NULL CHECK (status IN ('captured', 'voided', 'refunded')),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()

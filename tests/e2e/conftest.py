@@ -1,0 +1,76 @@
+"""One fleet of real processes for all tests; a test tells its orders apart by their ids."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+
+# Before they are imported, so that their asserts tell what they saw.
+pytest.register_assert_rewrite("tests.e2e.support.orders", "tests.e2e.support.programs")
+
+from orderfleet.store.pool import open_pool  # noqa: E402
+from orderfleet_cli.errors import CommandError  # noqa: E402
+from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: E402
+from tests.e2e.support import faults  # noqa: E402
+from tests.e2e.support.costs import Costs  # noqa: E402
+from tests.e2e.support.orders import Orders, clients  # noqa: E402
+
+_COSTS = pytest.StashKey[Costs]()
+_TRIES = 3
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    async with AsyncExitStack() as stack:
+        yield await _run(stack, tmp_path_factory)
+
+
+async def _run(stack: AsyncExitStack, data: pytest.TempPathFactory) -> Fleet:
+    for _ in range(_TRIES):
+        options = FleetOptions(
+            data=data.mktemp("fleet"),
+            env=faults.ENV,
+            ports=Ports.anywhere(),
+            # Postgres and Temporal are killed too, and have to remember.
+            durable=True,
+        )
+        try:
+            return await stack.enter_async_context(run_fleet(options))
+        except CommandError as error:
+            # A port that was free when it was chosen may be someone else's when it is used.
+            if "already in use" not in str(error):
+                raise
+    raise CommandError(f"no free ports in {_TRIES} tries")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def orders(request: pytest.FixtureRequest, fleet: Fleet) -> AsyncIterator[Orders]:
+    selected = frozenset(
+        (item.function.__module__, item.function.__name__)
+        for item in request.session.items
+        if isinstance(item, pytest.Function)
+    )
+    async with (
+        clients(fleet) as http,
+        open_pool(fleet.database_url, size=5, wait_seconds=5) as pool,
+    ):
+        opened = Orders(http, pool, fleet, selected)
+        yield opened
+        for task in opened.running.values():
+            task.cancel()
+
+
+@pytest.fixture(scope="session")
+def costs(request: pytest.FixtureRequest) -> Costs:
+    return request.config.stash.setdefault(_COSTS, Costs())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    rows = list(config.stash.get(_COSTS, Costs()).table())
+    if rows:
+        terminalreporter.section("what a kill costs an order")
+        for row in rows:
+            terminalreporter.line(row)

@@ -1,0 +1,33 @@
+"""What goes wrong with whom: an order's kind is the first part of its id, and these are kinds."""
+
+from typing import Final
+
+import msgspec
+
+from orderfleet.simulated_gateways import Fault
+
+FLAKY: Final = "flaky-*"
+
+_FAULTS: Final = (
+    Fault(at="charge", kind="reply_lost", orders="reply-lost-*", times=1),
+    Fault(at="charge", kind="refuse", orders="declined-*"),
+    # Longer than the 2.5 s of a call, and through before the order gives up.
+    Fault(at="charge", kind="hang_before", orders="charge-late-*", seconds=4),
+    # Through only after the order's 15 s: the first call begins at 2 s.
+    Fault(at="charge", kind="hang_before", orders="charge-too-late-*", seconds=13.5),
+    Fault(at="dispatch", kind="refuse", orders="carrier-refuses-*"),
+    # The back-off after each refusal, 1 s and 2 s, is the time in which an order is `shipping`.
+    Fault(at="dispatch", kind="refuse", orders="refused-twice-*", times=2),
+    Fault(at="dispatch", kind="hang_before", orders="carrier-hangs-*", seconds=11),
+    # Taken between the last look at the carrier, at 9.3 s, and the end at 12 s.
+    Fault(at="dispatch", kind="hang_before", orders="taken-late-*", seconds=8.5),
+    Fault(at="dispatch", kind="hang_after", orders="carrier-silent-*", times=1),
+    # Slow, but within the 2.5 s of a call: time to do something to the process that waits.
+    Fault(at="charge", kind="hang_before", orders="slow-charge-*", seconds=1.5),
+    Fault(at="dispatch", kind="hang_before", orders="slow-carrier-*", seconds=1.5),
+)
+
+ENV: Final = {
+    "ORDERFLEET_FLAKY": FLAKY,
+    "ORDERFLEET_GATEWAY_FAULTS": msgspec.json.encode(_FAULTS).decode(),
+}

@@ -1,0 +1,83 @@
+"""The audit trail as server-sent events."""
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+
+import httpx
+import msgspec
+import pytest
+
+from tests.e2e.support.apis import run_api
+from tests.e2e.support.orders import HOME, PATIENCE, Json, Orders, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def _events(http: httpx.AsyncClient, order_id: str, last: int = 0) -> AsyncIterator[Json]:
+    headers = {"Last-Event-ID": str(last)} if last else {}
+    stream = http.stream("GET", f"/orders/{order_id}/events", headers=headers, timeout=PATIENCE)
+    async with stream as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        fields: dict[str, str] = {}
+        async for line in answer.aiter_lines():
+            if line:
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif "data" in fields:
+                event: Json = msgspec.json.decode(fields["data"])
+                assert fields["id"] == str(event["number"])
+                assert fields["event"] == event["type"]
+                yield event
+                fields = {}
+
+
+async def test_a_stream_tells_every_event_and_ends_with_the_order(orders: Orders) -> None:
+    order_id = await orders.place("plain")
+    heard = [event async for event in _events(orders.http, order_id)]
+    assert heard == (await orders.show(order_id))["events"]
+    assert heard[-1]["type"] == "fulfilled"
+
+
+async def test_a_stream_waits_for_the_money_to_come_back(orders: Orders) -> None:
+    order_id = await orders.place("declined")
+    heard = [event["type"] async for event in _events(orders.http, order_id)]
+    assert heard[-2:] == ["failed", "voided"]
+
+
+async def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(
+    orders: Orders,
+) -> None:
+    order_id = await orders.place("plain")
+    heard = []
+    async for event in _events(orders.http, order_id):
+        heard.append(event)
+        if event["type"] == "reviewed":
+            break
+    heard += [event async for event in _events(orders.http, order_id, heard[-1]["number"])]
+    assert heard == (await orders.show(order_id))["events"]
+
+
+async def test_an_unknown_order_has_no_stream(orders: Orders) -> None:
+    answer = await orders.http.get("/orders/nobody/events")
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+
+
+async def test_a_stopping_api_ends_its_streams(
+    orders: Orders, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    # Far longer than the test: only the end of the stream lets the process go.
+    env = {"REVIEW_SECONDS": "60", "ORDER_DEADLINE_SECONDS": "120"}
+    async with run_api(orders, unused_tcp_port_factory, env) as (api, http):
+        order_id = new_id("plain")
+        body = {"payment_id": f"pay-{order_id}", "address": HOME}
+        await http.post(f"/orders/{order_id}/start", json=body)
+        heard = []
+        async for event in _events(http, order_id):
+            heard.append(event["type"])
+            if event["type"] == "received":
+                api.signal(signal.SIGTERM)
+        assert heard[0] == "received"
+        assert "fulfilled" not in heard
+        assert await api.end(seconds=10) == 0
+    await orders.cancel(order_id)

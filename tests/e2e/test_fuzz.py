@@ -1,0 +1,41 @@
+"""Odd requests, made from the API's own OpenAPI document, the steps of an order included."""
+
+import asyncio
+import os
+from asyncio.subprocess import PIPE, STDOUT
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orderfleet_cli.local.processes import executable
+from tests.e2e.support.apis import run_api
+from tests.e2e.support.orders import Orders
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "8")
+
+
+async def test_nothing_odd_is_found(
+    orders: Orders, unused_tcp_port_factory: Callable[[], int], tmp_path: Path
+) -> None:
+    # Orders end while the fuzzer is at them: every state is met.
+    quick = {"REVIEW_SECONDS": "0", "ORDER_DEADLINE_SECONDS": "3"}
+    async with run_api(orders, unused_tcp_port_factory, quick) as (api, http):
+        st = await asyncio.create_subprocess_exec(
+            executable("schemathesis"),
+            "run",
+            f"{http.base_url}/docs/openapi.json",
+            *("--checks", "all", "--max-examples", _EXAMPLES, "--no-color"),
+            *("--phases", "examples,coverage,fuzzing,stateful"),
+            stdout=PIPE,
+            stderr=STDOUT,
+            cwd=tmp_path,
+        )
+        assert st.stdout is not None
+        said = (await st.stdout.read()).decode()
+        assert await st.wait() == 0, said
+        assert "Tested: 9" in said, said
+        assert api.child.returncode is None
+    assert not [line for line in api.lines if '"level": "error"' in line]

@@ -1,0 +1,103 @@
+"""Postgres or Temporal is killed under running orders: 503 meanwhile, then all goes on."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from orderfleet_cli.errors import CommandError
+from tests.e2e.support.costs import Costs
+from tests.e2e.support.orders import Json, Orders, eventually, new_id, seconds, types
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_KINDS = ("slow-charge", "slow-carrier", "plain")
+
+
+async def _in_every_phase(orders: Orders) -> dict[str, str]:
+    """Place orders such that one is charging, one dispatching, one in review."""
+    charging, dispatching = await asyncio.gather(*(orders.place(kind) for kind in _KINDS[:2]))
+    await orders.until(dispatching, "prepared")
+    reviewed = await orders.place(_KINDS[2])
+    await orders.until(reviewed, "validated")
+    return {"a charge": charging, "a dispatch": dispatching, "review": reviewed}
+
+
+async def _is_told(ask: Callable[[], Awaitable[httpx.Response]]) -> None:
+    answer = await ask()
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def _all_end(orders: Orders, placed: dict[str, str], what: str, costs: Costs) -> None:
+    for phase, order_id in placed.items():
+        order: Json = await orders.settled(order_id)
+        assert len(await orders.charges(order_id)) <= 1
+        assert types(order).count("charged") <= 1
+        costs.add(f"{what}, during {phase}: {order['state']}", 0, seconds(order))
+    # The fleet is as it was before.
+    order_id = await orders.place("plain")
+    assert (await orders.ended(order_id))["state"] == "fulfilled"
+
+
+async def test_postgres_killed(orders: Orders, costs: Costs) -> None:
+    placed = await _in_every_phase(orders)
+    assert await orders.fleet.stop("postgres", signal.SIGKILL) == -signal.SIGKILL
+    order_id = new_id("plain")
+    try:
+        await _is_told(lambda: orders.start(order_id))
+        await _is_told(lambda: orders.http.get(f"/orders/{order_id}"))
+        # The workflow knows the status without Postgres.
+        assert (await orders.status(placed["review"]))["source"] == "workflow"
+    finally:
+        await _start_again(orders, "postgres")
+    # Nothing of what was refused was begun.
+    answer = await eventually(
+        lambda: orders.http.get(f"/orders/{order_id}"), lambda answer: answer.status_code != 503
+    )
+    assert answer.status_code == 404
+    await _all_end(orders, placed, "Postgres", costs)
+
+
+async def test_temporal_killed(orders: Orders, costs: Costs) -> None:
+    placed = await _in_every_phase(orders)
+    assert await orders.fleet.stop("temporal", signal.SIGKILL) == -signal.SIGKILL
+    order_id = new_id("plain")
+    try:
+        # The record knows the status without Temporal.
+        reviewed = placed["review"]
+        told = asyncio.gather(
+            _is_told(lambda: orders.start(order_id)),
+            _is_told(lambda: orders.cancel(reviewed)),
+            _is_told(lambda: orders.review(reviewed, approved=True)),
+        )
+        assert (await orders.status(reviewed))["source"] == "record"
+        await told
+    finally:
+        await _start_again(orders, "temporal")
+    answer = await eventually(
+        lambda: orders.start(order_id), lambda answer: answer.status_code != 503
+    )
+    assert answer.status_code == 202
+    await orders.settled(order_id)
+    await _all_end(orders, placed, "Temporal", costs)
+
+
+async def _start_again(orders: Orders, name: str) -> None:
+    for last in (False, False, True):
+        try:
+            await orders.fleet.start(name)
+            return
+        except CommandError:
+            # The dead one's children may hold its memory for a moment longer.
+            if last:
+                raise
+            await orders.fleet.stop(name)
+            await asyncio.sleep(1)
+
+
+async def test_the_books_balance(orders: Orders) -> None:
+    await orders.balanced()

@@ -1,0 +1,57 @@
+from collections.abc import AsyncIterator
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from orderfleet.client import connect
+from orderfleet.settings import CommonSettings
+from orderfleet.store.pool import Pool, open_pool
+from orderfleet_api.app import create_app
+from tests.integration.support.fleet import Fleet
+from tests.integration.support.servers import Database, Servers, run_servers
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Servers]:
+    async with run_servers(tmp_path_factory.mktemp("servers")) as running:
+        yield running
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[Database]:
+    async with servers.database() as made:
+        yield made
+
+
+@pytest.fixture
+async def pool(database: Database) -> AsyncIterator[Pool]:
+    """Connections of the fleet's own role."""
+    async with open_pool(database.url, size=20, wait_seconds=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def owner(database: Database) -> AsyncIterator[Pool]:
+    """Connections of the owner, who may put rows into any state."""
+    async with open_pool(database.owner_url, size=5, wait_seconds=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def fleet(servers: Servers, database: Database, pool: Pool) -> Fleet:
+    address = servers.temporal.address
+    client = await connect(CommonSettings(temporal_address=address))
+    return Fleet(database, pool, pool, client, address, uuid4().hex[:8])
+
+
+@pytest.fixture
+async def http(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the API in this process."""
+    # Litestar types its messages more narrowly than httpx does.
+    app = cast("Any", create_app(fleet.backends()))
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        yield client

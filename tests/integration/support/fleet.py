@@ -1,0 +1,138 @@
+"""API and workers of one test, in its own process, on task queues of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from orderfleet.messages import OrderResult
+from orderfleet.orders import Address, Item, Order, OrderState
+from orderfleet.simulated_gateways import Faults, SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.store.pool import Pool
+from orderfleet.store.reads import events_of, find_order
+from orderfleet.worker import make_worker
+from orderfleet_api.backends import Backends
+from orderfleet_api.settings import ApiSettings
+from orderfleet_order_worker import main as order_main
+from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.settings import OrderWorkerSettings
+from orderfleet_order_worker.settle_activities import SettleActivities
+from orderfleet_shipping_worker import main as shipping_main
+from orderfleet_shipping_worker.activities import ShippingActivities
+from orderfleet_shipping_worker.settings import ShippingWorkerSettings
+from tests.integration.support.servers import Database
+
+HOME = Address("1 Home Street", "Hometown")
+# Ten times what an order needs: a slow machine must not decide what a test sees.
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What a test needs to run workers and to ask the API.
+
+    `pool` may be made to fail; the gateways stand elsewhere and keep one of their own.
+    """
+
+    database: Database
+    pool: Pool
+    gateway_pool: Pool
+    temporal: Client
+    address: str
+    suffix: str
+
+    def common(self) -> dict[str, Any]:
+        """Return the settings that all services share."""
+        return {
+            "database_url": self.database.url,
+            "temporal_address": self.address,
+            "order_task_queue": f"orders-{self.suffix}",
+            "shipping_task_queue": f"shipping-{self.suffix}",
+            "drain_seconds": 1.0,
+        }
+
+    def order_settings(self, **more: Any) -> OrderWorkerSettings:
+        return OrderWorkerSettings(**(self.common() | more))
+
+    def order_worker(self, faults: Faults = (), **more: Any) -> Worker:
+        """Build an order worker as its `serve` does."""
+        settings = self.order_settings(gateway_faults=faults, **more)
+        orders = OrderActivities(
+            self.pool,
+            SimulatedPaymentGateway(self.gateway_pool, faults),
+            shipping_task_queue=settings.shipping_task_queue,
+        )
+        settling = SettleActivities(self.pool, self.temporal, settings)
+        return make_worker(
+            self.temporal,
+            settings,
+            task_queue=settings.order_task_queue,
+            workflows=order_main.WORKFLOWS,
+            activities=[*orders.all(), *settling.all()],
+        )
+
+    def shipping_worker(self, faults: Faults = (), **more: Any) -> Worker:
+        """Build a shipping worker as its `serve` does."""
+        settings = ShippingWorkerSettings(**(self.common() | more))
+        activities = ShippingActivities(self.pool, SimulatedCarrier(self.gateway_pool, faults))
+        return make_worker(
+            self.temporal,
+            settings,
+            task_queue=settings.shipping_task_queue,
+            workflows=shipping_main.WORKFLOWS,
+            activities=activities.all(),
+        )
+
+    @asynccontextmanager
+    async def working(self, faults: Faults = (), **more: Any) -> AsyncIterator[None]:
+        """Run both workers."""
+        async with self.order_worker(faults, **more), self.shipping_worker(faults, **more):
+            yield
+
+    def backends(self, **more: Any) -> Backends:
+        """Return what the API's functions work with; no review, and a minute for an order."""
+        defaults: dict[str, Any] = {"order_deadline_seconds": PATIENCE, "review_seconds": 0.0}
+        return Backends(self.pool, self.temporal, ApiSettings(**(self.common() | defaults | more)))
+
+    def workflow(self, order_id: str) -> WorkflowHandle[Any, OrderResult]:
+        return self.temporal.get_workflow_handle(order_id, result_type=OrderResult)
+
+    async def result(self, order_id: str) -> OrderResult:
+        async with asyncio.timeout(PATIENCE):
+            return await self.workflow(order_id).result()
+
+    async def state(self, order_id: str) -> OrderState | None:
+        row = await find_order(self.pool, order_id)
+        return row.state if row else None
+
+    async def reached(self, order_id: str, *states: OrderState) -> None:
+        """Wait until the order's row has one of the states."""
+
+        async def there() -> bool:
+            return await self.state(order_id) in states
+
+        await eventually(there)
+
+    async def event_types(self, order_id: str) -> list[str]:
+        return [event.type for event in await events_of(self.pool, order_id)]
+
+
+def an_order(payment_id: str, address: Address = HOME, price: str = "7.50") -> Order:
+    return Order(payment_id=payment_id, address=address, items=[Item("ABC", 2, price)])
+
+
+def new_id(prefix: str = "order") -> str:
+    """Return an id that no other test has: Temporal's server is shared."""
+    return f"{prefix}-{uuid4().hex[:12]}"
+
+
+async def eventually(true: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+    """Wait until `true` says so."""
+    async with asyncio.timeout(seconds):
+        while not await true():  # noqa: ASYNC110 (Postgres and Temporal have no event to set)
+            await asyncio.sleep(0.05)

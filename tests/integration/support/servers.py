@@ -1,0 +1,68 @@
+"""The servers that all integration tests share, and a database of its own for each test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+
+from orderfleet.store.migrate import migrate
+from orderfleet_cli.local import Postgres, Temporal, run_postgres, run_temporal
+from orderfleet_cli.local.ports import PortFinder
+from orderfleet_cli.local.postgres import OWNER, ROLE
+
+_TEMPLATE = "migrated"
+_MAINTENANCE = "postgres"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database: `url` is the fleet's, whose role is restricted, `owner_url` the owner's."""
+
+    url: str
+    owner_url: str
+
+
+@dataclass(frozen=True)
+class Servers:
+    """A running Postgres and a running Temporal."""
+
+    postgres: Postgres
+    temporal: Temporal
+
+    @asynccontextmanager
+    async def database(self, *, migrated: bool = True) -> AsyncIterator[Database]:
+        """Make a database and drop it at the end: no test sees another one's orders."""
+        name = f"test_{uuid4().hex}"
+        template = _TEMPLATE if migrated else "template1"
+        await self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield Database(
+                self.postgres.url(user=ROLE, database=name),
+                self.postgres.url(user=OWNER, database=name),
+            )
+        finally:
+            await self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def _administer(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.postgres.url(database=_MAINTENANCE))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def run_servers(data: Path) -> AsyncIterator[Servers]:
+    """Run both servers on free ports."""
+    find = PortFinder(print)
+    ports = [find.take(purpose, 0) for purpose in ("Postgres", "Temporal", "Temporal's UI")]
+    async with (
+        run_postgres(data / "one", ports[0]) as postgres,
+        run_temporal(data / "two", ports[1], ports[2]) as temporal,
+    ):
+        await postgres.create_database(_TEMPLATE)
+        await migrate(postgres.url(database=_TEMPLATE), ROLE)
+        yield Servers(postgres, temporal)

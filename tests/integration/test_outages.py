@@ -1,0 +1,123 @@
+"""Postgres or Temporal is away: nothing half-done is accepted, and nothing accepted is lost."""
+
+import asyncio
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import pytest
+from litestar.plugins.problem_details import ProblemDetailsException
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.client import connect
+from orderfleet.messages import Review
+from orderfleet.orders import OrderState
+from orderfleet.settings import CommonSettings
+from orderfleet.store.pool import open_pool
+from orderfleet_api import orders
+from orderfleet_api.backends import Backends
+from tests.integration.support.books import books
+from tests.integration.support.chaos import Fate, fated
+from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
+from tests.integration.support.proxy import wire_to
+
+
+async def _unstarted(fleet: Fleet, order_id: str) -> bool:
+    try:
+        await fleet.workflow(order_id).describe()
+    except RPCError as error:
+        return error.status is RPCStatusCode.NOT_FOUND
+    return False
+
+
+async def test_without_postgres_nothing_is_started(fleet: Fleet) -> None:
+    port = urlsplit(fleet.database.url).port
+    assert port is not None
+    order_id = new_id()
+    order = an_order(f"pay-{order_id}")
+    async with wire_to(port) as wire:
+        url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
+        async with open_pool(url, size=3, wait_seconds=0) as pool:
+            backends = Backends(pool, fleet.temporal, fleet.backends().settings)
+            await pool.fetchval("SELECT 1")
+            await wire.cut()
+            for _ in range(3):
+                with pytest.raises(ProblemDetailsException) as raised:
+                    await orders.accept(backends, order_id, order)
+                assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+                assert raised.value.headers == {"Retry-After": "1"}
+            assert await _unstarted(fleet, order_id)
+            # The same pool works again as soon as Postgres is back.
+            await wire.mend()
+            accepted = await orders.accept(backends, order_id, order)
+            assert accepted.state is OrderState.RECEIVED
+    async with fleet.working():
+        assert (await fleet.result(order_id)).state is OrderState.FULFILLED
+
+
+@pytest.mark.parametrize("fate", [Fate.LOST_BEFORE, Fate.LOST_AFTER])
+async def test_away_only_after_the_start_the_order_stays_accepted(fleet: Fleet, fate: Fate) -> None:
+    order_id = new_id()
+    looked_up = [Fate.FINE, Fate.FINE]
+    backends = Backends(
+        fated(fleet.pool, [*looked_up, fate]), fleet.temporal, fleet.backends().settings
+    )
+    await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+    assert (await fleet.state(order_id) is None) == (fate is Fate.LOST_BEFORE)
+    async with fleet.working():
+        assert (await fleet.result(order_id)).state is OrderState.FULFILLED
+    types = await fleet.event_types(order_id)
+    assert types.count("received") == 1
+
+
+async def test_without_temporal_nothing_is_accepted(fleet: Fleet, unused_tcp_port: int) -> None:
+    settings = fleet.backends(
+        temporal_address=f"127.0.0.1:{unused_tcp_port}",
+        temporal_wait_seconds=0.5,
+        change_wait_seconds=0.5,
+        query_wait_seconds=0.5,
+    ).settings
+    nowhere = await connect(settings, lazy=True)
+    backends = Backends(fleet.pool, nowhere, settings)
+    order_id, known = new_id(), new_id()
+    await orders.accept(fleet.backends(), known, an_order(f"pay-{known}"))
+    for call in (
+        orders.accept(backends, order_id, an_order(f"pay-{order_id}")),
+        orders.cancel(backends, known, "c", ""),
+        orders.update_address(backends, known, "a", HOME),
+        orders.review(backends, known, "r", Review(approved=True)),
+        orders.status(backends, order_id),
+    ):
+        async with asyncio.timeout(10):
+            with pytest.raises(ProblemDetailsException) as raised:
+                await call
+        assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    # Nothing was written of the one, nor of the other beyond its acceptance.
+    assert await fleet.state(order_id) is None
+    assert await fleet.event_types(known) == ["received"]
+    assert (await orders.status(backends, known)).source == "record"
+    # A repeat of an order that is on record needs no Temporal.
+    await orders.accept(backends, known, an_order(f"pay-{known}"))
+
+
+async def test_temporal_lost_in_the_middle_is_503_and_comes_back(fleet: Fleet) -> None:
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        address = f"127.0.0.1:{wire.port}"
+        client = await connect(CommonSettings(temporal_address=address))
+        settings = fleet.backends(temporal_wait_seconds=1.0).settings
+        backends = Backends(fleet.pool, client, settings)
+        first, second = new_id(), new_id()
+        await orders.accept(backends, first, an_order(f"pay-{first}"))
+        await wire.cut()
+        with pytest.raises(ProblemDetailsException) as raised:
+            await orders.accept(backends, second, an_order(f"pay-{second}"))
+        assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        assert await fleet.state(second) is None
+        await wire.mend()
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await orders.accept(backends, second, an_order(f"pay-{second}"))
+                    break
+                except ProblemDetailsException:
+                    await asyncio.sleep(0.2)
+    assert len((await books(fleet.pool, second)).events) == 1
