@@ -1,5 +1,6 @@
 """One fleet of real processes for all tests; a test tells its orders apart by their ids."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -14,7 +15,7 @@ from orderfleet_cli.errors import CommandError  # noqa: E402
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: E402
 from tests.e2e.support import faults  # noqa: E402
 from tests.e2e.support.costs import Costs  # noqa: E402
-from tests.e2e.support.orders import Orders, clients  # noqa: E402
+from tests.e2e.support.orders import Orders, clients, seconds  # noqa: E402
 
 _COSTS = pytest.StashKey[Costs]()
 _TRIES = 3
@@ -59,6 +60,15 @@ async def orders(request: pytest.FixtureRequest, fleet: Fleet) -> AsyncIterator[
         yield opened
         for task in opened.running.values():
             task.cancel()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def undisturbed(orders: Orders) -> dict[str, float]:
+    """Seconds that an order of each kind takes if nothing is killed."""
+    kinds = ("plain", "slow-charge", "slow-carrier")
+    placed = await asyncio.gather(*(orders.place(kind) for kind in kinds))
+    ended = await asyncio.gather(*(orders.ended(one) for one in placed))
+    return dict(zip(kinds, map(seconds, ended), strict=True))
 
 
 @pytest.fixture(scope="session")

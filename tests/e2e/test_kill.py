@@ -4,22 +4,11 @@ import asyncio
 import signal
 
 import pytest
-import pytest_asyncio
 
 from tests.e2e.support.costs import Costs
 from tests.e2e.support.orders import Json, Orders, new_id, seconds, types
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-_KINDS = ("plain", "slow-charge", "slow-carrier")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def undisturbed(orders: Orders) -> dict[str, float]:
-    """Seconds that each kind of order takes if nobody is killed."""
-    placed = await asyncio.gather(*(orders.place(kind) for kind in _KINDS))
-    ended = await asyncio.gather(*(orders.ended(one) for one in placed))
-    return dict(zip(_KINDS, map(seconds, ended), strict=True))
 
 
 async def _kill(orders: Orders, name: str) -> None:

@@ -14,6 +14,7 @@ from tests.e2e.support.orders import Json, Orders, eventually, new_id, seconds, 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _KINDS = ("slow-charge", "slow-carrier", "plain")
+_PHASES = dict(zip(_KINDS, ("a charge", "a dispatch", "review"), strict=True))
 
 
 async def _in_every_phase(orders: Orders) -> dict[str, str]:
@@ -22,7 +23,7 @@ async def _in_every_phase(orders: Orders) -> dict[str, str]:
     await orders.until(dispatching, "prepared")
     reviewed = await orders.place(_KINDS[2])
     await orders.until(reviewed, "validated")
-    return {"a charge": charging, "a dispatch": dispatching, "review": reviewed}
+    return dict(zip(_KINDS, (charging, dispatching, reviewed), strict=True))
 
 
 async def _is_told(ask: Callable[[], Awaitable[httpx.Response]]) -> None:
@@ -32,18 +33,21 @@ async def _is_told(ask: Callable[[], Awaitable[httpx.Response]]) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-async def _all_end(orders: Orders, placed: dict[str, str], what: str, costs: Costs) -> None:
-    for phase, order_id in placed.items():
+async def _all_end(
+    orders: Orders, placed: dict[str, str], what: str, undisturbed: dict[str, float], costs: Costs
+) -> None:
+    for kind, order_id in placed.items():
         order: Json = await orders.settled(order_id)
         assert len(await orders.charges(order_id)) <= 1
         assert types(order).count("charged") <= 1
-        costs.add(f"{what}, during {phase}: {order['state']}", 0, seconds(order))
+        label = f"{what}, during {_PHASES[kind]}: {order['state']}"
+        costs.add(label, undisturbed[kind], seconds(order))
     # The fleet is as it was before.
     order_id = await orders.place("plain")
     assert (await orders.ended(order_id))["state"] == "fulfilled"
 
 
-async def test_postgres_killed(orders: Orders, costs: Costs) -> None:
+async def test_postgres_killed(orders: Orders, undisturbed: dict[str, float], costs: Costs) -> None:
     placed = await _in_every_phase(orders)
     assert await orders.fleet.stop("postgres", signal.SIGKILL) == -signal.SIGKILL
     order_id = new_id("plain")
@@ -51,7 +55,7 @@ async def test_postgres_killed(orders: Orders, costs: Costs) -> None:
         await _is_told(lambda: orders.start(order_id))
         await _is_told(lambda: orders.http.get(f"/orders/{order_id}"))
         # The workflow knows the status without Postgres.
-        assert (await orders.status(placed["review"]))["source"] == "workflow"
+        assert (await orders.status(placed["plain"]))["source"] == "workflow"
     finally:
         await _start_again(orders, "postgres")
     # Nothing of what was refused was begun.
@@ -59,16 +63,16 @@ async def test_postgres_killed(orders: Orders, costs: Costs) -> None:
         lambda: orders.http.get(f"/orders/{order_id}"), lambda answer: answer.status_code != 503
     )
     assert answer.status_code == 404
-    await _all_end(orders, placed, "Postgres", costs)
+    await _all_end(orders, placed, "Postgres", undisturbed, costs)
 
 
-async def test_temporal_killed(orders: Orders, costs: Costs) -> None:
+async def test_temporal_killed(orders: Orders, undisturbed: dict[str, float], costs: Costs) -> None:
     placed = await _in_every_phase(orders)
     assert await orders.fleet.stop("temporal", signal.SIGKILL) == -signal.SIGKILL
     order_id = new_id("plain")
     try:
         # The record knows the status without Temporal.
-        reviewed = placed["review"]
+        reviewed = placed["plain"]
         told = asyncio.gather(
             _is_told(lambda: orders.start(order_id)),
             _is_told(lambda: orders.cancel(reviewed)),
@@ -83,7 +87,7 @@ async def test_temporal_killed(orders: Orders, costs: Costs) -> None:
     )
     assert answer.status_code == 202
     await orders.settled(order_id)
-    await _all_end(orders, placed, "Temporal", costs)
+    await _all_end(orders, placed, "Temporal", undisturbed, costs)
 
 
 async def _start_again(orders: Orders, name: str) -> None:

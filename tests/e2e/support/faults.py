@@ -16,8 +16,8 @@ _FAULTS: Final = (
     # Through only after the order's 15 s: the first call begins at 2 s.
     Fault(at="charge", kind="hang_before", orders="charge-too-late-*", seconds=13.5),
     Fault(at="dispatch", kind="refuse", orders="carrier-refuses-*"),
-    # The back-off after each refusal, 1 s and 2 s, is the time in which an order is `shipping`.
-    Fault(at="dispatch", kind="refuse", orders="refused-twice-*", times=2),
+    # The back-off after it, 1 s, is the time in which an order is `shipping`.
+    Fault(at="dispatch", kind="refuse", orders="refused-once-*", times=1),
     Fault(at="dispatch", kind="hang_before", orders="carrier-hangs-*", seconds=11),
     # Taken between the last look at the carrier, at 9.3 s, and the end at 12 s.
     Fault(at="dispatch", kind="hang_before", orders="taken-late-*", seconds=8.5),

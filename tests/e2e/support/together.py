@@ -9,6 +9,7 @@ from tests.e2e.support.orders import Orders
 
 Test = Callable[[Orders], Coroutine[Any, Any, None]]
 
+_APART: Final = 0.2
 _TESTS: Final[dict[str, list[Test]]] = {}
 
 
@@ -23,6 +24,8 @@ def together(test: Test) -> Test:
             key = (one.__module__, one.__name__)
             if key in orders.selected and key not in orders.running:
                 orders.running[key] = asyncio.create_task(one(orders))
+                # All in one moment, they would wait for each other.
+                await asyncio.sleep(_APART)
         await orders.running[test.__module__, test.__name__]
 
     return outcome

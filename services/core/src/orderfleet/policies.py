@@ -50,6 +50,10 @@ SHIPPING_BACKOFF: Final = timedelta(seconds=1)
 # A change is one statement; its answer is wanted within the API's 2 s.
 CHANGE_RETRY: Final = STEP_RETRY
 
+# An event that changes nothing is written at once or not at all: with Postgres away, the time left
+# is for the order's end.
+NOTE_LIMIT: Final = timedelta(seconds=1)
+
 # --- Undoing ---------------------------------------------------------------------------------
 
 # No deadline and no last attempt: money that was taken for nothing goes back.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -91,7 +92,8 @@ class Changes:
     async def note(self, event: Event) -> None:
         """Write an event that changes nothing."""
         await self._row()
-        await self._perform(OrderActivities.note, NoteInput(self._order_id, event))
+        note = NoteInput(self._order_id, event)
+        await self._perform(OrderActivities.note, note, most=policies.NOTE_LIMIT)
 
     async def _once(
         self, given: Cancel | AddressChange, change: Coroutine[Any, Any, ChangeResult]
@@ -136,8 +138,10 @@ class Changes:
     async def _row(self) -> None:
         await workflow.wait_condition(lambda: self._received or self.closed)
 
-    async def _perform(self, activity: Any, argument: Any) -> Any:
-        left = self._budget.closing_left(workflow.now())
+    async def _perform(
+        self, activity: Any, argument: Any, *, most: timedelta = timedelta.max
+    ) -> Any:
+        left = min(self._budget.closing_left(workflow.now()), most)
         return await workflow.execute_activity_method(
             activity,
             argument,

@@ -1,0 +1,60 @@
+"""Order workflows that today's could turn into by mistake, to show that a replay finds it out."""
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet import messages
+    from orderfleet.messages import OrderInput, OrderResult, Review
+    from orderfleet.orders import OrderState
+from orderfleet_order_worker.workflow import OrderWorkflow
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class Unchanged(OrderWorkflow):
+    """No mutant: it shows that the others fail for their changes alone."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput | None = None) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput | None = None) -> OrderResult:
+        return await super().run(order)
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class Reordered(Unchanged):
+    """Charges before the review."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput | None = None) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput | None = None) -> OrderResult:
+        return await super().run(order)
+
+    async def _fulfil(self) -> OrderState:
+        await self._receive()
+        await self._validate()
+        self._decision = Review(approved=True)
+        await self._charge()
+        self._decision = None
+        await self._review()
+        return await self._ship()
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class Unreviewed(Unchanged):
+    """Has no review and its timer."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput | None = None) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput | None = None) -> OrderResult:
+        return await super().run(order)
+
+    async def _review(self) -> None:
+        self._decision = Review(approved=True)

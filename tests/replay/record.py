@@ -1,0 +1,207 @@
+"""Record the histories that `tests/replay` replays, on Temporal's development server.
+
+To be run by hand, after a change of a workflow that is meant to break replay (no order may be
+open then) or for a new path:
+
+    .venv/bin/python -m tests.replay.record [NAME ...]
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from temporalio.client import Client
+
+from orderfleet.messages import REVIEW_UPDATE, Review
+from orderfleet.orders import Item
+from orderfleet_order_worker.activities import PAYMENT_DECLINED
+from orderfleet_shipping_worker.activities import CARRIER_REFUSED
+from tests.workflow.actions import after, during, fail, reply_lost
+from tests.workflow.case import Case, closed
+from tests.workflow.fleet import Fleet, real_fleet
+
+HISTORIES: Final = Path(__file__).with_name("histories")
+REFUSED: Final = fail("strike", CARRIER_REFUSED, permanent=True)
+# What names the machine or its directories, or tells nothing to a replay.
+_SCRUBBED: Final = {"identity": "recorded", "stackTrace": "", "buildId": "recorded"}
+
+Journey = Callable[[Fleet, str], Awaitable[Case]]
+
+
+async def fulfilled(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("charge", fail("boom"))
+    await case.start()
+    return case
+
+
+async def approved(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    await case.start()
+    await case.until_step("review")
+    await case.update(REVIEW_UPDATE, Review(approved=True, reviewer="ann"))
+    return case
+
+
+async def rejected(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    await case.start()
+    await case.until_step("review")
+    await case.update(REVIEW_UPDATE, Review(approved=False, reviewer="ann"))
+    return case
+
+
+async def rejected_by_validation(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id, items=list[Item]())
+    await case.start()
+    return case
+
+
+async def cancelled_in_review(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    await case.start()
+    await case.until_step("review")
+    await case.send_cancel("c-1", "changed my mind")
+    return case
+
+
+async def cancelled_after_charge(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+
+    async def cancel() -> None:
+        await case.send_cancel("c-1")
+        await case.waits_for(lambda: "end" in case.calls)
+
+    case.script("prepare", during(cancel))
+    await case.start()
+    return case
+
+
+async def cancelled_by_temporal(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    await case.start()
+    await case.until_step("review")
+    await case.handle.cancel()
+    return case
+
+
+async def address_changed(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+
+    async def late() -> None:
+        await case.send_address("3 Late Street", "a-2")
+        await case.waits_for(lambda: "address_update_refused" in case.events)
+
+    case.script("charge", during(lambda: case.send_address("2 Other Street", "a-1")))
+    case.script("carrier", during(late))
+    await case.start()
+    return case
+
+
+async def declined(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("gateway", fail("no money", PAYMENT_DECLINED, permanent=True))
+    await case.start()
+    return case
+
+
+async def shipping_failed_twice(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("carrier", REFUSED, REFUSED)
+    await case.start()
+    return case
+
+
+async def shipping_failed_three_times(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("carrier", REFUSED, REFUSED, REFUSED)
+    await case.start()
+    return case
+
+
+async def timed_out(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id, deadline=5)
+    # Taken, and told too late: the refund has a package to recall.
+    case.script("carrier", after(lambda: asyncio.sleep(6)))
+    await case.start()
+    return case
+
+
+async def unrecorded(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("gateway", reply_lost, reply_lost, reply_lost)
+    case.script("end", *[fail("Postgres is away")] * 3)
+    await case.start()
+    return case
+
+
+PATHS: Final[list[Journey]] = [
+    fulfilled,
+    approved,
+    rejected,
+    rejected_by_validation,
+    cancelled_in_review,
+    cancelled_after_charge,
+    cancelled_by_temporal,
+    address_changed,
+    declined,
+    shipping_failed_twice,
+    shipping_failed_three_times,
+    timed_out,
+    unrecorded,
+]
+# Of these the children are kept too.
+CHILDREN: Final = {
+    "fulfilled": ["shipping/1"],
+    "cancelled_after_charge": ["refund"],
+    "shipping_failed_twice": ["shipping/2"],
+    "timed_out": ["shipping/1", "refund"],
+}
+
+
+async def record(fleet: Fleet, path: Journey, name: str) -> None:
+    case = await path(fleet, name.replace("_", "-"))
+    await case.end()
+    await save(fleet.client, case.id, name)
+    for child in CHILDREN.get(name, []):
+        await closed(fleet.client.get_workflow_handle(f"{case.id}/{child}"))
+        await save(fleet.client, f"{case.id}/{child}", f"{name}.{child.replace('/', '-')}")
+
+
+async def save(client: Client, workflow_id: str, name: str) -> None:
+    history = await client.get_workflow_handle(workflow_id).fetch_history()
+    # A line for each event, so that a new recording can be compared with the old one.
+    events = ",\n".join(json.dumps(scrubbed(one)) for one in history.to_json_dict()["events"])
+    text = f'{{"workflow_id": "{workflow_id}", "events": [\n{events}\n]}}\n'
+    (HISTORIES / f"{name}.json").write_text(text)
+
+
+def scrubbed(found: Any) -> Any:
+    """Return a history without what names the machine that it was recorded on."""
+    if isinstance(found, list):
+        return [scrubbed(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    if found.get("kind") == "TASK_QUEUE_KIND_STICKY":
+        return found | {"name": "sticky"}
+    return {name: _SCRUBBED.get(name, scrubbed(value)) for name, value in found.items()}
+
+
+async def main(names: list[str]) -> None:
+    """Record all paths, or those that are named."""
+    HISTORIES.mkdir(exist_ok=True)
+    async with real_fleet() as fleet:
+        wanted = {path.__name__: path for path in PATHS}
+        # One after another, so that none is slow enough to take another path.
+        for name in names or wanted:
+            await record(fleet, wanted[name], name)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))
+    # Threads of the SDK may abort an interpreter that is taken down.
+    os._exit(0)

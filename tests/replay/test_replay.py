@@ -1,0 +1,63 @@
+"""Today's workflows go on where yesterday's workers left the orders."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from orderfleet.converter import DATA_CONVERTER
+from orderfleet_order_worker.refund import RefundWorkflow
+from orderfleet_order_worker.workflow import OrderWorkflow
+from orderfleet_shipping_worker.workflow import ShippingWorkflow
+from tests.replay.mutants import Reordered, Unchanged, Unreviewed
+from tests.replay.record import CHILDREN, HISTORIES, PATHS
+
+STORED = sorted(HISTORIES.glob("*.json"))
+
+
+def history(path: Path) -> WorkflowHistory:
+    stored = json.loads(path.read_text())
+    return WorkflowHistory.from_json(stored.pop("workflow_id"), stored)
+
+
+async def replay(path: Path, order_workflow: type = OrderWorkflow) -> None:
+    workflows = [order_workflow, RefundWorkflow, ShippingWorkflow]
+    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
+    await replayer.replay_workflow(history(path))
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+async def test_a_recorded_history_replays(path: Path) -> None:
+    await replay(path)
+
+
+def test_every_path_is_recorded() -> None:
+    names = [path.__name__ for path in PATHS]
+    children = [
+        f"{name}.{child.replace('/', '-')}" for name in CHILDREN for child in CHILDREN[name]
+    ]
+    assert {path.stem for path in STORED} == {*names, *children}
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+def test_a_recording_names_no_machine(path: Path) -> None:
+    text = path.read_text()
+    assert socket.gethostname() not in text
+    assert str(Path(__file__).parents[2]) not in text
+    assert '"stackTrace": "' not in text.replace('"stackTrace": ""', "")
+    # Workers name themselves pid@host.
+    assert "@" not in text
+
+
+async def test_an_unchanged_copy_replays() -> None:
+    await replay(HISTORIES / "fulfilled.json", Unchanged)
+
+
+@pytest.mark.parametrize("mutant", [Reordered, Unreviewed])
+async def test_a_changed_order_of_steps_is_found_out(mutant: type) -> None:
+    with pytest.raises(NondeterminismError):
+        await replay(HISTORIES / "fulfilled.json", mutant)

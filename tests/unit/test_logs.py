@@ -1,0 +1,106 @@
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from temporalio.testing import ActivityEnvironment
+
+from orderfleet.telemetry.logs import configure_logs
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return [msgspec.json.decode(line) for line in captured.err.splitlines()]
+
+
+def test_a_line_says_who_when_and_which_order(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="api")
+    structlog.stdlib.get_logger("mine").info("hello", order_id="o-1", amount="1.00")
+    [line] = lines(capsys)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "hello",
+        "level": "info",
+        "logger": "mine",
+        "service": "api",
+        "order_id": "o-1",
+        "amount": "1.00",
+    }
+
+
+def test_a_line_of_a_workflow_has_its_order_and_run(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="shipping-worker")
+    about = {"workflow_id": "o-1/shipping/2", "run_id": "r-1", "workflow_type": "ShippingWorkflow"}
+    logging.getLogger("temporalio.workflow").warning("slow", extra={"temporal_workflow": about})
+    [line] = lines(capsys)
+    assert (line["order_id"], line["workflow_id"], line["run_id"]) == (
+        "o-1",
+        "o-1/shipping/2",
+        "r-1",
+    )
+    assert "temporal_workflow" not in line
+
+
+async def test_a_line_written_in_an_activity_has_its_attempt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("info", "json", service="order-worker")
+
+    def work() -> None:
+        structlog.stdlib.get_logger("mine").info("charging")
+
+    environment = ActivityEnvironment()
+    environment.run(work)
+    [line] = lines(capsys)
+    info = environment.info
+    assert line["order_id"] == line["workflow_id"] == info.workflow_id
+    assert (line["run_id"], line["activity"], line["attempt"]) == (
+        info.workflow_run_id,
+        info.activity_type,
+        info.attempt,
+    )
+
+
+def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="api")
+    logging.getLogger("mine").error("failed", exc_info=ValueError("two\nlines"))
+    [line] = lines(capsys)
+    assert line["level"] == "error"
+    assert "ValueError: two\nlines" in line["exception"]
+
+
+def test_what_is_below_the_level_or_about_itself_is_not_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logs("INFO", "json", service="api")
+    logging.getLogger("mine").debug("detail")
+    logging.getLogger("httpx").info("HTTP Request: GET /charges/secret")
+    assert lines(capsys) == []
+
+
+def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        configure_logs("info", "json", service="api")
+    logging.getLogger("mine").info("once")
+    assert len(lines(capsys)) == 1
+
+
+def test_on_a_terminal_it_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "console", service="api")
+    logging.getLogger("mine").info("hello")
+    told = capsys.readouterr().err
+    assert "hello" in told
+    assert not told.startswith("{")

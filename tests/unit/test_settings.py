@@ -1,0 +1,158 @@
+from typing import Annotated, Any
+
+import pytest
+
+from orderfleet.settings import CommonSettings, Env, Settings, SettingsError, WorkerSettings
+from orderfleet.simulated_gateways import Fault
+from orderfleet.store.migrate import MigrateSettings
+from orderfleet_api.settings import ApiSettings
+from orderfleet_order_worker.settings import OrderWorkerSettings
+from orderfleet_shipping_worker.settings import ShippingWorkerSettings
+
+ALL = [ApiSettings, OrderWorkerSettings, ShippingWorkerSettings, MigrateSettings]
+
+
+class Fallible(Settings, frozen=True, kw_only=True):
+    pin: Annotated[int, Env("A number that nobody should see.", secret=True)] = 0
+
+
+def refused(class_: type[Settings], **environ: str) -> str:
+    with pytest.raises(SettingsError) as raised:
+        class_.from_env(environ)
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    assert CommonSettings.from_env({}) == CommonSettings()
+    assert CommonSettings.from_env({"LOG_LEVEL": ""}).log_level == "info"
+
+
+@pytest.mark.parametrize("name", ["TEMPORAL_ADDRESS", "TEMPORAL_TARGET"])
+def test_either_name_of_an_alias_counts(name: str) -> None:
+    assert CommonSettings.from_env({name: "there:7233"}).temporal_address == "there:7233"
+
+
+def test_both_names_of_an_alias_must_agree() -> None:
+    same = {"TEMPORAL_ADDRESS": "there:7233", "TEMPORAL_TARGET": "there:7233"}
+    assert CommonSettings.from_env(same).temporal_address == "there:7233"
+    message = refused(CommonSettings, TEMPORAL_ADDRESS="here:7233", TEMPORAL_TARGET="there:7233")
+    assert "TEMPORAL_ADDRESS" in message
+    assert "TEMPORAL_TARGET" in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:p@h:5432/db",
+        "postgres://h/db",
+        "postgresql+asyncpg://u:p@h/db",
+        "postgresql://u:p@[::1]:5432/db",
+        "postgresql://u:p@one:5432,two:5433/db",
+        "postgresql:///db?host=/tmp",
+    ],
+)
+def test_urls_of_postgres(url: str) -> None:
+    assert CommonSettings.from_env({"DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://u:hidden@h/db",
+        "postgresql://u:hidden@h",
+        "hidden",
+        "postgresql://u:hidden@h:port/db",
+        "postgresql://u:hidden@h:123456/db",
+        "postgresql://u:hidden@[::1/db",
+    ],
+)
+def test_what_is_no_url_of_postgres(url: str) -> None:
+    message = refused(CommonSettings, DATABASE_URL=url)
+    assert message.startswith("DATABASE_URL")
+    assert "hidden" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORDERFLEET_ACTIVITY_SLOTS", "many"),
+        ("ORDERFLEET_ACTIVITY_SLOTS", "0"),
+        ("ORDERFLEET_ACTIVITY_SLOTS", "1.5"),
+        ("ORDERFLEET_PROBE_PORT", "65536"),
+        ("ORDERFLEET_DRAIN_SECONDS", "-1"),
+        ("ORDERFLEET_DRAIN_SECONDS", "nan"),
+        ("ORDERFLEET_DRAIN_SECONDS", "inf"),
+        ("ORDERFLEET_DRAIN_SECONDS", "1\n2"),
+        ("ORDERFLEET_SANDBOX", "maybe"),
+        ("LOG_LEVEL", "loud"),
+        ("LOG_LEVEL", "info\n"),
+        ("ORDERFLEET_LOG_FORMAT", "xml"),
+        ("ORDERFLEET_LOG_FORMAT", "json\n"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
+    message = refused(WorkerSettings, **{name: value})
+    assert message.startswith(f"{name}: ")
+    assert repr(value) in message
+
+
+@pytest.mark.parametrize("value", ["false", "0", "False"])
+def test_a_switch_can_be_turned_off(value: str) -> None:
+    assert WorkerSettings.from_env({"ORDERFLEET_SANDBOX": value}).sandbox is False
+
+
+def test_a_wrong_secret_is_not_repeated() -> None:
+    assert "hidden" not in refused(Fallible, ORDERFLEET_PIN="hidden")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:hidden@h:5432/db", "postgresql://***@h:5432/db"),
+        ("postgresql+asyncpg://hidden@h/db", "postgresql+asyncpg://***@h/db"),
+        ("postgresql://h/db?password=hidden", "postgresql://h/db"),
+        ("postgresql:///db?host=/tmp&password=hidden", "***"),
+        ("postgresql://h/db", "postgresql://h/db"),
+        ("postgresql://u:hidden@[::1]:5432/db", "postgresql://***@[::1]:5432/db"),
+    ],
+)
+def test_secrets_are_masked(url: str, shown: str) -> None:
+    assert CommonSettings(database_url=url).shown()["DATABASE_URL"] == shown
+
+
+def test_faults_are_a_json_list() -> None:
+    given = '[{"at": "charge", "kind": "reply_lost", "orders": "demo-*", "times": 1}]'
+    settings = OrderWorkerSettings.from_env({"ORDERFLEET_GATEWAY_FAULTS": given})
+    assert settings.gateway_faults == (
+        Fault(at="charge", kind="reply_lost", orders="demo-*", times=1),
+    )
+    again = settings.shown()["ORDERFLEET_GATEWAY_FAULTS"]
+    assert OrderWorkerSettings.from_env({"ORDERFLEET_GATEWAY_FAULTS": again}) == settings
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "charge",
+        "{}",
+        '[{"at": "charge"}]',
+        '[{"at": "moon", "kind": "refuse"}]',
+        '[{"at": "charge", "kind": "refuse", "order": "x"}]',
+    ],
+)
+def test_wrong_faults_name_their_variable(given: str) -> None:
+    message = refused(ShippingWorkerSettings, ORDERFLEET_GATEWAY_FAULTS=given)
+    assert message.startswith("ORDERFLEET_GATEWAY_FAULTS: ")
+
+
+@pytest.mark.parametrize("class_", ALL)
+def test_every_setting_is_documented_and_its_default_can_be_set(class_: type[Settings]) -> None:
+    rows = list(class_.rows())
+    names = [name for row in rows for name in row.names]
+    assert len(names) == len(set(names))
+    assert all(row.doc for row in rows)
+    # What the table shows as the default, put into the environment, changes nothing.
+    environ: dict[str, Any] = {row.names[0]: row.default for row in rows}
+    assert class_.from_env(environ) == class_.from_env({})

@@ -1,0 +1,265 @@
+"""The activities of both workers over the model, each under its real name and with its types."""
+
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.attempts import StepResult
+from orderfleet.gateways import ChargeStatus
+from orderfleet.messages import (
+    RECALL_ACTIVITY,
+    SHIPPING_TASK_QUEUE,
+    AddressChange,
+    Cancel,
+    RecallInput,
+    ShippingInput,
+)
+from orderfleet.orders import ADDRESS_OPEN_STATES, OrderState, PaymentStatus
+from orderfleet.store.changes import Changed, too_late
+from orderfleet.store.dispatch import dispatch_failed
+from orderfleet.store.steps import Event, Moved
+from orderfleet_order_worker.activities import (
+    ORDER_CONFLICT,
+    PAYMENT_CONFLICT,
+    AddressInput,
+    CancelInput,
+    ChargeInput,
+    Ended,
+    EndInput,
+    NoteInput,
+    Received,
+    ReceiveInput,
+    RefundPaymentInput,
+    Validated,
+    find_problem,
+)
+from orderfleet_shipping_worker.activities import CARRIER_REFUSED, Dispatched
+from tests.workflow.world import Row, World, closed, permanent
+
+
+class OrderScript:
+    """The order worker's activities."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [
+            self.receive,
+            self.validate,
+            self.charge,
+            self.end,
+            self.note,
+            self.cancel,
+            self.change_address,
+            self.refund,
+        ]
+
+    @activity.defn
+    async def receive(self, step: ReceiveInput) -> Received:
+        async def work() -> Received:
+            order = step.order
+            row = self._world.rows.setdefault(
+                step.order_id,
+                Row(order, OrderState.RECEIVED, order.address, events=[_event("received")]),
+            )
+            if row.order.fingerprint != order.fingerprint:
+                raise permanent("another order has this id", ORDER_CONFLICT)
+            return Received(shipping_task_queue=SHIPPING_TASK_QUEUE)
+
+        result: Received = await self._world.act(step.order_id, "receive", work)
+        return result
+
+    @activity.defn
+    async def validate(self, step: ReceiveInput) -> Validated:
+        async def work() -> Validated:
+            if problem := find_problem(step.order):
+                return Validated(problem=problem)
+            moved = self._world.move(step.order_id, _event("validated"), to=OrderState.IN_REVIEW)
+            if moved is None or not moved.applied:
+                raise closed(moved)
+            return Validated()
+
+        result: Validated = await self._world.act(step.order_id, "validate", work)
+        return result
+
+    @activity.defn
+    async def charge(self, step: ChargeInput) -> StepResult:
+        async def work() -> StepResult:
+            row = self._world.rows[step.order_id]
+            if self._world.payers.get(step.payment_id, step.order_id) != step.order_id:
+                raise permanent("payment id pays for another order", PAYMENT_CONFLICT)
+            if self._world.move(
+                step.order_id,
+                Event("reviewed", "reviewed", step.review),
+                before=frozenset({OrderState.IN_REVIEW}),
+            ) == Moved(OrderState.IN_REVIEW, moved=True, repeated=False):
+                self._world.move(step.order_id, _event("charging"), to=OrderState.CHARGING)
+                self._world.payers[step.payment_id] = step.order_id
+                row.payment = PaymentStatus.PENDING
+            if row.state is OrderState.CHARGED:
+                return StepResult()
+            if row.state is not OrderState.CHARGING:
+                raise closed(self._world.move(step.order_id, _event("charging")))
+            await self._world.act(
+                step.order_id, "gateway", lambda: self._world.capture(step.payment_id)
+            )
+            if row.payment is PaymentStatus.PENDING:
+                row.payment = PaymentStatus.CAPTURED
+                self._world.move(step.order_id, _event("charged"), to=OrderState.CHARGED)
+            return StepResult()
+
+        result: StepResult = await self._world.act(step.order_id, "charge", work)
+        return result
+
+    @activity.defn
+    async def end(self, step: EndInput) -> Ended:
+        async def work() -> Ended:
+            row = self._world.rows.get(step.order_id)
+            if row is None:
+                return Ended(step.state, recorded=False)
+            for event in step.events:
+                self._world.move(step.order_id, event)
+            end = Event(step.state.value, "ended", {"reason": step.reason})
+            self._world.move(step.order_id, end, to=step.state)
+            if not row.state.ended:
+                raise ValueError(f"no edge leads from {row.state} to {step.state}")
+            unknown = row.dispatch_key if row.state is not OrderState.FULFILLED else None
+            return Ended(row.state, row.payment, recall=unknown is not None)
+
+        result: Ended = await self._world.act(step.order_id, "end", work)
+        return result
+
+    @activity.defn
+    async def note(self, step: NoteInput) -> None:
+        async def work() -> None:
+            self._world.move(step.order_id, step.event)
+
+        await self._world.act(step.order_id, "note", work)
+
+    @activity.defn
+    async def cancel(self, step: CancelInput) -> Changed:
+        async def work() -> Changed:
+            event = Event("cancelled", _key(step.change), {"reason": step.change.reason})
+            moved = self._world.move(step.order_id, event, to=OrderState.CANCELLED)
+            if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
+                return Changed(applied=True, state=moved.state)
+            return self._changed(step.order_id, event, moved, "cancel_refused")
+
+        result: Changed = await self._world.act(step.order_id, "cancel", work)
+        return result
+
+    @activity.defn
+    async def change_address(self, step: AddressInput) -> Changed:
+        async def work() -> Changed:
+            event = Event("address_updated", _key(step.change))
+            moved = self._world.move(step.order_id, event, before=ADDRESS_OPEN_STATES)
+            if moved is not None and moved.moved:
+                self._world.rows[step.order_id].address = step.change.address
+            return self._changed(step.order_id, event, moved, "address_update_refused")
+
+        result: Changed = await self._world.act(step.order_id, "change_address", work)
+        return result
+
+    def _changed(self, order_id: str, event: Event, moved: Moved | None, refused: str) -> Changed:
+        if moved is None:
+            raise ApplicationError("the order has no row yet", type="OrderUnknown")
+        if not moved.moved:
+            self._world.move(order_id, Event(refused, event.key))
+        found = next(one for one in self._world.rows[order_id].events if one.key == event.key)
+        applied = found.type == event.type
+        return Changed(applied, moved.state, "" if applied else too_late(moved.state))
+
+    @activity.defn
+    async def refund(self, step: RefundPaymentInput) -> str:
+        async def work() -> str:
+            row = self._world.rows[step.order_id]
+            if row.payment is None:
+                return ChargeStatus.NONE
+            found = self._world.ledger.get(step.payment_id)
+            captured = found in {ChargeStatus.CAPTURED, ChargeStatus.REFUNDED}
+            self._world.ledger[step.payment_id] = (
+                ChargeStatus.REFUNDED if captured else ChargeStatus.VOIDED
+            )
+            row.payment = PaymentStatus(self._world.ledger[step.payment_id].value)
+            self._world.move(step.order_id, _event(row.payment))
+            return row.payment
+
+        result: str = await self._world.act(step.order_id, "refund", work)
+        return result
+
+
+class ShippingScript:
+    """The shipping worker's activities."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def all(self) -> list[Callable[..., Any]]:
+        return [self.prepare, self.dispatch, self.recall]
+
+    @activity.defn
+    async def prepare(self, step: ShippingInput) -> StepResult:
+        async def work() -> StepResult:
+            moved = self._world.move(step.order_id, _event("prepared"), to=OrderState.SHIPPING)
+            if moved is None or not moved.applied or moved.state.ended:
+                raise closed(moved)
+            return StepResult()
+
+        result: StepResult = await self._world.act(step.order_id, "prepare", work)
+        return result
+
+    @activity.defn
+    async def dispatch(self, step: ShippingInput) -> Dispatched:
+        async def work() -> Dispatched:
+            claim = f"{step.attempt}.{activity.info().attempt}"
+            if self._world.rows[step.order_id].state is OrderState.FULFILLED:
+                return Dispatched(tracking="")
+            self._world.claim(step.order_id, f"{step.order_id}/{step.attempt}", claim)
+            row = self._world.rows[step.order_id]
+            key = row.dispatch_key or ""
+            try:
+                await self._world.act(
+                    step.order_id, "carrier", lambda: self._world.take(key, row.address)
+                )
+            except ApplicationError as error:
+                if error.type == CARRIER_REFUSED and row.dispatch_claim == claim:
+                    row.dispatch_key = row.dispatch_claim = None
+                    event = dispatch_failed(step.attempt, error.message)
+                    self._world.move(step.order_id, event, to=OrderState.SHIPPING)
+                raise
+            moved = self._world.move(
+                step.order_id, Event("fulfilled", "ended"), to=OrderState.FULFILLED
+            )
+            if moved is None or moved.state is not OrderState.FULFILLED:
+                raise closed(moved)
+            return Dispatched(tracking=f"track-{key}")
+
+        result: Dispatched = await self._world.act(step.order_id, "dispatch", work)
+        return result
+
+    @activity.defn(name=RECALL_ACTIVITY)
+    async def recall(self, undo: RecallInput) -> bool:
+        async def work() -> bool:
+            key = self._world.rows[undo.order_id].dispatch_key
+            if key is None:
+                return False
+            taken = self._world.packages.get(key, "voided") != "voided"
+            self._world.packages[key] = "recalled" if taken else "voided"
+            self._world.move(undo.order_id, Event("recalled", f"recalled/{key}"))
+            return taken
+
+        result: bool = await self._world.act(undo.order_id, "recall", work)
+        return result
+
+
+def _event(name: str) -> Event:
+    return Event(name, name)
+
+
+def _key(change: Cancel | AddressChange) -> str:
+    if change.change_id is None:
+        raise ValueError("a change without an id reached the store")
+    return change.change_id

@@ -1,0 +1,216 @@
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from orderfleet import policies
+from orderfleet.messages import REVIEW_UPDATE, Review
+from orderfleet.orders import Item, OrderState
+from orderfleet_order_worker.activities import (
+    ORDER_CONFLICT,
+    PAYMENT_CONFLICT,
+    PAYMENT_DECLINED,
+)
+from tests.workflow.actions import fail, hang, reply_lost
+from tests.workflow.fleet import HOME, Fleet
+from tests.workflow.world import Row
+
+
+async def test_an_order_is_fulfilled_step_by_step(fleet: Fleet) -> None:
+    case = fleet.order()
+    await case.start()
+    end = await case.end()
+    assert end.result.state is end.status.state is case.row.state is OrderState.FULFILLED
+    assert end.searched == "fulfilled"
+    assert case.events == [
+        "received",
+        "validated",
+        "reviewed",
+        "charging",
+        "charged",
+        "prepared",
+        "dispatching",
+        "fulfilled",
+    ]
+    assert case.row.events[2].payload == {"approved": True, "by": "timer"}
+    # The review's timer, and hardly more.
+    assert 2 <= end.seconds < 5
+    assert end.refund is None
+    assert end.status.errors == []
+    assert end.status.shipping_attempts == 1
+    tried = {step: status.attempts for step, status in end.status.steps.items()}
+    assert tried == {
+        "receive": 1,
+        "validate": 1,
+        "charge": 1,
+        "prepare": 1,
+        "dispatch": 1,
+    }
+
+
+async def test_a_running_order_is_found_as_open(fleet: Fleet) -> None:
+    case = fleet.order(review=60, deadline=100)
+    await case.start()
+    status = await case.until_step("review")
+    assert status.state is OrderState.IN_REVIEW
+    assert case.row.state is OrderState.IN_REVIEW
+    described = await case.handle.describe()
+    assert [pair.value for pair in described.typed_search_attributes] == ["open"]
+    await case.send_cancel()
+    await case.end()
+
+
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [((), "no items"), ((Item(sku="FREE", price="0"),), "nothing to charge")],
+)
+async def test_what_cannot_be_sold_is_rejected(
+    fleet: Fleet, items: tuple[Item, ...], problem: str
+) -> None:
+    case = fleet.order(items=items)
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, problem)
+    assert case.events == ["received", "rejected"]
+    assert end.searched == "rejected"
+    assert end.refund is None
+
+
+async def test_a_person_approves_before_the_timer(fleet: Fleet) -> None:
+    case = fleet.order(review=10)
+    await case.start()
+    await case.until_step("review")
+    review = Review(approved=True, reviewer="ann", actor="desk")
+    await case.update(REVIEW_UPDATE, review)
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    assert end.seconds < 10
+    assert case.row.events[2].payload == {"approved": True, "by": "ann", "actor": "desk"}
+
+
+async def test_a_person_rejects(fleet: Fleet) -> None:
+    case = fleet.order(review=60, deadline=100)
+    await case.start()
+    await case.until_step("review")
+    await case.update(REVIEW_UPDATE, Review(approved=False, reviewer="ann", reason="too much"))
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, "too much")
+    # The decision is on record though no charge wrote it.
+    assert case.events == ["received", "validated", "reviewed", "rejected"]
+    assert "charge" not in case.calls
+    assert end.refund is None
+
+
+async def test_a_payment_of_another_order_rejects(fleet: Fleet) -> None:
+    case = fleet.order(payment_id="taken")
+    fleet.world.payers["taken"] = "another"
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, PAYMENT_CONFLICT)
+    assert end.refund is None
+    assert case.calls.count("charge") == 1
+
+
+async def test_a_declined_payment_fails_the_order_and_its_key_is_closed(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("gateway", fail("no money", PAYMENT_DECLINED, permanent=True))
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: no money")
+    assert end.status.steps["charge"].attempts == 1
+    assert end.refund is not None
+    assert end.refund.payment == "voided"
+
+
+async def test_a_charge_that_fails_three_times_fails_the_order(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("charge", fail("one"), fail("two"), fail("three"))
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: three")
+    assert end.status.steps["charge"].attempts == 3
+    assert end.status.steps["charge"].errors == ["one", "two", "three"]
+    assert end.status.steps["charge"].last_error == "three"
+    assert end.status.errors == ["charge: one", "charge: two", "charge: three"]
+    # The gateway was never called.
+    assert end.refund is None
+
+
+async def test_a_charge_whose_reply_is_lost_is_undone(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("gateway", reply_lost, reply_lost, reply_lost)
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FAILED
+    assert end.refund is not None
+    assert end.refund.payment == "refunded"
+
+
+async def test_a_charge_that_hangs_is_given_up_and_undone(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Time does not skip while an activity runs.
+    monkeypatch.setattr(policies, "GATEWAY_STEP", timedelta(seconds=0.3))
+    case = fleet.order()
+    case.script("gateway", hang, hang, hang)
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: timed out")
+    assert end.status.steps["charge"].errors == ["timed out"] * 3
+    assert end.refund is not None
+    assert end.refund.payment == "voided"
+
+
+async def test_errors_of_all_attempts_are_collected(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "SQL_STEP", timedelta(seconds=0.3))
+    case = fleet.order()
+    case.script("receive", fail("boom"))
+    case.script("validate", hang, fail("then this"))
+    case.script("charge", reply_lost)
+    case.script("prepare", fail("no box"))
+    case.script("dispatch", fail("rain"), fail("snow"))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    told = {step: status.errors for step, status in end.status.steps.items() if status.errors}
+    assert told == {
+        "receive": ["boom"],
+        "validate": ["timed out", "then this"],
+        "charge": ["reply lost"],
+        "prepare": ["no box"],
+        "dispatch": ["rain", "snow"],
+    }
+    tried = [end.status.steps[step].attempts for step in told]
+    assert tried == [2, 3, 2, 2, 3]
+    assert len(end.status.errors) == 7
+
+
+async def test_an_order_id_of_another_order_fails_the_workflow(fleet: Fleet) -> None:
+    case = fleet.order()
+    other = fleet.order().order
+    mine = Row(other, OrderState.RECEIVED, HOME)
+    fleet.world.rows[case.id] = mine
+    await case.start()
+    with pytest.raises(WorkflowFailureError) as raised:
+        await case.handle.result()
+    found: BaseException | None = raised.value
+    while found is not None and not isinstance(found, ApplicationError):
+        found = found.__cause__
+    assert isinstance(found, ApplicationError)
+    assert found.type == ORDER_CONFLICT
+    assert (mine.state, mine.events) == (OrderState.RECEIVED, [])
+    assert case.calls == ["receive"]
+
+
+async def test_an_end_written_by_someone_else_stands(fleet: Fleet) -> None:
+    case = fleet.order(review=60, deadline=100)
+    await case.start()
+    await case.until_step("review")
+    case.row.state = OrderState.TIMED_OUT
+    await case.update(REVIEW_UPDATE, Review(approved=True))
+    end = await case.end()
+    assert end.result.state is OrderState.TIMED_OUT
+    assert end.searched == "timed_out"

@@ -1,0 +1,164 @@
+import asyncio
+from datetime import timedelta
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
+from orderfleet import messages
+from orderfleet.messages import ORDER_CLOSED, ShippingInput, ShippingResult, StepStatus
+from orderfleet.orders import OrderState
+from orderfleet_shipping_worker.activities import CARRIER_REFUSED
+from tests.workflow.actions import after, fail, reply_lost
+from tests.workflow.fleet import HOME, Fleet
+from tests.workflow.world import Row
+
+REFUSED = fail("strike", CARRIER_REFUSED, permanent=True)
+
+
+async def test_it_is_tried_again_with_a_back_off(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("carrier", REFUSED, REFUSED)
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    assert end.status.shipping_attempts == 3
+    # Review 2 s, back-off 1 s and then 2 s.
+    assert 5 <= end.seconds < 12
+    assert end.status.steps["dispatch"] == StepStatus(3, ["strike", "strike"], "strike")
+    assert end.status.errors == ["dispatch: strike", "dispatch: strike"]
+    assert case.events.count("dispatch_failed") == 2
+    # The child told of both before it failed.
+    assert (await case.history()).count("EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED") == 2
+    assert fleet.world.shipped(case.id) == [HOME.street]
+
+
+async def test_three_failures_fail_the_order_and_give_the_money_back(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("carrier", REFUSED, REFUSED, REFUSED)
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (
+        OrderState.FAILED,
+        "shipping: dispatch: strike",
+    )
+    assert end.status.shipping_attempts == 3
+    assert case.calls.count("dispatch") == 3
+    assert end.refund is not None
+    assert end.refund.payment == "refunded"
+
+
+async def test_a_failed_preparation_is_a_failed_shipping_attempt(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("prepare", fail("no box", permanent=True))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    assert end.status.shipping_attempts == 2
+    assert end.status.steps["prepare"] == StepStatus(2, ["no box"], "no box")
+    # No store wrote this failure, so the workflow's note is its only record.
+    assert case.events.count("dispatch_failed") == 1
+
+
+async def test_an_unknown_outcome_is_taken_over_and_ships_once(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("carrier", reply_lost, reply_lost, reply_lost)
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    assert end.status.shipping_attempts == 2
+    assert len(fleet.world.packages) == 1
+
+
+async def test_an_order_ended_by_someone_else_is_not_tried_again(fleet: Fleet) -> None:
+    case = fleet.order()
+
+    async def settled() -> None:
+        case.row.state = OrderState.FAILED
+
+    case.script("prepare", after(settled))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FAILED
+    assert end.status.shipping_attempts == 1
+    assert case.calls.count("prepare") == 1
+    assert end.refund is not None
+
+
+async def test_a_package_that_left_is_not_refunded_though_nobody_heard(fleet: Fleet) -> None:
+    case = fleet.order()
+    lost = ApplicationError("worker died", type="Died", non_retryable=True)
+
+    async def dies() -> None:
+        raise lost
+
+    case.script("dispatch", after(dies))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is case.row.state is OrderState.FULFILLED
+    assert end.searched == "fulfilled"
+    assert end.refund is None
+    assert len(fleet.world.packages) == 1
+
+
+async def test_a_child_that_is_cut_off_times_the_order_out_and_recalls_first(
+    fleet: Fleet,
+) -> None:
+    # An activity that hangs takes real time, so the order has little of it.
+    case = fleet.order(deadline=3, review=0)
+    case.script("carrier", after(asyncio.Event().wait))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is case.row.state is OrderState.TIMED_OUT
+    assert end.seconds <= 3
+    assert await case.child_closed(1) is not WorkflowExecutionStatus.COMPLETED
+    assert end.refund is not None
+    assert end.refund.recalled
+    assert end.refund.payment == "refunded"
+    assert case.calls.index("recall") < case.calls.index("refund")
+
+
+async def test_alone_without_a_parent_it_ships(fleet: Fleet) -> None:
+    case = fleet.order()
+    fleet.world.rows[case.id] = Row(case.order, OrderState.CHARGED, HOME)
+    result = await fleet.client.execute_workflow(
+        messages.SHIPPING_WORKFLOW,
+        ShippingInput(order_id=case.id),
+        id=messages.shipping_id(case.id, 1),
+        task_queue=messages.SHIPPING_TASK_QUEUE,
+        result_type=ShippingResult,
+    )
+    assert (result.state, result.tracking) == (OrderState.FULFILLED, f"track-{case.id}/1")
+    assert result.steps == {"prepare": StepStatus(1), "dispatch": StepStatus(1)}
+    assert case.row.state is OrderState.FULFILLED
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"), [("charged", CARRIER_REFUSED), ("failed", ORDER_CLOSED)]
+)
+async def test_alone_without_a_parent_it_fails(fleet: Fleet, state: str, kind: str) -> None:
+    case = fleet.order()
+    fleet.world.rows[case.id] = Row(case.order, OrderState(state), HOME)
+    case.script("carrier", REFUSED)
+    with pytest.raises(WorkflowFailureError) as raised:
+        await fleet.client.execute_workflow(
+            messages.SHIPPING_WORKFLOW,
+            ShippingInput(order_id=case.id),
+            id=messages.shipping_id(case.id, 1),
+            task_queue=messages.SHIPPING_TASK_QUEUE,
+            execution_timeout=timedelta(seconds=10),
+        )
+    assert isinstance(raised.value.cause, ApplicationError)
+    assert raised.value.cause.type == kind
+
+
+async def test_a_malformed_start_fails_at_once(fleet: Fleet) -> None:
+    with pytest.raises(WorkflowFailureError) as raised:
+        await fleet.client.execute_workflow(
+            messages.SHIPPING_WORKFLOW,
+            {"order_id": "a/b"},
+            id="malformed",
+            task_queue=messages.SHIPPING_TASK_QUEUE,
+        )
+    assert isinstance(raised.value.cause, ApplicationError)
+    assert raised.value.cause.type == messages.INVALID_PAYLOAD
