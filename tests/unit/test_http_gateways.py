@@ -232,9 +232,7 @@ async def test_a_success_that_does_not_say_what_is_unknown(
     remote: Remote, gateways: Gateways, body: bytes
 ) -> None:
     remote.answer = 200, body
-    # Of a shipment it may well be said that it has no tracking number.
-    told = {"charge?": QUESTIONS["charge?"]}
-    await each(MONEY | PACKAGES | told, gateways, GatewayUnknownError)
+    await each(MONEY | PACKAGES | QUESTIONS, gateways, GatewayUnknownError)
 
 
 async def test_404_is_an_answer_to_a_question_only(remote: Remote, gateways: Gateways) -> None:

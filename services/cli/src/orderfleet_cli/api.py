@@ -1,15 +1,44 @@
 """The HTTP API, as the command line uses it."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from orderfleet_cli.errors import CommandError
+from orderfleet.orders import ID_PATTERN
+from orderfleet_cli.errors import (
+    FAILED,
+    UNREACHABLE,
+    WRONG_USAGE,
+    CommandError,
+    UnreachableError,
+    UsageError,
+)
 
 _SECONDS: Final = 10.0
+# Below the 1024 files that many systems let a process open.
+_CONNECTIONS: Final = 500
+_WRONG: Final = frozenset(
+    {
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+# Said by the API, or by a proxy that does not reach it.
+_AWAY: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 
 Json = dict[str, Any]
 
@@ -18,39 +47,51 @@ class ApiError(CommandError):
     """The API said no."""
 
     def __init__(self, status: int, detail: str) -> None:
-        super().__init__(f"{status}: {detail}")
+        super().__init__(detail)
         self.status = status
+        self.exit_code = (
+            WRONG_USAGE if status in _WRONG else UNREACHABLE if status in _AWAY else FAILED
+        )
 
 
 class Api:
     """A client of the API; each method is one request.
 
-    All of them raise `ApiError` for an answer that is not a success, and `CommandError` if there
-    is none.
+    All of them raise `ApiError` for an answer that is not a success, `UnreachableError` if there
+    is none, and `UsageError` for an id that no order can have.
     """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
 
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self._client.base_url).rstrip("/")
+
     async def start(self, order_id: str, order: Mapping[str, Any]) -> Json:
         """Place an order."""
-        return await self._call("POST", f"/orders/{order_id}/start", order)
+        return await self._call("POST", _path(order_id, "/start"), order)
+
+    async def orders(self, **query: str | int) -> Json:
+        """Return a page of orders, newest first, and the cursor of the next one."""
+        return await self._call("GET", "/orders", query=query)
 
     async def order(self, order_id: str) -> Json:
         """Return the record of an order, with its payments and its audit trail."""
-        return await self._call("GET", f"/orders/{order_id}")
+        return await self._call("GET", _path(order_id))
 
     async def status(self, order_id: str) -> Json:
         """Return the live view of an order."""
-        return await self._call("GET", f"/orders/{order_id}/status")
+        return await self._call("GET", _path(order_id, "/status"))
 
     async def cancel(self, order_id: str, reason: str = "") -> Json:
         """Cancel an order."""
-        return await self._call("POST", f"/orders/{order_id}/signals/cancel", {"reason": reason})
+        return await self._call("POST", _path(order_id, "/signals/cancel"), {"reason": reason})
 
     async def update_address(self, order_id: str, address: Mapping[str, str]) -> Json:
         """Change where an order goes."""
-        path = f"/orders/{order_id}/signals/update-address"
+        path = _path(order_id, "/signals/update-address")
         return await self._call("POST", path, {"address": address})
 
     async def review(
@@ -58,14 +99,20 @@ class Api:
     ) -> Json:
         """Approve or reject an order under review."""
         decision = {"approved": approved, "reviewer": reviewer, "reason": reason}
-        return await self._call("POST", f"/orders/{order_id}/review", decision)
+        return await self._call("POST", _path(order_id, "/review"), decision)
 
-    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str | int] | None = None,
+    ) -> Json:
         try:
-            answer = await self._client.request(method, path, json=body)
+            answer = await self._client.request(method, path, json=body, params=query)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise CommandError(f"no answer from {self._client.base_url}: {reason}") from None
+            raise UnreachableError(f"no answer from {self.url}: {reason}") from None
         try:
             document = msgspec.json.decode(answer.content, type=Json)
         except msgspec.MsgspecError:
@@ -77,9 +124,25 @@ class Api:
 
 
 @asynccontextmanager
-async def open_api(url: str) -> AsyncIterator[Api]:
+async def open_api(url: str, key: str = "") -> AsyncIterator[Api]:
     """Open a client of the API at the URL."""
-    local = httpx.URL(url).host in {"127.0.0.1", "localhost"}
-    # A proxy of the environment does not know this machine's own ports.
-    async with httpx.AsyncClient(base_url=url, timeout=_SECONDS, trust_env=not local) as client:
+    local = httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers=headers,
+        timeout=_SECONDS,
+        # Whoever sends faster than the API answers means it (`load`).
+        limits=httpx.Limits(max_connections=_CONNECTIONS),
+        # A proxy of the environment does not know this machine's own ports.
+        trust_env=not local,
+    ) as client:
         yield Api(client)
+
+
+def _path(order_id: str, action: str = "") -> str:
+    if not re.match(ID_PATTERN, order_id):
+        raise UsageError(
+            f"{order_id!r} is no order id: up to 64 letters, digits, dots, dashes and underscores"
+        )
+    return f"/orders/{order_id}{action}"

@@ -1,25 +1,57 @@
-"""The command `orderfleet`."""
+"""The entry point of the command `orderfleet`.
 
-import typer
+Exit codes:
 
-from orderfleet_cli.commands import local
-from orderfleet_cli.errors import CommandError
+    0    done
+    1    failed or refused: no such order, too late, a check failed
+    2    wrong usage, or a setting is wrong
+    3    something is unreachable: the API, Temporal or Postgres; the same again may work
+    130  stopped by Ctrl-C or another signal (`up` ends with 0: that is how it ends)
 
-app = typer.Typer(
-    name="orderfleet",
-    help="Run Orderfleet on this machine.",
-    no_args_is_help=True,
-    add_completion=False,
-    # A traceback is for a bug: it comes plain, and an expected failure is one line.
-    pretty_exceptions_enable=False,
-)
-local.register(app)
+An error is one line on standard error.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from orderfleet_cli.errors import FAILED, INTERRUPTED, CommandError, StoppedError
+from orderfleet_cli.lazy import lazy
+
+# Loaded inside `main`: Ctrl-C while Typer is being imported is no traceback either.
+if TYPE_CHECKING:
+    from orderfleet_cli import app
+else:
+    app = lazy("orderfleet_cli.app")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line."""
     try:
-        app()
-    except (CommandError, OSError) as error:
-        typer.echo(f"orderfleet: {error}", err=True)
-        raise SystemExit(1) from None
+        status = app.run()
+    except (KeyboardInterrupt, StoppedError):
+        status = INTERRUPTED
+    except CommandError as error:
+        status = _say(error, error.exit_code)
+    except OSError as error:
+        status = _say(error, FAILED)
+    _leave(status)
+
+
+def _say(error: Exception, status: int) -> int:
+    print(f"orderfleet: {error}", file=sys.stderr)
+    return status
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process as it is.
+
+    To finalise the interpreter aborts it one time in four after a call of Temporal: a thread of
+    the SDK may still be letting go of the call (temporalio/sdk-python#300).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # Whoever read it may be gone.
+        with suppress(OSError):
+            stream.flush()
+    os._exit(status)

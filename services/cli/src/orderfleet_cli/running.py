@@ -5,14 +5,12 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
+from orderfleet_cli.errors import StoppedError
+
 T = TypeVar("T")
 
 # A closed terminal sends SIGHUP: without a handler the children would be left running.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class StoppedError(Exception):
-    """A signal asked for the end, and all is cleaned up."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -83,17 +83,12 @@ class HTTPCarrier:
 
     async def dispatch(self, shipment: Shipment) -> str:
         """Hand the package over; the carrier knows a repeat by the key."""
-        answer = await _ask(self._client, "POST", "/shipments", shipment)
-        tracking = answer.get("tracking")
-        if not isinstance(tracking, str) or not tracking:
-            raise GatewayUnknownError("POST /shipments: no tracking number in the answer")
-        return tracking
+        return _tracking(await _ask(self._client, "POST", "/shipments", shipment))
 
     async def lookup(self, key: str) -> str | None:
         """Return the tracking number; 404 is None."""
         answer = await _ask(self._client, "GET", f"/shipments/{quote(key, safe='')}")
-        tracking = None if answer is None else answer.get("tracking")
-        return tracking if isinstance(tracking, str) and tracking else None
+        return None if answer is None else _tracking(answer)
 
     async def recall(self, shipment: Shipment) -> bool:
         """Call the package back, or close the key."""
@@ -103,6 +98,13 @@ class HTTPCarrier:
         if not isinstance(recalled, bool):
             raise GatewayUnknownError(f"POST {path}: no `recalled` in the answer")
         return recalled
+
+
+def _tracking(answer: dict[str, Any]) -> str:
+    tracking = answer.get("tracking")
+    if not isinstance(tracking, str) or not tracking:
+        raise GatewayUnknownError("no tracking number in the answer")
+    return tracking
 
 
 def _status(answer: dict[str, Any]) -> ChargeStatus:

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from orderfleet_cli.api import Api, Json
+from orderfleet_cli.api import Api
 from orderfleet_cli.demo.scenario import ENDS, Scenario
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.progress import Progress
 
 _REFRESH: Final = 4
 # Each look is a query that the order's worker answers: 25 orders cost it half a core at 4 Hz.
@@ -25,26 +26,11 @@ _STEP_WIDTH: Final = 8
 _LEFT_WIDTH: Final = 6
 
 
-@dataclass
-class Row:
+@dataclass(kw_only=True)
+class Row(Progress):
     """What the board knows of an order."""
 
     scenario: Scenario
-    state: str = ""
-    step: str = ""
-    attempts: int = 0
-    seconds_left: float | None = None
-
-    def update(self, status: Json) -> bool:
-        """Take over a status; return whether the state changed."""
-        before = self.state
-        self.state = status["state"]
-        self.step = status.get("step") or ""
-        steps = status.get("steps") or {}
-        tried = status.get("shipping_attempts", 0) if self.step == "ship" else 0
-        self.attempts = tried or steps.get(self.step, {}).get("attempts", 0)
-        self.seconds_left = status.get("seconds_left")
-        return self.state != before
 
 
 class Board:
@@ -53,7 +39,7 @@ class Board:
     def __init__(self, console: Console, scenarios: Iterable[Scenario]) -> None:
         self.first_fulfilled: float | None = None
         self._console = console
-        self._rows = {scenario.order_id: Row(scenario) for scenario in scenarios}
+        self._rows = {scenario.order_id: Row(scenario=scenario) for scenario in scenarios}
         self._began = time.monotonic()
 
     @contextlib.asynccontextmanager
@@ -108,13 +94,12 @@ class Board:
         for row in sorted(
             self._rows.values(), key=lambda one: one.state in (*ENDS, *one.scenario.ends)
         ):
-            left = f"{row.seconds_left:.1f} s" if row.step and row.seconds_left else ""
             table.add_row(
                 row.scenario.order_id,
                 row.scenario.title,
                 row.state,
                 row.step,
                 str(row.attempts or ""),
-                left,
+                row.left,
             )
         return table

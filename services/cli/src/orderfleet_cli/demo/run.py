@@ -5,7 +5,6 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +22,7 @@ from orderfleet_cli.demo.scenario import DEADLINE, Scenario
 from orderfleet_cli.demo.scenarios import FLAKY, SCENARIOS
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local import Fleet, FleetOptions, run_fleet
+from orderfleet_cli.settings import ClientSettings, read
 
 # An order's refund has no deadline and runs after the order's end.
 _SETTLED_SECONDS: Final = 20.0
@@ -35,10 +35,9 @@ _POLL: Final = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Where the demo keeps its data, what the services get, and whether the servers stay."""
+    """Where the demo keeps its data, and whether the servers stay."""
 
     data: Path
-    env: Mapping[str, str]
     keep: bool
 
 
@@ -49,16 +48,16 @@ async def play(options: DemoOptions) -> bool:
     began = psutil.Process(os.getpid()).create_time()
     faults = [fault for scenario in SCENARIOS for fault in scenario.faults]
     env = {
-        **options.env,
         "ORDERFLEET_FLAKY": FLAKY,
         "ORDERFLEET_GATEWAY_FAULTS": msgspec.json.encode(faults).decode(),
     }
     console.print("starting Postgres, Temporal, the API and the workers")
+    key = read(ClientSettings).api_key
     fleet_options = FleetOptions(data=options.data, env=env, fresh=True, say=console.print)
     async with run_fleet(fleet_options) as fleet:
         console.print(f"up after {time.time() - began:.1f} s, placing {len(SCENARIOS)} orders")
         board = Board(console, SCENARIOS)
-        async with open_api(fleet.api_url) as api, board.shown():
+        async with open_api(fleet.api_url, key) as api, board.shown():
             outcomes, _ = await asyncio.gather(
                 asyncio.gather(*(_outcome(api, board, scenario) for scenario in SCENARIOS)),
                 # A call that hung goes through up to then, and must find its key closed.
@@ -84,7 +83,7 @@ async def _outcome(api: Api, board: Board, scenario: Scenario) -> Outcome:
     except ApiError as error:
         actual = str(error.status)
         board.set(scenario, actual)
-        problems = () if actual in scenario.ends else (str(error),)
+        problems = () if actual in scenario.ends else (f"{actual}: {error}",)
         return Outcome(scenario, actual, problems)
     except TimeoutError:
         return Outcome(scenario, "no end", (f"no end after {_ENDED_SECONDS:g} s",))

@@ -2,6 +2,7 @@
 
 from orderfleet_cli.local.fleet import SERVICES, Fleet, FleetOptions, Ports, run_fleet
 from orderfleet_cli.local.postgres import Postgres, run_postgres
+from orderfleet_cli.local.records import stop_left_over
 from orderfleet_cli.local.temporal import Temporal, run_temporal
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "run_fleet",
     "run_postgres",
     "run_temporal",
+    "stop_left_over",
 ]

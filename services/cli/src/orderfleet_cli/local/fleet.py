@@ -10,6 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from orderfleet_cli.environment import (
+    DATABASE,
+    TEMPORAL,
+    URL,
+    remove_addresses,
+    write_addresses,
+)
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder, Say
 from orderfleet_cli.local.postgres import ROLE, Postgres
@@ -83,6 +90,15 @@ class Fleet:
         self.owner_database_url = self._postgres.url()
         self.probe_urls: dict[str, str] = {}
         self._services = {name: self._service(name, find, options) for name in options.services}
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Where it answers, as settings of a client."""
+        return {
+            URL: self.api_url,
+            TEMPORAL: self.temporal_address,
+            DATABASE: self.database_url,
+        }
 
     async def start(self, name: str, env: Mapping[str, str] | None = None) -> None:
         """Start a stopped process, with `env` on top of its own, and wait until it is ready."""
@@ -175,8 +191,10 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
         fleet = Fleet(options)
         try:
             await fleet.open()
+            write_addresses(options.data, fleet.addresses)
             yield fleet
         finally:
+            remove_addresses(options.data)
             await fleet.close()
 
 

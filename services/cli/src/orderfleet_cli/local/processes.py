@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from orderfleet_cli.environment import points_elsewhere
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.ports import LOOPBACK, Say
 from orderfleet_cli.local.records import MARK, kill_orphans, remove_record, write_record
@@ -202,7 +203,7 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {
         name: value
         for name, value in {**os.environ, **(extra or {})}.items()
-        if not name.startswith(("PG", "TEMPORAL_")) and name != "DATABASE_URL"
+        if not points_elsewhere(name)
     }
 
 

@@ -16,6 +16,7 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from orderfleet_cli.environment import remove_addresses
 from orderfleet_cli.errors import CommandError
 
 OWNER: Final = "orderfleet"
@@ -102,6 +103,7 @@ def stop_left_over(data: Path) -> list[str]:
             stopped.append(f"{record.name} (pid {record.pid})")
         stopped += [f"{record.name} (pid {pid})" for pid in kill_orphans(data, record.pid)]
         remove_record(data, record.name)
+    remove_addresses(data)
     return stopped
 
 

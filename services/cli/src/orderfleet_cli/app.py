@@ -1,0 +1,76 @@
+"""The commands, put together."""
+
+import sys
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from orderfleet_cli.commands import local, operate, orders, temporal
+from orderfleet_cli.errors import WRONG_USAGE
+from orderfleet_cli.lazy import lazy
+
+if TYPE_CHECKING:
+    from orderfleet_cli import environment
+else:
+    environment = lazy("orderfleet_cli.environment")
+
+_CODES: Final = (
+    "Exit codes: 0 done; 1 failed or refused; 2 wrong usage or a wrong setting; "
+    "3 the API, Temporal or Postgres is unreachable; 130 Ctrl-C."
+)
+
+app = typer.Typer(
+    name="orderfleet",
+    epilog=_CODES,
+    # Not for its marks: it is the mode that lets a paragraph flow.
+    rich_markup_mode="markdown",
+    # A traceback is for a bug: it comes plain, and an expected failure is one line.
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orderfleet {version('orderfleet-cli')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def orderfleet(
+    context: typer.Context,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Run Orderfleet on this machine, place and follow orders, and look after a fleet.
+
+    The fleet is the one that `orderfleet up` runs in this directory, or the one that the
+    environment names: ORDERFLEET_URL, ORDERFLEET_API_KEY; TEMPORAL_ADDRESS (and the other
+    TEMPORAL_* names) and DATABASE_URL for `describe`, `history` and `doctor`.
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(WRONG_USAGE)
+    environment.load_environment()
+
+
+for group in (orders, temporal, operate, local):
+    group.register(app)
+
+
+def run() -> int:
+    """Run the command line and return its exit code."""
+    try:
+        # Not standalone: Typer's own errors are a box of several lines.
+        status = app(standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see `{context.command_path} --help`)" if context else ""
+        message = " ".join(error.format_message().split())
+        print(f"orderfleet: {message}{hint}", file=sys.stderr)
+        return error.exit_code
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,123 @@
+"""Look after a fleet: logs, a live board, load, checks, keys."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orderfleet_cli.commands.options import AsJson, examples
+from orderfleet_cli.errors import FAILED
+from orderfleet_cli.lazy import lazy
+
+if TYPE_CHECKING:
+    from orderfleet_cli import keys, running, watching
+    from orderfleet_cli.doctor import checks
+    from orderfleet_cli.load import run as load_run
+    from orderfleet_cli.logs import show as logs_show
+else:
+    checks = lazy("orderfleet_cli.doctor.checks")
+    keys = lazy("orderfleet_cli.keys")
+    load_run = lazy("orderfleet_cli.load.run")
+    logs_show = lazy("orderfleet_cli.logs.show")
+    running = lazy("orderfleet_cli.running")
+    watching = lazy("orderfleet_cli.watching")
+
+
+class Service(StrEnum):
+    """Whose logs there are, by the names of the log files and of the chart's components."""
+
+    API = "api"
+    ORDER_WORKER = "order-worker"
+    SHIPPING_WORKER = "shipping-worker"
+    POSTGRES = "postgres"
+    TEMPORAL = "temporal"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command(
+        epilog=examples(
+            "orderfleet logs --service api --follow",
+            "orderfleet logs --service order-worker --kubernetes --namespace shop",
+        )
+    )(logs)
+    app.command(epilog=examples("orderfleet watch", "orderfleet watch order-1 order-2 --json"))(
+        watch
+    )
+    app.command(epilog=examples("orderfleet load --rate 20 --seconds 60"))(load)
+    app.command(epilog=examples("orderfleet doctor"))(doctor)
+    app.command(epilog=examples("orderfleet api-key shop"))(api_key)
+
+
+def logs(
+    service: Annotated[Service, typer.Option(help="Whose logs.", show_default=False)],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option(min=0, max=100_000, help="The last so many lines.")] = 50,
+    data: Annotated[
+        Path, typer.Option(help="Where `up` keeps its data; `demo`: .data/demo.")
+    ] = Path(".data"),
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Ask kubectl, by the label of the component.")
+    ] = False,
+    namespace: Annotated[
+        str, typer.Option(help="Of Kubernetes; kubectl's own by default.", show_default=False)
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the log of a service, of the fleet on this machine or of one in Kubernetes."""
+    show = logs_show.Show(lines=lines, follow=follow, as_json=as_json)
+    if kubernetes:
+        running.run(logs_show.kubernetes(service, namespace, show))
+    else:
+        running.run(logs_show.local(service, data, show))
+
+
+def watch(
+    order_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...", help="These orders; by default the open ones.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="The latest so many orders.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Watch orders as they go, until Ctrl-C or until the named ones have ended.
+
+    On a terminal it is a board, elsewhere a line per change.
+    """
+    running.run(watching.watch(order_ids or [], limit=limit, as_json=as_json))
+
+
+def load(
+    rate: Annotated[float, typer.Option(min=0.1, max=200, help="Orders a second.")],
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="For how long.")],
+    deadline: Annotated[
+        float, typer.Option(min=1, max=3600, help="The time an order has, in seconds.")
+    ] = 15,
+    as_json: AsJson = False,
+) -> None:
+    """Place orders at a fixed rate, however fast the answers come, and tell how it went.
+
+    Then it waits for their ends, 20 s at the most. It exits 1 unless each order was accepted and
+    ended in time. Latencies count from the moment an order was due.
+    """
+    if not running.run(load_run.load(rate, seconds, deadline, as_json=as_json)):
+        raise typer.Exit(FAILED)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check the fleet: what is reachable, set up and in time. It changes nothing."""
+    if not running.run(checks.doctor(as_json=as_json)):
+        raise typer.Exit(FAILED)
+
+
+def api_key(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose key it is; it is kept in audit trails.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key for the API, and the line that lets it in. Nothing is stored."""
+    keys.make(name, as_json=as_json)

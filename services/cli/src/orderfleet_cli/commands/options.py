@@ -1,0 +1,28 @@
+"""What several commands take."""
+
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+OrderId: TypeAlias = Annotated[
+    str, typer.Argument(metavar="ID", help="The order's id.", show_default=False)
+]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Street: TypeAlias = Annotated[str, typer.Option(help="Street and number.")]
+City: TypeAlias = Annotated[str, typer.Option(help="Town.")]
+Name: TypeAlias = Annotated[str, typer.Option(help="Who receives it.", show_default=False)]
+Region: TypeAlias = Annotated[str, typer.Option(help="State or province.", show_default=False)]
+PostalCode: TypeAlias = Annotated[str, typer.Option(help="Postal code.", show_default=False)]
+Country: TypeAlias = Annotated[str, typer.Option(help="Country.", show_default=False)]
+
+_EXAMPLES: Final = "Examples:"
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a command's help."""
+    return "\n\n".join((_EXAMPLES, *(f"$ {line}" for line in lines)))
+
+
+def address(**parts: str) -> dict[str, str]:
+    """Return an address as the API takes it: what is not given is left out."""
+    return {name: value for name, value in parts.items() if value}

@@ -1,0 +1,45 @@
+"""All checks, and how they are shown."""
+
+import asyncio
+
+from orderfleet_cli.api import Api
+from orderfleet_cli.doctor.check import Check
+from orderfleet_cli.doctor.postgres import check_postgres
+from orderfleet_cli.doctor.temporal import check_temporal
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.ordering import the_api
+from orderfleet_cli.output import one_line, show, show_json, table
+from orderfleet_cli.settings import injected_faults
+
+
+async def doctor(*, as_json: bool) -> bool:
+    """Run and show the checks; return whether all are well."""
+    async with the_api() as api:
+        groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
+    checks = [*(check for group in groups for check in group), _check_faults()]
+    good = all(check.ok for check in checks)
+    if as_json:
+        show_json({"ok": good, "checks": checks})
+        return good
+    rows = (("OK" if one.ok else "FAIL", one.name, _said(one)) for one in checks)
+    show(table("", "check", "", rows=rows))
+    return good
+
+
+def _said(check: Check) -> str:
+    return one_line(check.found if check.ok else f"{check.found}; {check.fix}")
+
+
+async def _check_api(api: Api) -> list[Check]:
+    fix = "start it (`orderfleet up`), or set ORDERFLEET_URL and ORDERFLEET_API_KEY"
+    try:
+        await api.orders(limit=1)
+    except CommandError as error:
+        return [Check("API", ok=False, found=str(error), fix=fix)]
+    return [Check("API", ok=True, found=f"answers at {api.url}", fix=fix)]
+
+
+def _check_faults() -> Check:
+    found = injected_faults()
+    said = f"{' and '.join(found)} is set" if found else "off"
+    return Check("fault injection", not found, said, "unset it, here and where the workers run")

@@ -1,0 +1,168 @@
+"""Checks of Temporal."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from msgspec import Struct
+from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
+from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import (
+    DescribeNamespaceRequest,
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+    PollActivityTaskQueueRequest,
+)
+from temporalio.client import Client
+
+from orderfleet.settings import CommonSettings
+from orderfleet_cli.doctor.check import Check, clock
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.settings import read
+from orderfleet_cli.temporal.connection import ask, open_temporal
+
+SCHEDULE_ID: Final = "settle-orders"
+SEARCH_ATTRIBUTE: Final = "OrderState"
+
+_TYPES: Final = {
+    "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
+# A worker's poll lasts a minute; who was not seen for longer is gone.
+_SEEN: Final = timedelta(seconds=90)
+# The server wants a second at the least, and ends the poll a second before it is over.
+_POLL: Final = timedelta(seconds=2.2)
+_CLOCK_QUEUE: Final = "orderfleet-doctor"
+
+
+class _Question(Struct, frozen=True):
+    """What to look at; the look returns whether it is well, and what it found."""
+
+    name: str
+    look: Callable[[], Awaitable[tuple[bool, str]]]
+    fix: str
+
+    async def check(self) -> Check:
+        """Look; what Temporal refuses to tell is not well."""
+        try:
+            ok, found = await self.look()
+        except CommandError as error:
+            ok, found = False, str(error)
+        return Check(self.name, ok, found, self.fix)
+
+
+async def check_temporal() -> list[Check]:
+    """Check what needs Temporal."""
+    settings = read(CommonSettings)
+    fix = "start it, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY)"
+    try:
+        client = await open_temporal()
+    except CommandError as error:
+        return [Check("Temporal", ok=False, found=str(error), fix=fix)]
+    questions = (
+        _Question(
+            f"namespace {client.namespace}",
+            lambda: _namespace(client),
+            f"temporal operator namespace create {client.namespace}, or set TEMPORAL_NAMESPACE",
+        ),
+        _Question(
+            f"search attribute {SEARCH_ATTRIBUTE}",
+            lambda: _search_attribute(client),
+            f"temporal operator search-attribute create --name {SEARCH_ATTRIBUTE} --type Keyword",
+        ),
+        _Question(
+            "order workers",
+            lambda: _pollers(client, settings.order_task_queue),
+            "start an order worker, or set ORDER_TASK_QUEUE as the workers have it",
+        ),
+        _Question(
+            "shipping workers",
+            lambda: _pollers(client, settings.shipping_task_queue),
+            "start a shipping worker, or set SHIPPING_TASK_QUEUE as the workers have it",
+        ),
+        _Question(
+            "schedule of SettleOrders",
+            lambda: _schedule(client),
+            "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule",
+        ),
+    )
+    first = Check("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
+    others = await asyncio.gather(*(one.check() for one in questions), _clock(client))
+    return [first, *others]
+
+
+async def _namespace(client: Client) -> tuple[bool, str]:
+    await ask(
+        client.workflow_service.describe_namespace(
+            DescribeNamespaceRequest(namespace=client.namespace)
+        )
+    )
+    return True, "exists"
+
+
+async def _search_attribute(client: Client) -> tuple[bool, str]:
+    answer = await ask(
+        client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+    )
+    found = answer.custom_attributes.get(SEARCH_ATTRIBUTE)
+    if found is None:
+        return False, "is not there"
+    keyword = found == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    return keyword, "is a Keyword" if keyword else "is no Keyword"
+
+
+async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
+    """Look whether both kinds of tasks of a queue are polled for."""
+    seen = [await _seen(client, queue, kind) for kind in _TYPES.values()]
+    counts = ", ".join(f"{count} for {kind}" for kind, count in zip(_TYPES, seen, strict=True))
+    return all(seen), f"pollers of {queue}: {counts}"
+
+
+async def _seen(client: Client, queue: str, kind: TaskQueueType.ValueType) -> int:
+    answer = await _describe(client, queue, kind)
+    now = datetime.now(UTC)
+    return sum(now - one.last_access_time.ToDatetime(UTC) < _SEEN for one in answer.pollers)
+
+
+async def _schedule(client: Client) -> tuple[bool, str]:
+    found = await ask(client.get_schedule_handle(SCHEDULE_ID).describe())
+    paused = found.schedule.state.paused
+    return not paused, "is paused" if paused else "runs"
+
+
+async def _clock(client: Client) -> Check:
+    """Compare Temporal's clock with ours.
+
+    No answer of Temporal carries its time, but it keeps when a queue was last polled. So a queue
+    that is nobody's is polled, which starts and changes nothing.
+    """
+    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
+    identity = f"{_CLOCK_QUEUE}-{uuid4().hex[:8]}"
+    request = PollActivityTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=_CLOCK_QUEUE), identity=identity
+    )
+    before = datetime.now(UTC)
+    try:
+        await ask(client.workflow_service.poll_activity_task_queue(request, timeout=_POLL))
+        answer = await _describe(client, _CLOCK_QUEUE, kind)
+    except CommandError as error:
+        return Check("clock of Temporal", ok=False, found=str(error), fix="see what Temporal says")
+    after = datetime.now(UTC)
+    told = [one.last_access_time for one in answer.pollers if one.identity == identity]
+    if not told:
+        return Check("clock of Temporal", ok=False, found="cannot be told", fix="try again")
+    return clock("Temporal", told[0].ToDatetime(UTC), before, after)
+
+
+async def _describe(
+    client: Client, queue: str, kind: TaskQueueType.ValueType
+) -> DescribeTaskQueueResponse:
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
+    )
+    return await ask(client.workflow_service.describe_task_queue(request))

@@ -1,0 +1,39 @@
+"""Make keys for the API."""
+
+import re
+import secrets
+from hashlib import sha256
+from typing import Final
+
+from orderfleet_cli.errors import UsageError
+from orderfleet_cli.output import fields, show, show_json
+
+# As the API reads them; a setting holds several, `name:sha256,name:sha256`.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BYTES: Final = 32
+_SETTING: Final = "ORDERFLEET_API_KEYS"
+
+
+def make(name: str, *, as_json: bool) -> None:
+    """Print a new random key, and what the API's setting has to hold.
+
+    Raises:
+        UsageError: the name has characters that it must not have.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name: up to 64 letters, digits, dots, dashes and underscores"
+        )
+    key = secrets.token_urlsafe(_BYTES)
+    line = f"{name}:{sha256(key.encode()).hexdigest()}"
+    if as_json:
+        show_json({"name": name, "key": key, "setting": line})
+        return
+    show(
+        fields(
+            [
+                ("key, for the client (ORDERFLEET_API_KEY)", key),
+                (f"line, for the API ({_SETTING})", line),
+            ]
+        )
+    )

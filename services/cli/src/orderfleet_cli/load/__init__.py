@@ -1,0 +1,1 @@
+"""Place orders at a fixed rate, and measure."""

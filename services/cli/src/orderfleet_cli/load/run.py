@@ -1,0 +1,129 @@
+"""An open loop: each order is sent when it is due, however the ones before it fare.
+
+A closed loop would send fewer the slower the answers come, and hide what it is to find out.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from uuid import uuid4
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+
+from orderfleet.orders import OrderState
+from orderfleet_cli.api import Api, ApiError, Json
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.load.results import Results
+from orderfleet_cli.ordering import the_api
+from orderfleet_cli.output import console, show, show_json
+
+_WAIT: Final = 20.0
+_POLL: Final = 1.0
+_PAGE: Final = 500
+_ADDRESS: Final = {"street": "1 Main St", "city": "Springfield"}
+_ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
+
+
+async def load(rate: float, seconds: float, deadline: float, *, as_json: bool) -> bool:
+    """Place the orders, wait for their ends, show how it went; return whether all went well.
+
+    Raises:
+        CommandError: the API does not answer, or will not have us.
+    """
+    results = Results(deadline=deadline)
+    async with the_api() as api:
+        # Before anything is placed: a wrong address or key is no result.
+        await api.orders(limit=1)
+        with _bars(round(rate * seconds)) as bars:
+            await _place(api, rate, round(rate * seconds), results, bars)
+            await _wait(api, results, bars)
+    if as_json:
+        show_json(results.document())
+    else:
+        show(results.table())
+    return results.good
+
+
+class _Bars:
+    """How many orders are placed, and how many have ended."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._placed = progress.add_task("placed", total=total)
+        self._ended = progress.add_task("ended", total=total)
+
+    def show(self, results: Results) -> None:
+        """Bring them up to date."""
+        self._set(self._placed, results.answered)
+        self._set(self._ended, len(results.ends))
+
+    def _set(self, bar: TaskID, done: int) -> None:
+        self._progress.update(bar, completed=done)
+
+
+@contextmanager
+def _bars(total: int) -> Iterator[_Bars]:
+    out = console(error=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
+        yield _Bars(progress, total)
+
+
+async def _place(api: Api, rate: float, total: int, results: Results, bars: _Bars) -> None:
+    """Send each order when it is due and return when all are answered."""
+    run = uuid4().hex[:8]
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for number in range(total):
+            due = began + number / rate
+            await asyncio.sleep(due - time.monotonic())
+            group.create_task(_send(api, f"load-{run}-{number}", due, results))
+            bars.show(results)
+    bars.show(results)
+
+
+async def _send(api: Api, order_id: str, due: float, results: Results) -> None:
+    try:
+        await api.start(order_id, {"payment_id": f"pay-{order_id}", "address": _ADDRESS})
+        results.accept(order_id, time.monotonic() - due)
+    except ApiError as error:
+        results.refuse(str(error.status))
+    except CommandError:
+        results.refuse("no answer")
+
+
+async def _wait(api: Api, results: Results, bars: _Bars) -> None:
+    """Look for the ends of the accepted orders until all have one, or for so long."""
+    until = time.monotonic() + _WAIT
+    while results.open and time.monotonic() < until:
+        await asyncio.sleep(_POLL)
+        try:
+            await _look(api, results)
+        except CommandError:
+            # The next look may be answered.
+            continue
+        bars.show(results)
+
+
+async def _look(api: Api, results: Results) -> None:
+    """Page through the listing, from the newest order to the oldest that has not ended."""
+    sought = set(results.open)
+    cursor: str | None = ""
+    while sought and cursor is not None:
+        query = {"cursor": cursor} if cursor else {}
+        page = await api.orders(limit=_PAGE, **query)
+        for order in page["orders"]:
+            if order["id"] in sought and order["state"] in _ENDS:
+                results.end(order, await _ended_at(api, order))
+            sought.discard(order["id"])
+        cursor = page["next"]
+
+
+async def _ended_at(api: Api, order: Json) -> str:
+    """Return when the order ended; a refund changes its row once more."""
+    if order["state"] == OrderState.FULFILLED:
+        return str(order["updated_at"])
+    events = (await api.order(order["id"]))["events"]
+    return str(next(event["ts"] for event in events if event["type"] in _ENDS))

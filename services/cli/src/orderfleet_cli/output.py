@@ -1,0 +1,78 @@
+"""How results are shown: tables and lines for people, JSON for programs."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+# Where nobody looks at it, a line stays a line.
+_PIPE_WIDTH: Final = 1000
+
+
+def console(*, error: bool = False) -> Console:
+    """Return a console that prints text as it is."""
+    terminal = (sys.stderr if error else sys.stdout).isatty()
+    return Console(
+        stderr=error,
+        width=None if terminal else _PIPE_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not terminal,
+    )
+
+
+def show(*parts: RenderableType) -> None:
+    """Print tables and lines; off a terminal, without the blanks that fill a table's columns."""
+    out = console()
+    if out.is_terminal:
+        out.print(*parts, sep="\n")
+        return
+    with out.capture() as captured:
+        out.print(*parts, sep="\n")
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
+
+
+def show_json(document: Any) -> None:
+    """Print one JSON document."""
+    encoded = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    print(encoded.decode(), flush=True)
+
+
+def show_json_line(document: Any) -> None:
+    """Print one JSON document of a stream, on a line of its own."""
+    print(msgspec.json.encode(document).decode(), flush=True)
+
+
+def table(*columns: str, rows: Iterable[Iterable[str]]) -> Table:
+    """Return a table without lines."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> Table:
+    """Return names and values below each other; what is empty is left out."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in pairs:
+        if value:
+            made.add_row(name, value)
+    return made
+
+
+def one_line(text: str) -> str:
+    """Return text of someone else's as one line that does nothing to a terminal."""
+    return "".join(part if part.isprintable() else "?" for part in " ".join(text.split()))
+
+
+def moment(timestamp: str) -> str:
+    """Return the API's time to the millisecond, without the T: 2026-01-31 12:00:00.123."""
+    return timestamp[:23].rstrip("Z").replace("T", " ")

@@ -1,0 +1,31 @@
+"""How far an order is, going by its status."""
+
+from dataclasses import dataclass
+
+from orderfleet_cli.api import Json
+
+
+@dataclass
+class Progress:
+    """What a board shows of an order."""
+
+    state: str = ""
+    step: str = ""
+    attempts: int = 0
+    seconds_left: float = 0.0
+
+    def update(self, status: Json) -> bool:
+        """Take over a status; return whether the state changed."""
+        before = self.state
+        self.state = status["state"]
+        self.step = status.get("step") or ""
+        steps = status.get("steps") or {}
+        tried = status.get("shipping_attempts", 0) if self.step == "ship" else 0
+        self.attempts = tried or steps.get(self.step, {}).get("attempts", 0)
+        self.seconds_left = status.get("seconds_left") or 0.0
+        return self.state != before
+
+    @property
+    def left(self) -> str:
+        """The time left, for people; empty when nothing is under way."""
+        return f"{self.seconds_left:.1f} s" if self.step and self.seconds_left else ""

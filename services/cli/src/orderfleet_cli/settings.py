@@ -1,0 +1,57 @@
+"""Settings of the command line."""
+
+import os
+from typing import Annotated, Final, TypeVar
+from urllib.parse import urlsplit
+
+from orderfleet.settings import Env, Settings, SettingsError
+from orderfleet_cli.errors import UsageError
+
+_FAULTS: Final = ("ORDERFLEET_FLAKY", "ORDERFLEET_GATEWAY_FAULTS")
+
+S = TypeVar("S", bound=Settings)
+
+
+class ClientSettings(Settings, frozen=True, kw_only=True):
+    """What the commands that ask the API read."""
+
+    url: Annotated[str, Env("The API, as the command line reaches it.", unit="URL")] = (
+        "http://127.0.0.1:8000"
+    )
+    api_key: Annotated[
+        str,
+        Env("Key that the command line shows to the API: `Authorization: Bearer`.", secret=True),
+    ] = ""
+
+    def check(self) -> None:
+        """Refuse what is not the URL of a server, and a key that no header can carry."""
+        if not _is_server(self.url):
+            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port (got {self.url[:80]!r})")
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise SettingsError("ORDERFLEET_API_KEY: wanted printable ASCII characters")
+
+
+def read(cls: type[S]) -> S:
+    """Read settings from the environment.
+
+    Raises:
+        UsageError: one is wrong.
+    """
+    try:
+        return cls.from_env()
+    # What Python says of a malformed URL is a ValueError too.
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def injected_faults() -> list[str]:
+    """Return the variables of this environment that turn fault injection on."""
+    return [name for name in _FAULTS if os.environ.get(name, "").strip() not in {"", "[]"}]
+
+
+def _is_server(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -1,0 +1,167 @@
+"""The command line against a running fleet."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orderfleet_cli.doctor.temporal import SCHEDULE_ID
+from orderfleet_cli.local import Fleet
+from orderfleet_order_worker import schedule
+from tests.cli import Cli, Outcome, ended
+from tests.e2e.support.orders import ENDS, new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest.fixture
+def cli(fleet: Fleet, tmp_path: Path) -> Cli:
+    return Cli(tmp_path, fleet.addresses)
+
+
+async def _place(cli: Cli, kind: str = "plain") -> str:
+    order_id = new_id(kind)
+    accepted = await cli("start-workflow", order_id, f"pay-{order_id}", "--json")
+    assert accepted.json == {"order_id": order_id, "state": "received"}
+    return order_id
+
+
+async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
+    order_id = new_id("plain")
+    start = ("start-workflow", order_id, f"pay-{order_id}", "--item", "A:2:1.50", "--wait")
+    waited = await cli(*start)
+    assert waited.status == 0, waited
+    told = waited.out.splitlines()
+    assert (told[0], told[-1]) == (f"{order_id}: received", f"{order_id}: fulfilled")
+
+    again, other = await asyncio.gather(
+        cli(*start, "--json"), cli("start-workflow", order_id, f"pay-{order_id}")
+    )
+    assert again.json["state"] == "fulfilled"
+    assert (other.status, "is another one" in other.error) == (1, True)
+
+    status, record, described, events = await cli.all(
+        *(f"{command} {order_id} --json" for command in ("status", "show", "describe", "history"))
+    )
+    assert status.json["state"] == "fulfilled"
+    assert (record.json["amount"], len(record.json["events"])) == ("3.00", 8)
+    assert described.json["status"] == "COMPLETED"
+    assert described.json["search_attributes"]["OrderState"] == "fulfilled"
+    assert described.json["pending_activities"] == []
+    assert events.json["events"][0]["eventType"] == "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED"
+
+    for outcome in await cli.all(
+        *(f"{command} {order_id}" for command in ("status", "show", "describe", "history"))
+    ):
+        assert outcome.status == 0, outcome
+        assert "fulfilled" in outcome.out or "workflow_execution_completed" in outcome.out
+    late = await cli.all(
+        f"cancel {order_id}",
+        f"update-address {order_id} --street S --city C",
+        f"review {order_id} --approve",
+    )
+    assert [(one.status, one.error) for one in late[:2]] == [(1, "order is fulfilled")] * 2
+    assert late[2].status == 1
+
+
+async def test_changes_in_time(cli: Cli) -> None:
+    # Its first dispatches are refused: there is time for all of it.
+    order_id = await _place(cli, "carrier-refuses")
+    moved = await cli(
+        "update-address", order_id, "--street", "2 Oak Rd", "--city", "Shelbyville", "--json"
+    )
+    assert (moved.json["order_id"], moved.json["outcome"]) == (order_id, "applied")
+    cancelled = await cli("cancel", order_id, "--reason", "changed my mind")
+    assert cancelled.out == f"{order_id}: applied; it is cancelled\n"
+    watched = await cli("watch", order_id, "--json")
+    assert (watched.status, watched.json_lines[-1]["state"]) == (0, "cancelled")
+    record = (await cli("show", order_id)).out
+    assert "2 Oak Rd, Shelbyville" in record
+    assert "changed my mind" in record
+
+
+async def test_a_review(cli: Cli) -> None:
+    order_id = await _place(cli)
+    rejected = await cli("review", order_id, "--reject", "--reviewer", "mia")
+    if rejected.status:
+        # On a slow machine the timer is faster than two starts of a command.
+        assert rejected.error == "the review is over"
+        return
+    assert rejected.out.startswith(f"{order_id}: applied; it is ")
+    assert (await cli("watch", order_id)).out.splitlines()[-1].endswith(f"{order_id}  rejected")
+
+
+async def test_waiting_for_an_order_that_fails(cli: Cli) -> None:
+    order_id = new_id("declined")
+    outcome = await cli("start-workflow", order_id, f"pay-{order_id}", "--wait", "--json")
+    assert outcome.status == 1
+    assert outcome.error.startswith(f"{order_id} ended failed: ")
+
+
+async def test_what_nobody_knows(cli: Cli) -> None:
+    for outcome in await cli.all(
+        "status nobody",
+        "show nobody",
+        "cancel nobody",
+        "describe nobody",
+        "history nobody",
+        "watch nobody",
+    ):
+        assert (outcome.status, outcome.out) == (1, ""), outcome
+        assert "nobody" in outcome.error
+    wrong = await cli("list", "--cursor", "nonsense")
+    assert (wrong.status, "cursor" in wrong.error) == (2, True)
+
+
+async def test_the_listing_page_by_page(cli: Cli) -> None:
+    placed = [await _place(cli) for _ in range(2)]
+    first = (await cli("list", "--limit", "1", "--json")).json
+    second = (await cli("list", "--limit", "1", "--cursor", first["next"], "--json")).json
+    assert [page["orders"][0]["id"] for page in (first, second)] == placed[::-1]
+    shown = await cli("list", "--limit", "1")
+    assert placed[1] in shown.out
+    assert shown.err.startswith("more: --cursor ")
+    states = (await cli("list", "--state", "fulfilled", "--json")).json["orders"]
+    assert {order["state"] for order in states} <= {"fulfilled"}
+
+
+async def test_a_board_of_all_until_ctrl_c(cli: Cli) -> None:
+    process = await cli.begin("watch")
+    order_id = await _place(cli)
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        while order_id.encode() not in await process.stdout.readline():
+            pass
+    process.send_signal(signal.SIGINT)
+    outcome = await ended(process)
+    assert (outcome.status, outcome.err) == (130, "")
+
+
+async def test_a_little_load(cli: Cli) -> None:
+    outcome = await cli("load", "--rate", "2", "--seconds", "2", "--json")
+    found: dict[str, Any] = Outcome(0, outcome.out, "").json
+    assert (found["accepted"], found["refused"], found["not_ended"]) == (4, {}, 0)
+    assert set(found["ended"]) <= ENDS
+    assert outcome.status == (0 if found["share_in_time"] == 1 else 1)
+    assert found["accept_seconds"]["p50"] <= found["accept_seconds"]["p99"]
+
+
+async def test_the_doctor(cli: Cli) -> None:
+    assert SCHEDULE_ID == schedule.SCHEDULE_ID
+    well, faulty, elsewhere = await asyncio.gather(
+        cli("doctor", "--json"),
+        cli("doctor", ORDERFLEET_GATEWAY_FAULTS="[{}]"),
+        cli("doctor", ORDER_TASK_QUEUE="nobodys-tq", TEMPORAL_NAMESPACE="nowhere"),
+    )
+    assert well.json["ok"], well
+    assert len(well.json["checks"]) == 12
+    assert _failed(faulty) == ["fault injection"]
+    assert _failed(elsewhere)[:3] == ["namespace nowhere", "search attribute", "order workers"]
+
+
+def _failed(outcome: Outcome) -> list[str]:
+    assert outcome.status == 1, outcome
+    lines = [line for line in outcome.out.splitlines() if line.startswith("FAIL")]
+    return [line[4:].strip().split("  ")[0].removesuffix(" OrderState") for line in lines]

@@ -1,0 +1,50 @@
+"""The README's commands do what they are there for."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from orderfleet_cli.local.processes import executable
+from tests.e2e.support.orders import Orders
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_README = Path(__file__).parents[2] / "README.md"
+
+
+async def _run(script: str, orders: Orders) -> str:
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        *(
+            "-euo",
+            "pipefail",
+            "-c",
+            script.replace("localhost:8000", orders.http.base_url.netloc.decode()),
+        ),
+        env={
+            **os.environ,
+            "PATH": f"{Path(executable('orderfleet')).parent}:{os.environ['PATH']}",
+            "ORDERFLEET_URL": orders.fleet.api_url,
+            "TEMPORAL_ADDRESS": orders.fleet.temporal_address,
+            "DATABASE_URL": orders.fleet.database_url,
+        },
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await shell.communicate()
+    assert shell.returncode == 0, said.decode()
+    return said.decode()
+
+
+async def test_every_command_works(orders: Orders) -> None:
+    by_hand, by_command, by_temporal = re.findall(
+        r"```sh\n(.*?)```", _README.read_text(), re.DOTALL
+    )
+    assert '"state":"received"' in await _run(by_hand, orders)
+    said = await _run(by_command, orders)
+    assert "fulfilled" in said
+    assert "order-1" in said
+    assert "cancelled" in await _run(by_temporal, orders) + str(await orders.ended("order-3"))
