@@ -44,9 +44,11 @@ fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
 	$(BIN)/ruff check
 	$(BIN)/python docs/settings_table.py --check
+	$(BIN)/python docs/cli_reference.py --check
 
 docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
 	$(BIN)/python docs/settings_table.py
+	$(BIN)/python docs/cli_reference.py
 
 format: .venv/.dev-stamp  ## format the code
 	$(BIN)/ruff format

@@ -7,6 +7,7 @@ from pathlib import Path
 from orderfleet.settings import CommonSettings, Row, Settings, WorkerSettings
 from orderfleet.store.migrate import MigrateSettings
 from orderfleet_api.settings import ApiSettings
+from orderfleet_cli.settings import ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 
@@ -19,6 +20,7 @@ SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
     ("Order worker", OrderWorkerSettings, WorkerSettings),
     ("Shipping worker", ShippingWorkerSettings, WorkerSettings),
     ("`orderfleet-migrate`", MigrateSettings, CommonSettings),
+    ("The command `orderfleet`", ClientSettings, Settings),
 ]
 
 

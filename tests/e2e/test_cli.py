@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from orderfleet_cli.doctor.temporal import SCHEDULE_ID
 from orderfleet_cli.local import Fleet
-from orderfleet_order_worker import schedule
 from tests.cli import Cli, Outcome, ended
 from tests.e2e.support.orders import ENDS, new_id
 
@@ -149,7 +147,6 @@ async def test_a_little_load(cli: Cli) -> None:
 
 
 async def test_the_doctor(cli: Cli) -> None:
-    assert SCHEDULE_ID == schedule.SCHEDULE_ID
     well, faulty, elsewhere = await asyncio.gather(
         cli("doctor", "--json"),
         cli("doctor", ORDERFLEET_GATEWAY_FAULTS="[{}]"),

@@ -9,12 +9,13 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
+from orderfleet.messages import SETTLE_SCHEDULE
 from orderfleet.orders import OrderState
 from orderfleet.service import Life
 from orderfleet.store.ledger import balance
 from orderfleet_api import orders
 from orderfleet_order_worker.main import serve as serve_orders
-from orderfleet_order_worker.schedule import SCHEDULE_ID, schedule_settling
+from orderfleet_order_worker.schedule import schedule_settling
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
@@ -24,13 +25,13 @@ async def unscheduled(fleet: Fleet) -> AsyncIterator[None]:
     """Leave no schedule behind: it would start SettleOrders on a queue that nobody polls."""
     yield
     try:
-        await fleet.temporal.get_schedule_handle(SCHEDULE_ID).delete()
+        await fleet.temporal.get_schedule_handle(SETTLE_SCHEDULE).delete()
     except RPCError as error:
         pytest.fail(f"there was no schedule: {error}")
 
 
 async def _interval(fleet: Fleet) -> tuple[timedelta, bool, str]:
-    schedule = (await fleet.temporal.get_schedule_handle(SCHEDULE_ID).describe()).schedule
+    schedule = (await fleet.temporal.get_schedule_handle(SETTLE_SCHEDULE).describe()).schedule
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     every = schedule.spec.intervals[0].every
     return every, schedule.state.paused, schedule.action.task_queue

@@ -14,6 +14,7 @@ ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
 SETTLE_WORKFLOW: Final = "SettleOrders"
+SETTLE_SCHEDULE: Final = "settle-orders"
 
 CANCEL_SIGNAL: Final = "CancelOrder"
 ADDRESS_SIGNAL: Final = "UpdateAddress"

@@ -18,11 +18,10 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from orderfleet.messages import SETTLE_WORKFLOW
+from orderfleet.messages import SETTLE_SCHEDULE, SETTLE_WORKFLOW
 from orderfleet.policies import SETTLE_STEP
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
-SCHEDULE_ID = "settle-orders"
 _DEFAULT_INTERVAL = 10
 
 log = structlog.stdlib.get_logger(__name__)
@@ -33,7 +32,7 @@ async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> No
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
             SETTLE_WORKFLOW,
-            id=SCHEDULE_ID,
+            id=SETTLE_SCHEDULE,
             task_queue=settings.order_task_queue,
             execution_timeout=2 * SETTLE_STEP,
         ),
@@ -49,13 +48,13 @@ async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> No
     )
     try:
         try:
-            await client.create_schedule(SCHEDULE_ID, schedule)
+            await client.create_schedule(SETTLE_SCHEDULE, schedule)
         except ScheduleAlreadyRunningError:
 
             def replace(_found: ScheduleUpdateInput) -> ScheduleUpdate:
                 return ScheduleUpdate(schedule)
 
-            await client.get_schedule_handle(SCHEDULE_ID).update(replace)
+            await client.get_schedule_handle(SETTLE_SCHEDULE).update(replace)
     except RPCError as error:
         # Orders can be fulfilled without the backstop; the next worker that starts tries again.
         log.warning("the schedule of SettleOrders could not be set", error=str(error))

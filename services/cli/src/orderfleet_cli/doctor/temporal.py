@@ -18,13 +18,13 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
+from orderfleet.messages import SETTLE_SCHEDULE
 from orderfleet.settings import CommonSettings
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import ask, open_temporal
 
-SCHEDULE_ID: Final = "settle-orders"
 SEARCH_ATTRIBUTE: Final = "OrderState"
 
 _TYPES: Final = {
@@ -130,7 +130,7 @@ async def _seen(client: Client, queue: str, kind: TaskQueueType.ValueType) -> in
 
 
 async def _schedule(client: Client) -> tuple[bool, str]:
-    found = await ask(client.get_schedule_handle(SCHEDULE_ID).describe())
+    found = await ask(client.get_schedule_handle(SETTLE_SCHEDULE).describe())
     paused = found.schedule.state.paused
     return not paused, "is paused" if paused else "runs"
 
