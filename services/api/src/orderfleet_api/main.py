@@ -20,6 +20,10 @@ from orderfleet_api.backends import Backends
 from orderfleet_api.limits import HEADER_SECONDS, MAX_HEADER_BYTES
 from orderfleet_api.settings import ApiSettings
 
+# A busy Temporal is asked again after 1 s, then 2 s, 4 s, ...: with 3 s in all, a client that went
+# on would never say that it is busy and not away.
+RETRIES = 2
+
 log = structlog.stdlib.get_logger(__name__)
 
 
@@ -39,7 +43,7 @@ async def serve(settings: ApiSettings, life: Life) -> None:
     async with open_pool(
         settings.database_url, size=settings.database_pool_size, wait_seconds=0, lazy=True
     ) as pool:
-        client = await connect(settings, lazy=True)
+        client = await connect(settings, lazy=True, retries=RETRIES)
         server = Server(
             create_app(Backends(pool, client, settings, life.stopping)),
             address=settings.api_host,

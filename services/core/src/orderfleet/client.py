@@ -7,7 +7,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from orderfleet.converter import DATA_CONVERTER
 from orderfleet.settings import CommonSettings
@@ -25,13 +25,18 @@ _FINAL: Final = frozenset(
 
 
 async def connect(
-    settings: CommonSettings, *, runtime: Runtime | None = None, lazy: bool = False
+    settings: CommonSettings,
+    *,
+    runtime: Runtime | None = None,
+    lazy: bool = False,
+    retries: int = 10,
 ) -> Client:
     """Connect, waiting up to `start_wait_seconds` for Temporal to come up.
 
     TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
     TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
-    at its first call; a worker's cannot be lazy.
+    at its first call; a worker's cannot be lazy. `retries` is how often the client repeats a
+    call that Temporal was too busy or too absent to answer; 10 is the SDK's own.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
@@ -40,12 +45,17 @@ async def connect(
     config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
     config["target_host"] = settings.temporal_address
     config["namespace"] = settings.temporal_namespace
+    retry = RetryConfig(max_retries=retries)
     deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
     pause = 0.1
     while True:
         try:
             return await Client.connect(
-                **config, data_converter=DATA_CONVERTER, runtime=runtime, lazy=lazy
+                **config,
+                data_converter=DATA_CONVERTER,
+                runtime=runtime,
+                lazy=lazy,
+                retry_config=retry,
             )
         except (RuntimeError, RPCError) as error:
             # The SDK reports a refused connection as a plain RuntimeError.
