@@ -1,5 +1,6 @@
-"""Write docs/cli.md from the commands of `orderfleet`, or check it (`--check`)."""
+"""Write docs/cli.md and the README's table of commands, or check both (`--check`)."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,22 +12,37 @@ from orderfleet_cli import main as entry
 from orderfleet_cli.app import app
 
 PAGE = Path(__file__).parent / "cli.md"
+README = Path(__file__).parent.parent / "README.md"
+PLACE = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- /commands -->)", re.DOTALL)
 NAME = "orderfleet"
+
+
+def table(link: str) -> list[str]:
+    """Return the table of commands; `link` is the page that describes them."""
+    rows = [f"| [`{one.name}`]({link}#{one.name}) | {_first(one.help)} |" for one in _commands()[2]]
+    return ["| command | what it does |", "|---|---|", *rows]
 
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    group: Any = typer.main.get_command(app)
-    context = group.context_class(group, info_name=NAME)
-    commands = [group.get_command(context, name) for name in group.list_commands(context)]
+    group, context, commands = _commands()
     lines = ["# The command `orderfleet`", "", "<!-- made by `make docs` -->", "", group.help, ""]
-    lines += ["| command | what it does |", "|---|---|"]
-    lines += [f"| [`{one.name}`](#{one.name}) | {_first(one.help)} |" for one in commands]
+    lines += table("")
     lines += ["", "Every command but `up`, `down` and `demo` takes `--json`."]
     lines += ["", *_exit_codes()]
     for one in commands:
         lines += _section(one, group.context_class(one, info_name=one.name, parent=context))
     return "\n".join(lines) + "\n"
+
+
+def _commands() -> tuple[Any, Any, list[Any]]:
+    group: Any = typer.main.get_command(app)
+    context = group.context_class(group, info_name=NAME)
+    return (
+        group,
+        context,
+        [group.get_command(context, name) for name in group.list_commands(context)],
+    )
 
 
 def _exit_codes() -> Iterator[str]:
@@ -52,13 +68,15 @@ def _first(text: str) -> str:
 
 
 def main() -> None:
-    """Write, or with `--check` exit 1 if the page is out of date."""
-    new = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text() != new:
-            sys.exit("docs/cli.md is out of date: make docs")
-        return
-    PAGE.write_text(new)
+    """Write, or with `--check` exit 1 if one of them is out of date."""
+    old = README.read_text()
+    rows = "\n".join(table("docs/cli.md"))
+    made = {PAGE: page(), README: PLACE.sub(lambda found: f"{found[1]}\n{rows}\n\n{found[2]}", old)}
+    for path, text in made.items():
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text)
+        elif not path.exists() or path.read_text() != text:
+            sys.exit(f"{path.name} is out of date: make docs")
 
 
 if __name__ == "__main__":
