@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,8 @@ async def test_nothing_odd_is_found(
     # Orders end while the fuzzer is at them: every state is met.
     quick = {"REVIEW_SECONDS": "0", "ORDER_DEADLINE_SECONDS": "3"}
     async with run_api(orders, unused_tcp_port_factory, quick) as (api, http):
+        # Read while it runs: a full pipe would stop it.
+        ended = asyncio.create_task(api.end(seconds=3600))
         st = await asyncio.create_subprocess_exec(
             executable("schemathesis"),
             "run",
@@ -37,5 +40,6 @@ async def test_nothing_odd_is_found(
         said = (await st.stdout.read()).decode()
         assert await st.wait() == 0, said
         assert "Tested: 9" in said, said
-        assert api.child.returncode is None
+        api.signal(signal.SIGTERM)
+        assert await ended == 0
     assert not [line for line in api.lines if '"level": "error"' in line]
