@@ -71,14 +71,20 @@ async def test_following_until_ctrl_c_also_into_the_next_file(cli: Cli, log: Pat
 
 async def test_kubernetes(tmp_path: Path) -> None:
     kubectl = tmp_path / "kubectl"
-    kubectl.write_text('#!/bin/sh\necho "$@"\n[ ! -e fails ]\n')
+    # It knows a pod unless `none` is there, and fails if `fails` is.
+    kubectl.write_text(
+        '#!/bin/sh\n[ -e fails ] && exit 1\n[ "$1" = get ] && [ -e none ] && exit 0\necho "$@"\n'
+    )
     kubectl.chmod(0o755)
     cli = Cli(tmp_path, {**NOWHERE, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
     command = ("logs", "--service", "api", "--kubernetes", "--namespace", "shop", "-f")
     outcome = await cli(*command)
     label = "--selector=app.kubernetes.io/component=api"
-    wanted = f"logs {label} --tail=50 --max-log-requests=50 --namespace=shop --follow\n"
+    wanted = f"logs {label} --namespace=shop --tail=50 --max-log-requests=50 --follow\n"
     assert (outcome.status, outcome.out) == (0, wanted)
+    (tmp_path / "none").touch()
+    nobody = await cli(*command)
+    assert (nobody.status, nobody.error) == (1, "no pod of api in namespace shop")
     (tmp_path / "fails").touch()
     assert "kubectl ended with status 1" in (await cli(*command)).error
 

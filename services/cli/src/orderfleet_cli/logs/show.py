@@ -64,9 +64,13 @@ async def kubernetes(service: str, namespace: str, show: Show) -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise CommandError("kubectl is not installed")
-    command = [kubectl, "logs", f"--selector={_LABEL}={service}", f"--tail={show.lines}"]
+    of_service = [f"--selector={_LABEL}={service}"]
+    of_service += [f"--namespace={namespace}"] if namespace else []
+    # kubectl itself takes the logs of no pod at all for a success.
+    if not await _pods(kubectl, of_service):
+        raise CommandError(f"no pod of {service} in namespace {namespace or 'of the context'}")
+    command = [kubectl, "logs", *of_service, f"--tail={show.lines}"]
     command.append(f"--max-log-requests={_PODS}")
-    command += [f"--namespace={namespace}"] if namespace else []
     command += ["--follow"] if show.follow else []
     child = await asyncio.create_subprocess_exec(*command, stdout=PIPE, limit=_LONGEST_LINE)
     try:
@@ -79,6 +83,15 @@ async def kubernetes(service: str, namespace: str, show: Show) -> None:
             await child.wait()
     if status:
         raise CommandError(f"kubectl ended with status {status}")
+
+
+async def _pods(kubectl: str, of_service: list[str]) -> list[str]:
+    get = [kubectl, "get", "pods", *of_service, "--output=name"]
+    child = await asyncio.create_subprocess_exec(*get, stdout=PIPE)
+    found, _ = await child.communicate()
+    if child.returncode:
+        raise CommandError(f"kubectl ended with status {child.returncode}")
+    return found.decode().split()
 
 
 async def _following(path: Path, log: TextIO) -> AsyncIterator[str]:
