@@ -11,7 +11,6 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
 )
 from temporalio.common import (
-    SearchAttributeKey,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDReusePolicy,
@@ -32,6 +31,7 @@ from orderfleet.messages import (
 from orderfleet.orders import Address, Order, OrderState
 from orderfleet.store import changes, reads
 from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.reads import OrderRow
 from orderfleet.store.steps import receive
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends, postgres, within
@@ -46,8 +46,8 @@ from orderfleet_api.schemas import (
 
 log = structlog.stdlib.get_logger(__name__)
 
-ORDER_STATE = SearchAttributeKey.for_keyword("OrderState")
 _FINGERPRINT = "fingerprint"
+_OPEN = SearchAttributePair(messages.ORDER_STATE, messages.OPEN)
 # The update's name, the signal it falls back to, and the kind of its event.
 _CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
 _ADDRESS = (messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL, changes.ADDRESS_UPDATED)
@@ -104,7 +104,9 @@ async def _start(backends: Backends, order_id: str, order: Order, actor: str) ->
         task_timeout=policies.TASK_TIMEOUT,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         memo={_FINGERPRINT: order.fingerprint},
-        search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_STATE, messages.OPEN)]),
+        search_attributes=TypedSearchAttributes(
+            [SearchAttributePair(messages.ORDER_STATE, messages.OPEN)]
+        ),
     )
 
 
@@ -198,10 +200,8 @@ async def _refused(
 ) -> ChangeView:
     """Answer a change that came too late; a repeat of an applied one is still a success."""
     change_id = change.change_id or ""
+    row = await find(backends, order_id)
     async with postgres():
-        row = await reads.find_order(backends.pool, order_id)
-        if row is None:
-            raise problems.not_found(order_id)
         reason = reason or changes.too_late(row.state)
         applied = await changes.refuse(
             backends.pool, order_id, event, change_id, reason=reason, actor=change.actor
@@ -214,12 +214,23 @@ async def _refused(
 # --- Tell --------------------------------------------------------------------------------------
 
 
-async def show(backends: Backends, order_id: str) -> OrderView:
-    """Return the order's row, payments and audit trail."""
+async def find(backends: Backends, order_id: str) -> OrderRow:
+    """Return the order's row.
+
+    Raises:
+        ProblemDetailsException: there is none, or Postgres is away.
+    """
     async with postgres():
         row = await reads.find_order(backends.pool, order_id)
-        if row is None:
-            raise problems.not_found(order_id)
+    if row is None:
+        raise problems.not_found(order_id)
+    return row
+
+
+async def show(backends: Backends, order_id: str) -> OrderView:
+    """Return the order's row, payments and audit trail."""
+    row = await find(backends, order_id)
+    async with postgres():
         payments = await reads.payments_of(backends.pool, order_id)
         events = await reads.events_of(backends.pool, order_id)
     values = msgspec.structs.asdict(row)

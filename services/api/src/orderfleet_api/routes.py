@@ -138,7 +138,7 @@ async def order_events(
     ] = 0,
 ) -> ServerSentEvent:
     """Stream the audit trail until nothing more comes: the order has ended, its money is back."""
-    await orders.show(backends, order_id)
+    await orders.find(backends, order_id)
     return ServerSentEvent(events.stream(backends, order_id, after=last_event_id))
 
 

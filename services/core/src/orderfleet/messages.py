@@ -7,6 +7,7 @@ Temporal's own CLI and UI can read and send it.
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
+from temporalio.common import SearchAttributeKey
 
 from orderfleet.orders import Address, Order, OrderId, OrderState, PaymentId
 
@@ -37,7 +38,9 @@ INVALID_PAYLOAD: Final = "InvalidPayload"
 TOO_LATE: Final = "TooLate"
 ORDER_CLOSED: Final = "OrderClosed"
 
-# What the search attribute OrderState says beside the end states: written at start, and by a
+# The one search attribute; a namespace must know it.
+ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
+# What it says beside the end states: written at start, and by a
 # workflow that could not write its end to Postgres (SettleOrders looks for both).
 OPEN: Final = "open"
 UNRECORDED: Final = "unrecorded"

@@ -47,9 +47,6 @@ GATEWAY_LOOKUP_SECONDS: Final = 1.0
 SHIPPING_ATTEMPTS: Final = 3
 SHIPPING_BACKOFF: Final = timedelta(seconds=1)
 
-# A change is one statement; its answer is wanted within the API's 2 s.
-CHANGE_RETRY: Final = STEP_RETRY
-
 # An event that changes nothing is written at once or not at all: with Postgres away, the time left
 # is for the order's end.
 NOTE_LIMIT: Final = timedelta(seconds=1)

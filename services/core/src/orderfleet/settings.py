@@ -69,9 +69,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     @classmethod
     def rows(cls) -> Iterator[Row]:
         """Yield the settings in the order of their fields, for the table in the README."""
+        defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
         for name, (_, env) in _fields(cls).items():
-            default = msgspec.structs.fields(cls)[_index(cls, name)].default
-            shown = _shown(default, secret=False)
+            shown = _shown(defaults[name], secret=False)
             yield Row(_names(name, env), shown, env.unit, env.doc)
 
     @classmethod
@@ -138,10 +138,6 @@ def _fields(cls: type[Settings]) -> dict[str, tuple[Any, Env]]:
                 base = get_args(hint)[0]
                 fields[name] = (Annotated[base, metas[0]] if metas else base, env)
     return fields
-
-
-def _index(cls: type[Settings], name: str) -> int:
-    return [field.name for field in msgspec.structs.fields(cls)].index(name)
 
 
 def _names(field: str, env: Env) -> tuple[str, ...]:

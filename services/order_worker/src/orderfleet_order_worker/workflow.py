@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -34,8 +34,6 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker import activities
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.handlers import OrderHandlers
-
-ORDER_STATE = SearchAttributeKey.for_keyword("OrderState")
 
 
 class OrderEndError(Exception):
@@ -284,7 +282,7 @@ class OrderWorkflow(OrderHandlers):
         self._progress.reason = reason
         self._changes.close()
         workflow.upsert_search_attributes(
-            [ORDER_STATE.value_set(state if recorded else messages.UNRECORDED)]
+            [messages.ORDER_STATE.value_set(state if recorded else messages.UNRECORDED)]
         )
         if not self._quiet():
             try:

@@ -18,14 +18,12 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client
 
-from orderfleet.messages import SETTLE_SCHEDULE
+from orderfleet.messages import ORDER_STATE, SETTLE_SCHEDULE
 from orderfleet.settings import CommonSettings
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import ask, open_temporal
-
-SEARCH_ATTRIBUTE: Final = "OrderState"
 
 _TYPES: Final = {
     "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
@@ -69,9 +67,9 @@ async def check_temporal() -> list[Check]:
             f"temporal operator namespace create {client.namespace}, or set TEMPORAL_NAMESPACE",
         ),
         _Question(
-            f"search attribute {SEARCH_ATTRIBUTE}",
+            f"search attribute {ORDER_STATE.name}",
             lambda: _search_attribute(client),
-            f"temporal operator search-attribute create --name {SEARCH_ATTRIBUTE} --type Keyword",
+            f"temporal operator search-attribute create --name {ORDER_STATE.name} --type Keyword",
         ),
         _Question(
             "order workers",
@@ -109,7 +107,7 @@ async def _search_attribute(client: Client) -> tuple[bool, str]:
             ListSearchAttributesRequest(namespace=client.namespace)
         )
     )
-    found = answer.custom_attributes.get(SEARCH_ATTRIBUTE)
+    found = answer.custom_attributes.get(ORDER_STATE.name)
     if found is None:
         return False, "is not there"
     keyword = found == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD

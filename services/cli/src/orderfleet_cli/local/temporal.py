@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from orderfleet.messages import ORDER_STATE
 from orderfleet_cli.local.ports import LOOPBACK
 from orderfleet_cli.local.processes import (
     Process,
@@ -14,7 +15,7 @@ from orderfleet_cli.local.processes import (
     executable,
 )
 
-SEARCH_ATTRIBUTE: Final = "OrderState=Keyword"
+SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
 
 class Temporal:
