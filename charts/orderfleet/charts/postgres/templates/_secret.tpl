@@ -1,0 +1,12 @@
+{{- define "postgres.secret" -}}
+{{- .Values.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* A password as environment: dict "root" "name" (of the variable) "key" (of secretKeys). */}}
+{{- define "postgres.password" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "postgres.secret" .root }}
+      key: {{ get .root.Values.secretKeys .key }}
+{{- end -}}

@@ -1,0 +1,82 @@
+{{/* How Temporal reaches its Postgres. */}}
+
+{{- define "temporal.postgres.host" -}}
+{{- .Values.postgres.host | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* The password of Temporal's role as environment: dict "root" "name". */}}
+{{- define "temporal.postgres.password" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .root.Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .root)) }}
+      key: {{ .root.Values.postgres.passwordKey }}
+{{- end -}}
+
+{{/* For temporal-sql-tool. */}}
+{{- define "temporal.postgres.sqlTool" -}}
+- name: SQL_PLUGIN
+  value: postgres12_pgx
+- name: SQL_HOST
+  value: {{ include "temporal.postgres.host" . }}
+- name: SQL_PORT
+  value: {{ .Values.postgres.port | quote }}
+- name: SQL_USER
+  value: {{ .Values.postgres.user }}
+{{- if .Values.postgres.tls.enabled }}
+- name: SQL_TLS
+  value: "true"
+{{- if .Values.postgres.tls.caSecret }}
+- name: SQL_TLS_CA_FILE
+  value: /etc/temporal/postgres-ca/ca.crt
+{{- end }}
+{{- end }}
+{{ include "temporal.postgres.password" (dict "root" . "name" "SQL_PASSWORD") }}
+{{- end -}}
+
+{{/* For psql. */}}
+{{- define "temporal.postgres.psql" -}}
+- name: PGHOST
+  value: {{ include "temporal.postgres.host" . }}
+- name: PGPORT
+  value: {{ .Values.postgres.port | quote }}
+- name: PGUSER
+  value: {{ .Values.postgres.user }}
+- name: PGCONNECT_TIMEOUT
+  value: "3"
+{{- if .Values.postgres.tls.enabled }}
+- name: PGSSLMODE
+  value: verify-full
+- name: PGSSLROOTCERT
+  value: {{ empty .Values.postgres.tls.caSecret | ternary "system" "/etc/temporal/postgres-ca/ca.crt" }}
+{{- end }}
+{{ include "temporal.postgres.password" (dict "root" . "name" "PGPASSWORD") }}
+{{- end -}}
+
+{{- define "temporal.postgres.mounts" -}}
+{{- if .Values.postgres.tls.caSecret }}
+- name: postgres-ca
+  mountPath: /etc/temporal/postgres-ca
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "temporal.postgres.volumes" -}}
+{{- with .Values.postgres.tls.caSecret }}
+- name: postgres-ca
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "temporal.postgres.egress" -}}
+{{- if .Values.postgres.host -}}
+- ports:
+    - port: {{ .Values.postgres.port }}
+{{- else -}}
+{{- include "orderfleet.egress.component" (dict "root" . "component" "postgres" "port" 5432) }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,13 @@
+# Makes the namespace and its search attribute if they are missing; both commands wait for Temporal.
+until temporal operator cluster health >/dev/null 2>&1; do
+  echo "waiting for Temporal at $TEMPORAL_ADDRESS"
+  sleep 1
+done
+if ! temporal operator namespace describe -n "$TEMPORAL_NAMESPACE" >/dev/null 2>&1; then
+  temporal operator namespace create -n "$TEMPORAL_NAMESPACE" --retention "$RETENTION"
+fi
+# A new namespace is known to every part of the server within seconds, not at once.
+until temporal operator search-attribute create --name OrderState --type Keyword; do
+  echo "waiting for namespace $TEMPORAL_NAMESPACE"
+  sleep 1
+done

@@ -1,0 +1,85 @@
+{{/*
+What the schema cannot say: values that do not go together, and names that other charts use. Each is
+one sentence that names the value.
+*/}}
+{{- define "orderfleet.checks" -}}
+{{- $renamed := dict
+  "replicaCount" "api.replicas, orderWorker.replicas and shippingWorker.replicas"
+  "image" "api.image, orderWorker.image and shippingWorker.image"
+  "imagePullSecrets" "global.imagePullSecrets"
+  "commonLabels" "global.commonLabels"
+  "fullnameOverride" "global.fullnameOverride"
+  "nameOverride" "global.fullnameOverride"
+  "serviceAccount" "global.serviceAccount"
+  "networkPolicy" "global.networkPolicy"
+  "ingress" "api.ingress"
+  "service" "api.service"
+  "postgresql" "postgres"
+  "externalDatabase" "postgres.host"
+-}}
+{{- range $old, $new := $renamed }}
+{{- if hasKey $.Values $old }}
+{{- fail (printf "%s: this chart calls it %s" $old $new) }}
+{{- end }}
+{{- end }}
+{{- with .Values.postgres }}
+{{- if and (not .enabled) (not .host) }}
+{{- fail "postgres.host: needed when postgres.enabled is false" }}
+{{- end }}
+{{- if and (not .enabled) (not .existingSecret) }}
+{{- fail "postgres.existingSecret: needed when postgres.enabled is false" }}
+{{- end }}
+{{- if and .enabled .host }}
+{{- fail (printf "postgres.host: %s would not be used: set postgres.enabled to false" .host) }}
+{{- end }}
+{{- end }}
+{{- with .Values.temporal }}
+{{- if .enabled }}
+{{- if .address }}
+{{- fail (printf "temporal.address: %s would not be used: set temporal.enabled to false" .address) }}
+{{- end }}
+{{- if .tls.enabled }}
+{{- fail "temporal.tls.enabled: only for a Temporal that is there already, not with temporal.enabled" }}
+{{- end }}
+{{- if .apiKey.existingSecret }}
+{{- fail "temporal.apiKey.existingSecret: only for a Temporal that is there already, not with temporal.enabled" }}
+{{- end }}
+{{- if not (or $.Values.postgres.enabled .postgres.host) }}
+{{- fail "temporal.postgres.host: needed for an own Temporal when postgres.enabled is false" }}
+{{- end }}
+{{- if and .postgres.host (not .postgres.existingSecret) }}
+{{- fail "temporal.postgres.existingSecret: needed with temporal.postgres.host" }}
+{{- end }}
+{{- if and (not .postgres.host) (ne .postgres.existingSecret $.Values.postgres.existingSecret) }}
+{{- fail "temporal.postgres.existingSecret: has to be postgres.existingSecret, which has the passwords of the release's own Postgres" }}
+{{- end }}
+{{- if and (not .postgres.host) (ne .postgres.passwordKey $.Values.postgres.secretKeys.temporal) }}
+{{- fail "temporal.postgres.passwordKey: has to be postgres.secretKeys.temporal" }}
+{{- end }}
+{{- if and (not .postgres.host) (ne (list .postgres.user .postgres.database .postgres.visibilityDatabase | join " ") "temporal temporal temporal_visibility") }}
+{{- fail "temporal.postgres: the release's own Postgres has the role temporal and the databases temporal and temporal_visibility" }}
+{{- end }}
+{{- else }}
+{{- if not (regexMatch "^.+:[0-9]+$" .address) }}
+{{- fail (printf "temporal.address: wanted host:port when temporal.enabled is false, got %q" .address) }}
+{{- end }}
+{{- if and (or .tls.caSecret .tls.certSecret .tls.serverName) (not .tls.enabled) }}
+{{- fail "temporal.tls.enabled: needed for the other values of temporal.tls" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $key := list "orderWorker" "shippingWorker" }}
+{{- $queue := eq $key "orderWorker" | ternary "taskQueue" "shippingTaskQueue" }}
+{{- if not (get $.Values.orders $queue) }}
+{{- fail (printf "orders.%s: must not be empty" $queue) }}
+{{- end }}
+{{- end }}
+{{- if eq .Values.orders.taskQueue .Values.orders.shippingTaskQueue }}
+{{- fail (printf "orders.shippingTaskQueue: must differ from orders.taskQueue, got %q twice" .Values.orders.taskQueue) }}
+{{- end }}
+{{- with .Values.api.httpRoute }}
+{{- if and .enabled (not .parentRefs) }}
+{{- fail "api.httpRoute.parentRefs: needed when api.httpRoute.enabled is true" }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,123 @@
+{{/* How pods reach Postgres and Temporal, be they the release's own or not. All take the parent's root. */}}
+
+{{- define "orderfleet.postgres.host" -}}
+{{- .Values.postgres.enabled | ternary (printf "%s-postgres" (include "orderfleet.fullname" .)) .Values.postgres.host -}}
+{{- end -}}
+
+{{- define "orderfleet.postgres.secret" -}}
+{{- .Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* URL without a password, which comes as PGPASSWORD: dict "root" "user". */}}
+{{- define "orderfleet.postgres.url" -}}
+{{- $postgres := .root.Values.postgres -}}
+postgresql://{{ .user | urlquery }}@{{ include "orderfleet.postgres.host" .root }}:{{ $postgres.port }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
+{{- if $postgres.caSecret }}&sslrootcert=/etc/orderfleet/postgres/ca.crt{{ end }}
+{{- end -}}
+
+{{- define "orderfleet.temporal.address" -}}
+{{- .Values.temporal.enabled | ternary (printf "%s-temporal:7233" (include "orderfleet.fullname" .)) .Values.temporal.address -}}
+{{- end -}}
+
+{{/* The names are the SDK's and the temporal CLI's alike. */}}
+{{- define "orderfleet.temporal.config" -}}
+TEMPORAL_ADDRESS: {{ include "orderfleet.temporal.address" . | quote }}
+TEMPORAL_NAMESPACE: {{ .Values.temporal.namespace.name | quote }}
+{{- with .Values.temporal }}
+{{- if and (not .enabled) .tls.enabled }}
+TEMPORAL_TLS: "true"
+{{- with .tls.serverName }}
+TEMPORAL_TLS_SERVER_NAME: {{ . | quote }}
+{{- end }}
+{{- if .tls.caSecret }}
+TEMPORAL_TLS_SERVER_CA_CERT_PATH: /etc/orderfleet/temporal-ca/ca.crt
+{{- end }}
+{{- if .tls.certSecret }}
+TEMPORAL_TLS_CLIENT_CERT_PATH: /etc/orderfleet/temporal-cert/tls.crt
+TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Secrets of Temporal as environment. */}}
+{{- define "orderfleet.temporal.env" -}}
+{{- with .Values.temporal }}
+{{- if and (not .enabled) .apiKey.existingSecret }}
+- name: TEMPORAL_API_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .apiKey.existingSecret }}
+      key: {{ .apiKey.key }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A password of Postgres as environment: dict "root" "key" (of postgres.secretKeys). */}}
+{{- define "orderfleet.postgres.env" -}}
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "orderfleet.postgres.secret" .root }}
+      key: {{ get .root.Values.postgres.secretKeys .key }}
+{{- end -}}
+
+{{- define "orderfleet.postgres.mounts" -}}
+{{- if .Values.postgres.caSecret }}
+- name: postgres-ca
+  mountPath: /etc/orderfleet/postgres
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.postgres.volumes" -}}
+{{- with .Values.postgres.caSecret }}
+- name: postgres-ca
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.temporal.mounts" -}}
+{{- with .Values.temporal }}
+{{- if and (not .enabled) .tls.enabled }}
+{{- if .tls.caSecret }}
+- name: temporal-ca
+  mountPath: /etc/orderfleet/temporal-ca
+  readOnly: true
+{{- end }}
+{{- if .tls.certSecret }}
+- name: temporal-cert
+  mountPath: /etc/orderfleet/temporal-cert
+  readOnly: true
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.temporal.volumes" -}}
+{{- with .Values.temporal }}
+{{- if and (not .enabled) .tls.enabled }}
+{{- with .tls.caSecret }}
+- name: temporal-ca
+  secret:
+    secretName: {{ . }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end }}
+{{- with .tls.certSecret }}
+- name: temporal-cert
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.api.secret" -}}
+{{- .Values.api.auth.existingSecret | default (printf "%s-api-keys" (include "orderfleet.fullname" .)) -}}
+{{- end -}}

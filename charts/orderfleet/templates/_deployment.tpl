@@ -1,0 +1,178 @@
+{{/* What the three services have in common. */}}
+
+{{/* Environment of every service, as a ConfigMap's data: dict "root" "values". */}}
+{{- define "orderfleet.config" -}}
+DATABASE_URL: {{ include "orderfleet.postgres.url" (dict "root" .root "user" .root.Values.postgres.user) | quote }}
+ORDERFLEET_DATABASE_POOL_SIZE: {{ .values.databasePoolSize | quote }}
+{{ include "orderfleet.temporal.config" .root }}
+ORDER_TASK_QUEUE: {{ .root.Values.orders.taskQueue | quote }}
+SHIPPING_TASK_QUEUE: {{ .root.Values.orders.shippingTaskQueue | quote }}
+LOG_LEVEL: {{ .root.Values.logLevel | quote }}
+ORDERFLEET_LOG_FORMAT: json
+ORDERFLEET_PROBE_HOST: "0.0.0.0"
+ORDERFLEET_PROBE_PORT: "9090"
+ORDERFLEET_DRAIN_SECONDS: {{ .values.drainSeconds | quote }}
+{{- end -}}
+
+{{/* Environment of both workers: dict "root" "values". */}}
+{{- define "orderfleet.workerConfig" -}}
+{{ include "orderfleet.config" . }}
+ORDERFLEET_ACTIVITY_SLOTS: {{ .values.activitySlots | quote }}
+ORDERFLEET_WORKFLOW_SLOTS: {{ .values.workflowSlots | quote }}
+ORDERFLEET_CACHED_WORKFLOWS: {{ .values.cachedWorkflows | quote }}
+ORDERFLEET_SANDBOX: {{ .values.sandbox | quote }}
+ORDERFLEET_FLAKY: {{ .values.flaky | quote }}
+{{- end -}}
+
+{{- define "orderfleet.configMap" -}}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+data:
+  {{- .config | nindent 2 }}
+{{- end -}}
+
+{{/*
+Seconds from the deletion of a pod to its killing: dict "component" "values". A process ends at most
+drainSeconds and 5 s after SIGTERM (orderfleet.service); 2 s more are for the kubelet.
+*/}}
+{{- define "orderfleet.gracePeriod" -}}
+{{- $needed := addf (.values.preStopSeconds | default 0) .values.drainSeconds 7 | ceil | int -}}
+{{- $given := int .values.terminationGracePeriodSeconds -}}
+{{- if and $given (lt $given $needed) -}}
+{{- fail (printf "%s.terminationGracePeriodSeconds: %d is less than the %d s that a drain may take (drainSeconds, preStopSeconds and 7): leave it 0" .key $given $needed) -}}
+{{- end -}}
+{{- $given | default $needed -}}
+{{- end -}}
+
+{{/*
+A service's Deployment: dict "root" "component" "key" (of its values) "values" "config" "waitFor"
+(what `orderfleet-wait` waits for), and for the API "ports" and "env".
+*/}}
+{{- define "orderfleet.deployment" -}}
+{{- $name := printf "%s-%s" (include "orderfleet.fullname" .root) .component -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $name }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+spec:
+  replicas: {{ .values.replicas }}
+  revisionHistoryLimit: 3
+  selector:
+    matchLabels:
+      {{- include "orderfleet.selector" . | nindent 6 }}
+  strategy:
+    rollingUpdate:
+      maxUnavailable: 0
+      maxSurge: 1
+  template:
+    metadata:
+      labels:
+        {{- include "orderfleet.podLabels" (dict "root" .root "component" .component "more" .values.podLabels) | nindent 8 }}
+      annotations:
+        checksum/config: {{ .config | sha256sum }}
+        kubectl.kubernetes.io/default-container: {{ .component }}
+        {{- with .values.podAnnotations }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+    spec:
+      {{- include "orderfleet.podSecurity" (dict "root" .root "uid" 10001) | nindent 6 }}
+      terminationGracePeriodSeconds: {{ include "orderfleet.gracePeriod" . }}
+      {{- include "orderfleet.scheduling" . | nindent 6 }}
+      initContainers:
+        - name: wait
+          {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 10 }}
+          command: [orderfleet-wait, {{ join ", " .waitFor }}]
+          {{- include "orderfleet.containerSecurity" . | nindent 10 }}
+          envFrom:
+            {{- include "orderfleet.envFrom" . | nindent 12 }}
+          env:
+            {{- include "orderfleet.env" . | nindent 12 }}
+            - name: ORDERFLEET_START_WAIT_SECONDS
+              value: {{ .root.Values.global.jobs.waitSeconds | quote }}
+          resources:
+            {{- toYaml .values.resources | nindent 12 }}
+          {{- include "orderfleet.volumeMounts" . | nindent 10 }}
+      containers:
+        - name: {{ .component }}
+          {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 10 }}
+          {{- include "orderfleet.containerSecurity" . | nindent 10 }}
+          envFrom:
+            {{- include "orderfleet.envFrom" . | nindent 12 }}
+          env:
+            {{- include "orderfleet.env" . | nindent 12 }}
+          ports:
+            {{- with .ports }}
+            {{- . | nindent 12 }}
+            {{- end }}
+            - name: internal
+              containerPort: 9090
+          # Live: the event loop turns. A process waits up to 60 s for Postgres and Temporal first.
+          startupProbe:
+            httpGet: {path: /livez, port: internal}
+            periodSeconds: 1
+            timeoutSeconds: 2
+            failureThreshold: 90
+          livenessProbe:
+            httpGet: {path: /livez, port: internal}
+            periodSeconds: 10
+            timeoutSeconds: 2
+            failureThreshold: 3
+          readinessProbe:
+            httpGet: {path: /readyz, port: internal}
+            periodSeconds: 2
+            timeoutSeconds: 2
+            failureThreshold: 2
+          {{- with .values.preStopSeconds }}
+          lifecycle:
+            # Until every proxy has taken the pod off its list, requests still come.
+            preStop:
+              sleep:
+                seconds: {{ . }}
+          {{- end }}
+          resources:
+            {{- toYaml .values.resources | nindent 12 }}
+          {{- include "orderfleet.volumeMounts" . | nindent 10 }}
+      {{- $volumes := include "orderfleet.volumes" . | trim }}
+      {{- if $volumes }}
+      volumes:
+        {{- $volumes | nindent 8 }}
+      {{- end }}
+{{- end -}}
+
+{{- define "orderfleet.envFrom" -}}
+- configMapRef:
+    name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+{{- with .values.extraEnvFrom }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.env" -}}
+{{ include "orderfleet.postgres.env" (dict "root" .root "key" "fleet") }}
+{{- include "orderfleet.temporal.env" .root }}
+{{- with .env }}
+{{ . }}
+{{- end }}
+{{- with .values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.volumeMounts" -}}
+{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
+{{- with $mounts -}}
+volumeMounts:
+  {{- regexReplaceAll "\n+" . "\n" | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "orderfleet.volumes" -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" .root) (include "orderfleet.temporal.volumes" .root) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
+{{- regexReplaceAll "\n+" $volumes "\n" -}}
+{{- end -}}

@@ -1,0 +1,55 @@
+{{/* Names, labels and images: what every object has. All take the chart's root, or a sub-chart's. */}}
+
+{{- define "orderfleet.fullname" -}}
+{{- $name := .Values.global.fullnameOverride | default (contains "orderfleet" .Release.Name | ternary .Release.Name (printf "%s-orderfleet" .Release.Name)) -}}
+{{- /* 63 less the longest suffix, `-temporal-namespace-` and a hash of 8. */ -}}
+{{- $name | trunc 35 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* Labels that select the pods of a component: dict "root" "component". They never change. */}}
+{{- define "orderfleet.selector" -}}
+app.kubernetes.io/name: orderfleet
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* Labels of an object: dict "root" "component". */}}
+{{- define "orderfleet.labels" -}}
+{{- $labels := include "orderfleet.selector" . | fromYaml -}}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "orderfleet" -}}
+{{- $_ := set $labels "app.kubernetes.io/version" (.root.Chart.AppVersion | toString) -}}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" .root.Release.Service -}}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_")) -}}
+{{- mergeOverwrite (deepCopy .root.Values.global.commonLabels) $labels | toYaml -}}
+{{- end -}}
+
+{{/* Labels of a pod: dict "root" "component", "more" if there are some. No version: it would restart what did not change. */}}
+{{- define "orderfleet.podLabels" -}}
+{{- mergeOverwrite (deepCopy .root.Values.global.commonLabels) (deepCopy (.more | default dict)) (include "orderfleet.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "orderfleet") | toYaml -}}
+{{- end -}}
+
+{{/* Name and image policy of a container: dict "root" "image". */}}
+{{- define "orderfleet.image" -}}
+{{- $registry := .root.Values.global.imageRegistry -}}
+{{- $name := empty $registry | ternary .image.repository (printf "%s/%s" $registry .image.repository) -}}
+image: {{ empty .image.digest | ternary (printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion | toString)) (printf "%s@%s" $name .image.digest) | quote }}
+imagePullPolicy: {{ .image.pullPolicy }}
+{{- end -}}
+
+{{/*
+A Job named by a hash of its pod: dict "root" "component" "pod". A Job cannot be changed, so another
+pod has to be another Job; the same one again is no change, also for `kubectl apply`.
+*/}}
+{{- define "orderfleet.job" -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}-{{ .pod | sha256sum | trunc 8 }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+spec:
+  # What a Job waits for may take minutes to come up; a pod that fails is repeated after 10, 20, 40 s.
+  backoffLimit: 10
+  template:
+    {{- .pod | nindent 4 }}
+{{- end -}}

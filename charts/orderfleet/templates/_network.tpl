@@ -1,0 +1,104 @@
+{{/* NetworkPolicies. Whom a rule does not name, it does not let through. */}}
+
+{{/* Names are looked up wherever the cluster's DNS is. */}}
+{{- define "orderfleet.egress.dns" -}}
+- ports:
+    - {port: 53, protocol: UDP}
+    - {port: 53, protocol: TCP}
+{{- end -}}
+
+{{/* To a component of this release: dict "root" "component" "port". */}}
+{{- define "orderfleet.egress.component" -}}
+- to:
+    - podSelector:
+        matchLabels:
+          {{- include "orderfleet.selector" . | nindent 10 }}
+  ports:
+    - port: {{ .port }}
+{{- end -}}
+
+{{/* To the Postgres and the Temporal of the release, or to theirs, wherever those are; takes the parent's root. */}}
+{{- define "orderfleet.egress.postgres" -}}
+{{- if .Values.postgres.enabled }}
+{{- include "orderfleet.egress.component" (dict "root" . "component" "postgres" "port" 5432) }}
+{{- else -}}
+- ports:
+    - port: {{ .Values.postgres.port }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.egress.temporal" -}}
+{{- if .Values.temporal.enabled }}
+{{- include "orderfleet.egress.component" (dict "root" . "component" "temporal" "port" 7233) }}
+{{- else -}}
+- ports:
+    - port: {{ .Values.temporal.address | splitList ":" | last | int }}
+{{- end }}
+{{- end -}}
+
+{{/* To gateways over HTTP: a list of URLs. */}}
+{{- define "orderfleet.egress.urls" -}}
+{{- range . }}
+{{- if . }}
+{{- $url := urlParse . }}
+- ports:
+    - port: {{ regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "http" | ternary "80" "443") | int }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Who may reach the metrics: takes any root. */}}
+{{- define "orderfleet.ingress.metrics" -}}
+- ports:
+    - port: 9090
+  from:
+    {{- toYaml .Values.global.networkPolicy.metricsFrom | nindent 4 }}
+{{- end -}}
+
+{{/* From components of this release: dict "root" "components" "port", and "allowFrom" for more. */}}
+{{- define "orderfleet.ingress.components" -}}
+- ports:
+    - port: {{ .port }}
+  from:
+    - podSelector:
+        matchLabels:
+          app.kubernetes.io/name: orderfleet
+          app.kubernetes.io/instance: {{ .root.Release.Name }}
+        matchExpressions:
+          - key: app.kubernetes.io/component
+            operator: In
+            values: [{{ join ", " .components }}]
+    {{- with .allowFrom }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{/* A component's policy: dict "root" "component" "ingress" and "egress" (lists of texts, each a list of rules). */}}
+{{- define "orderfleet.networkPolicy" -}}
+{{- if .root.Values.global.networkPolicy.enabled }}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "orderfleet.selector" . | nindent 6 }}
+  policyTypes: [Ingress, Egress]
+  {{- if .ingress }}
+  ingress:
+    {{- range .ingress }}
+    {{- . | trim | nindent 4 }}
+    {{- end }}
+  {{- end }}
+  egress:
+    {{- include "orderfleet.egress.dns" . | nindent 4 }}
+    {{- range .egress }}
+    {{- with trim . }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    {{- end }}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,20 @@
+{{/* The API's environment. */}}
+{{- define "orderfleet.api.config" -}}
+{{ include "orderfleet.config" (dict "root" . "values" .Values.api) }}
+ORDERFLEET_API_HOST: "0.0.0.0"
+ORDERFLEET_API_PORT: "8000"
+ORDERFLEET_API_OPEN: {{ .Values.api.auth.open | quote }}
+ORDER_DEADLINE_SECONDS: {{ .Values.orders.deadlineSeconds | quote }}
+REVIEW_SECONDS: {{ .Values.orders.reviewSeconds | quote }}
+{{- end -}}
+
+{{/* Keys that are let in. */}}
+{{- define "orderfleet.api.env" -}}
+{{- if not .Values.api.auth.open }}
+- name: ORDERFLEET_API_KEYS
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "orderfleet.api.secret" . }}
+      key: keys
+{{- end }}
+{{- end -}}

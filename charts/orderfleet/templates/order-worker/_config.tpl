@@ -1,0 +1,6 @@
+{{/* The order worker's environment. */}}
+{{- define "orderfleet.orderWorker.config" -}}
+{{ include "orderfleet.workerConfig" (dict "root" . "values" .Values.orderWorker) }}
+ORDERFLEET_PAYMENT_GATEWAY_URL: {{ .Values.orderWorker.paymentGatewayUrl | quote }}
+ORDERFLEET_SETTLE_SECONDS: {{ .Values.orderWorker.settleSeconds | quote }}
+{{- end -}}

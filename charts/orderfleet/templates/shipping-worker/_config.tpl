@@ -1,0 +1,5 @@
+{{/* The shipping worker's environment. */}}
+{{- define "orderfleet.shippingWorker.config" -}}
+{{ include "orderfleet.workerConfig" (dict "root" . "values" .Values.shippingWorker) }}
+ORDERFLEET_CARRIER_URL: {{ .Values.shippingWorker.carrierUrl | quote }}
+{{- end -}}
