@@ -4,6 +4,7 @@ PROJECTS := $(SERVICES:%=services/%/pyproject.toml)
 BIN := .venv/bin
 LOCK_ARGS ?=
 PYTEST_ARGS ?=
+DASHBOARDS_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # uv does not read pip's settings; who has a mirror of the package index set for pip means uv too.
 ifdef PIP_INDEX_URL
@@ -12,7 +13,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-integration test-e2e \
-	fuzz lint docs format format-check types lock clean
+	test-monitoring dashboards dashboards-json fuzz lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' Makefile
@@ -27,7 +28,8 @@ down: .venv/.run-stamp  ## stop what `make up` started
 	@$(BIN)/orderfleet down
 
 test:  ## all checks and tests, in order, up to the first failure
-	@for t in lint format-check types test-unit test-workflow test-replay test-integration test-e2e; do \
+	@for t in lint format-check types test-unit test-workflow test-replay test-integration test-e2e \
+		test-monitoring; do \
 		$(MAKE) --no-print-directory $$t || exit 1; done
 
 test-unit: .venv/.dev-stamp  ## tests that need no process beside them
@@ -35,7 +37,8 @@ test-workflow: .venv/.dev-stamp  ## workflows on the time-skipping test server
 test-replay: .venv/.dev-stamp  ## recorded histories against today's workflows
 test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
 test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
-test-unit test-workflow test-replay test-integration test-e2e:
+test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, prometheus if they are on PATH
+test-unit test-workflow test-replay test-integration test-e2e test-monitoring:
 	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
 
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
@@ -45,10 +48,17 @@ lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
 	$(BIN)/ruff check
 	$(BIN)/python docs/settings_table.py --check
 	$(BIN)/python docs/cli_reference.py --check
+	$(BIN)/python -m charts.dashboards --check
 
 docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
 	$(BIN)/python docs/settings_table.py
 	$(BIN)/python docs/cli_reference.py
+
+dashboards-json: .venv/.dev-stamp  ## write the dashboards' JSON anew, from their code
+	$(BIN)/python -m charts.dashboards
+
+dashboards: .venv/.pictures-stamp  ## draw the dashboards from a real fleet: needs prometheus on PATH
+	$(BIN)/python -m charts.dashboards.pictures $(DASHBOARDS_ARGS)
 
 format: .venv/.dev-stamp  ## format the code
 	$(BIN)/ruff format
@@ -76,6 +86,10 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 	@$(UV_INSTALL) --compile-bytecode --require-hashes -r tests/requirements.txt
 	@touch $@
 
+.venv/.pictures-stamp: .venv/.dev-stamp charts/dashboards/requirements.txt
+	@$(UV_INSTALL) --require-hashes -r charts/dashboards/requirements.txt
+	@touch $@
+
 # Versions stay as locked unless LOCK_ARGS=--upgrade (or --upgrade-package=NAME) is given. The tests'
 # file comes first and bounds the others, so that all agree.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -86,6 +100,7 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 	@printf './%s\n' $(ALL) | $(COMPILE) - --group test -o tests/requirements.txt
 	@printf './%s\n' $(ALL) | $(COMPILE) - -c tests/requirements.txt -o services/cli/requirements.txt
 	@$(COMPILE) --group build -c tests/requirements.txt -o services/build-requirements.txt
+	@$(COMPILE) --group pictures -c tests/requirements.txt -o charts/dashboards/requirements.txt
 	@for s in api order_worker shipping_worker; do \
 		printf './services/%s\n' core $$s | $(COMPILE) - -c tests/requirements.txt \
 			-o services/$$s/requirements.txt || exit 1; done

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from orderfleet.settings import CommonSettings, Row, Settings, WorkerSettings
+from orderfleet.settings import CommonSettings, Row, ServiceSettings, Settings, WorkerSettings
 from orderfleet.store.migrate import MigrateSettings
 from orderfleet_api.settings import ApiSettings
 from orderfleet_cli.settings import ClientSettings
@@ -15,8 +15,9 @@ README = Path(__file__).parent.parent / "README.md"
 PLACE = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- /settings -->)", re.DOTALL)
 SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
     ("Every process", CommonSettings, Settings),
-    ("API", ApiSettings, CommonSettings),
-    ("Both workers", WorkerSettings, CommonSettings),
+    ("API and workers: traces", ServiceSettings, CommonSettings),
+    ("API", ApiSettings, ServiceSettings),
+    ("Both workers", WorkerSettings, ServiceSettings),
     ("Order worker", OrderWorkerSettings, WorkerSettings),
     ("Shipping worker", ShippingWorkerSettings, WorkerSettings),
     ("`orderfleet-migrate`", MigrateSettings, CommonSettings),

@@ -8,7 +8,9 @@ import pytest
 import pytest_asyncio
 
 # Before they are imported, so that their asserts tell what they saw.
-pytest.register_assert_rewrite("tests.e2e.support.orders", "tests.e2e.support.programs")
+pytest.register_assert_rewrite(
+    "tests.e2e.support.orders", "tests.e2e.support.programs", "tests.e2e.support.traced"
+)
 
 from orderfleet.store.pool import open_pool  # noqa: E402
 from orderfleet_cli.errors import CommandError  # noqa: E402

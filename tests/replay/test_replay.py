@@ -2,19 +2,22 @@
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.worker import Plugin, Replayer
 from temporalio.workflow import NondeterminismError
 
 from orderfleet.converter import DATA_CONVERTER
+from orderfleet.telemetry import spans
 from orderfleet_order_worker.refund import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.replay.mutants import Reordered, Unchanged, Unreviewed
 from tests.replay.record import CHILDREN, HISTORIES, PATHS
+from tests.spans import exported
 
 STORED = sorted(HISTORIES.glob("*.json"))
 
@@ -24,15 +27,25 @@ def history(path: Path) -> WorkflowHistory:
     return WorkflowHistory.from_json(stored.pop("workflow_id"), stored)
 
 
-async def replay(path: Path, order_workflow: type = OrderWorkflow) -> None:
+async def replay(
+    path: Path, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
+) -> None:
     workflows = [order_workflow, RefundWorkflow, ShippingWorkflow]
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER)
+    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER, plugins=plugins)
     await replayer.replay_workflow(history(path))
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 async def test_a_recorded_history_replays(path: Path) -> None:
     await replay(path)
+
+
+@pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
+async def test_it_replays_with_traces_on_and_makes_no_span(path: Path) -> None:
+    exporter = exported()
+    exporter.clear()
+    await replay(path, plugins=spans.plugins())
+    assert exporter.get_finished_spans() == ()
 
 
 def test_every_path_is_recorded() -> None:

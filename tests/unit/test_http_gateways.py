@@ -146,6 +146,22 @@ async def test_a_payment_from_charge_to_refund(remote: Remote, url: str) -> None
     assert [body for body in remote.bodies if body] == [sent] * 4
 
 
+@pytest.mark.parametrize(
+    ("answer", "replayed"),
+    [
+        (b'{"status": "captured", "replayed": true}', True),
+        (b'{"status": "captured", "replayed": false}', False),
+        (b'{"status": "captured", "replayed": "no"}', False),
+        (b'{"status": "captured"}', False),
+    ],
+)
+async def test_a_charge_says_whether_it_was_done_before_if_the_gateway_does(
+    remote: Remote, url: str, answer: bytes, replayed: bool
+) -> None:
+    remote.answer = (200, answer)
+    assert await HTTPPaymentGateway(url).charge(CHARGE) is replayed
+
+
 async def test_a_voided_key_is_a_definite_no(url: str) -> None:
     gateway = HTTPPaymentGateway(url)
     assert await gateway.void(CHARGE) is ChargeStatus.VOIDED
@@ -249,6 +265,15 @@ async def test_no_answer_in_time_is_unknown(
     remote.pause = 0.3
     gateways = Gateways(HTTPPaymentGateway(url), HTTPCarrier(url))
     await each(MONEY | PACKAGES | QUESTIONS, gateways, GatewayUnknownError)
+
+
+async def test_a_reason_does_not_repeat_the_address(remote: Remote, url: str) -> None:
+    address = Address(street="1 Main St", city="Bath", name="Ann", country="GB")
+    remote.answer = (422, b'{"reason": "GB: no \\"1 MAIN ST\\" in Bath, dear Ann"}')
+    with pytest.raises(GatewayRefusedError) as refused:
+        await HTTPCarrier(url).dispatch(Shipment(key="o-1/2", order_id="o-1", address=address))
+    told = r'{"reason": "GB: no \"***\" in ***, dear ***"}'
+    assert str(refused.value) == f"POST /shipments: 422 {told}"
 
 
 async def test_nobody_there_is_unknown() -> None:

@@ -1,13 +1,15 @@
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 import structlog
+from opentelemetry.trace import get_tracer
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.telemetry.logs import configure_logs
+from orderfleet.telemetry.logs import configure_logs, core_logging
+from tests.spans import exported
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +74,38 @@ async def test_a_line_written_in_an_activity_has_its_attempt(
         info.activity_type,
         info.attempt,
     )
+
+
+def test_a_line_within_a_span_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    exported()
+    configure_logs("info", "json", service="api", traced=True)
+    with get_tracer(__name__).start_as_current_span("request") as span:
+        logging.getLogger("mine").info("within")
+    logging.getLogger("mine").info("after")
+    within, after = lines(capsys)
+    context = span.get_span_context()
+    assert within["trace_id"] == f"{context.trace_id:032x}"
+    assert within["span_id"] == f"{context.span_id:016x}"
+    assert "trace_id" not in after
+
+
+def test_the_core_logs_like_all_else_and_no_payload(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="order-worker")
+
+    class Core:
+        fields: ClassVar[dict[str, str]] = {
+            "run_id": "r-1",
+            "error": "gone",
+            "completion": "canary",
+        }
+
+    logging.getLogger("temporalio.core").warning("not found", extra={"temporal_log": Core()})
+    [line] = lines(capsys)
+    assert (line["event"], line["run_id"], line["error"]) == ("not found", "r-1", "gone")
+    assert "canary" not in str(line)
+    forwarded = core_logging().forwarding
+    assert forwarded is not None
+    assert forwarded.logger.name == "temporalio.core"
 
 
 def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,20 @@ async def test_not_live_while_the_loop_is_blocked(port: int, threads: ThreadPool
         assert await asyncio.to_thread(ask, port, "/livez") == 200
 
 
+async def test_metrics_answer_while_the_loop_is_blocked(
+    port: int, threads: ThreadPoolExecutor
+) -> None:
+    def fetch() -> tuple[str | None, bytes]:
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return answer.headers["content-type"], answer.read()
+
+    text = b"# TYPE a gauge\na 1.0\n"
+    with serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: text):
+        # Waiting for a thread here keeps the loop from turning until the answer is there.
+        found = threads.submit(fetch).result()
+    assert found == ("text/plain; version=0.0.4; charset=utf-8", text)
+
+
 async def test_ready_is_asked_each_time(port: int) -> None:
     answers = iter([True, False, True])
     with serve_probes("127.0.0.1", port, ready=lambda: next(answers)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Plugin
 from temporalio.testing import WorkflowEnvironment
 
 from orderfleet import messages
@@ -56,10 +57,14 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running_fleet(*, cached_workflows: int = 100) -> AsyncIterator[Fleet]:
+async def running_fleet(
+    *, cached_workflows: int = 100, plugins: Sequence[Plugin] = ()
+) -> AsyncIterator[Fleet]:
     """Run the time-skipping server and both workers until the block ends."""
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=_program("temporal-test-server"), data_converter=DATA_CONVERTER
+        test_server_existing_path=_program("temporal-test-server"),
+        data_converter=DATA_CONVERTER,
+        plugins=plugins,
     )
     async with environment:
         client = environment.client

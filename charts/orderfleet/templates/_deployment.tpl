@@ -77,8 +77,8 @@ spec:
       annotations:
         checksum/config: {{ .config | sha256sum }}
         kubectl.kubernetes.io/default-container: {{ .component }}
-        {{- with .values.podAnnotations }}
-        {{- toYaml . | nindent 8 }}
+        {{- with include "orderfleet.podAnnotations" (dict "root" .root "more" .values.podAnnotations) }}
+        {{- . | nindent 8 }}
         {{- end }}
     spec:
       {{- include "orderfleet.podSecurity" (dict "root" .root "uid" 10001) | nindent 6 }}

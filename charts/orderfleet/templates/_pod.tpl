@@ -82,3 +82,12 @@ spec:
       {{- include "orderfleet.selector" . | nindent 6 }}
 {{- end }}
 {{- end -}}
+
+{{/* Annotations of a pod that tells metrics, the given ones first: dict "root" "more". */}}
+{{- define "orderfleet.podAnnotations" -}}
+{{- $found := dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" -}}
+{{- $all := mergeOverwrite (ternary $found dict .root.Values.global.metrics.annotations) .more -}}
+{{- with $all -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}

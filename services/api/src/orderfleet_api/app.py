@@ -1,10 +1,12 @@
 """The Litestar application."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
 
 from litestar import Litestar
 from litestar.di import Provide
+from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -21,13 +23,13 @@ from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, 
 ASSETS = "/assets"
 
 
-def create_app(backends: Backends) -> Litestar:
+def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Litestar:
     """Build the application on open connections."""
     keys = backends.settings.keys
     guards = [require_key(keys), only_json] if keys else [only_json]
     app = Litestar(
         route_handlers=[
-            orders_router(guards),
+            orders_router(guards, spans),
             # The page under /docs works without the internet: its assets come from a package.
             create_static_files_router(
                 ASSETS, [str(files("litestar_offline_docs") / "static")], include_in_schema=False

@@ -7,11 +7,13 @@ from typing import TypeVar
 
 import structlog
 from msgspec import Struct, field
+from prometheus_client import CollectorRegistry
 from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet_api import problems
+from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,6 +29,7 @@ class Backends(Struct, frozen=True):
     settings: ApiSettings
     # Set when the process has been asked to stop: what would go on ends.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    metrics: ApiMetrics = field(default_factory=lambda: ApiMetrics(CollectorRegistry()))
 
     async def ask(self, call: Awaitable[T]) -> T:
         """Await a call of Temporal that needs no worker, no longer than the settings allow.

@@ -78,6 +78,7 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     except WorkflowAlreadyStartedError:
         fingerprint = await _fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
+    backends.metrics.order_accepted()
     try:
         await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
     except UNAVAILABLE as error:

@@ -7,9 +7,11 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from litestar import HttpMethod, Request, Response, Router, get, post, route
 from litestar.di import NamedDependency
+from litestar.middleware import ASGIMiddleware
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent
 from litestar.types import Guard
+from structlog.contextvars import bind_contextvars
 
 from orderfleet.messages import CHANGE_ID_PATTERN, Review
 from orderfleet.orders import ID_PATTERN, OrderState
@@ -17,6 +19,7 @@ from orderfleet_api import events, examples, listing, orders
 from orderfleet_api.backends import Backends
 from orderfleet_api.keys import ACTOR
 from orderfleet_api.listing import CURSOR_PATTERN
+from orderfleet_api.logs import OrderLogs
 from orderfleet_api.responses import answers
 from orderfleet_api.schemas import (
     APPLIED,
@@ -65,6 +68,7 @@ async def place_order(
 ) -> Response[Accepted]:
     """Accept an order whose id is made from the Idempotency-Key, which is required here."""
     order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{idempotency_key}"))
+    bind_contextvars(order_id=order_id)
     return _accepted(await orders.accept(backends, order_id, data, actor=_actor(request)))
 
 
@@ -196,11 +200,12 @@ async def review_order(
     return _changed(await orders.review(backends, order_id, key, decision, actor=actor))
 
 
-def orders_router(guards: Sequence[Guard]) -> Router:
-    """Return the routes behind their guards."""
+def orders_router(guards: Sequence[Guard], spans: Sequence[ASGIMiddleware] = ()) -> Router:
+    """Return the routes behind their guards; `spans` is what makes spans of requests, if any."""
     return Router(
         "/",
         guards=guards,
+        middleware=[*spans, OrderLogs()],
         tags=["orders"],
         route_handlers=[
             # First: a path gets the framework's own OPTIONS with the first other method on it.

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.settings import CommonSettings, Env, Port, Seconds, SettingsError, Switch
+from orderfleet.settings import Env, Port, Seconds, ServiceSettings, SettingsError, Switch
 from orderfleet_api.keys import Keys, is_loopback, parse_keys
 
 
-class ApiSettings(CommonSettings, frozen=True, kw_only=True):
+class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     """What the API reads beside the common settings."""
 
     api_host: Annotated[str, Env("Address the API listens on.")] = "127.0.0.1"
@@ -41,6 +41,10 @@ class ApiSettings(CommonSettings, frozen=True, kw_only=True):
     ] = 1.0
     temporal_wait_seconds: Annotated[
         Seconds, Env("How long any other call of Temporal may take before it is 503.", unit="s")
+    ] = 3.0
+    exporter_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=60)],
+        Env("How often it looks at Postgres and Temporal for the fleet's metrics.", unit="s"),
     ] = 3.0
 
     @property

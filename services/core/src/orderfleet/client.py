@@ -1,10 +1,11 @@
 """Connect to Temporal: one way for API, workers, CLI and replayer."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from temporalio.client import Client
+from temporalio.client import Client, Plugin
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
@@ -30,13 +31,15 @@ async def connect(
     runtime: Runtime | None = None,
     lazy: bool = False,
     retries: int = 10,
+    plugins: Sequence[Plugin] = (),
 ) -> Client:
     """Connect, waiting up to `start_wait_seconds` for Temporal to come up.
 
     TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
     TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
     at its first call; a worker's cannot be lazy. `retries` is how often the client repeats a
-    call that Temporal was too busy or too absent to answer; 10 is the SDK's own.
+    call that Temporal was too busy or too absent to answer; 10 is the SDK's own. A worker has the
+    plugins of its client.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
@@ -56,6 +59,7 @@ async def connect(
                 runtime=runtime,
                 lazy=lazy,
                 retry_config=retry,
+                plugins=plugins,
             )
         except (RuntimeError, RPCError) as error:
             # The SDK reports a refused connection as a plain RuntimeError.

@@ -50,8 +50,12 @@ class GatewayUnknownError(Exception):
 class PaymentGateway(Protocol):
     """Charges, once a key."""
 
-    async def charge(self, charge: Charge) -> None:
+    async def charge(self, charge: Charge) -> bool | None:
         """Capture the amount.
+
+        Returns:
+            True if this key had been captured before, so that nothing was done now; it is counted
+            in the metrics only, and a gateway that cannot tell returns nothing.
 
         Raises:
             GatewayRefusedError: declined, or the key is void.

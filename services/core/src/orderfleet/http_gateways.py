@@ -3,7 +3,8 @@
 An answer 409 or 422 is a definite no; any other error, and no answer, leaves the outcome unknown.
 """
 
-from typing import Any
+import re
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -18,6 +19,8 @@ from orderfleet.gateways import (
 )
 from orderfleet.policies import GATEWAY_CALL_SECONDS
 
+_REASON_LENGTH: Final = 200
+_SHORTEST_PART: Final = 3
 _DEFINITE_NO = frozenset({httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY})
 
 
@@ -32,7 +35,8 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: object =
             f"{method} {path}: {str(error) or type(error).__name__}"
         ) from error
     if answer.status_code in _DEFINITE_NO:
-        raise GatewayRefusedError(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
+        told = _without_address(answer.text, body)[:_REASON_LENGTH]
+        raise GatewayRefusedError(f"{method} {path}: {answer.status_code} {told}")
     if answer.status_code == httpx.codes.NOT_FOUND and method == "GET":
         return None
     if not answer.is_success:
@@ -41,6 +45,17 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: object =
         return msgspec.json.decode(answer.content, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise GatewayUnknownError(f"{method} {path}: {error}") from error
+
+
+def _without_address(told: str, body: object) -> str:
+    """Strike out of a carrier's reason what it repeats of the address: reasons are logged."""
+    if isinstance(body, Shipment):
+        parts = msgspec.structs.astuple(body.address)
+        # A country's two letters are in many a word, and tell nobody's home.
+        for part in sorted(parts, key=len, reverse=True):
+            if len(part) >= _SHORTEST_PART:
+                told = re.sub(re.escape(part), "***", told, flags=re.IGNORECASE)
+    return told
 
 
 def _client(url: str) -> httpx.AsyncClient:
@@ -53,11 +68,13 @@ class HTTPPaymentGateway:
     def __init__(self, url: str) -> None:
         self._client = _client(url)
 
-    async def charge(self, charge: Charge) -> None:
-        """Capture the amount; the gateway knows a repeat by the key."""
-        status = _status(await _ask(self._client, "POST", "/charges", charge))
+    async def charge(self, charge: Charge) -> bool:
+        """Capture the amount; the gateway knows a repeat by the key, and may say so."""
+        answer = await _ask(self._client, "POST", "/charges", charge)
+        status = _status(answer)
         if status is not ChargeStatus.CAPTURED:
             raise GatewayRefusedError(f"the key is {status}")
+        return answer.get("replayed") is True
 
     async def lookup(self, key: str) -> ChargeStatus:
         """Return the key's status; 404 is `none`."""

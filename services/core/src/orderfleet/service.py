@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn
 
@@ -29,11 +30,22 @@ class Life:
     def __init__(self) -> None:
         self.stopping = asyncio.Event()
         self.started = False
+        self._stopped_at: float | None = None
 
     @property
     def ready(self) -> bool:
         """Tell whether it takes work: started, and not yet asked to stop."""
         return self.started and not self.stopping.is_set()
+
+    @property
+    def draining_seconds(self) -> float:
+        """How long ago it was asked to stop; 0 if it was not."""
+        return 0.0 if self._stopped_at is None else time.monotonic() - self._stopped_at
+
+    def stop(self) -> None:
+        """Ask it to stop."""
+        self._stopped_at = time.monotonic()
+        self.stopping.set()
 
 
 def run_service(name: str, serve: Callable[[Life], Awaitable[None]], *, drain: float) -> NoReturn:
@@ -65,7 +77,7 @@ async def _run(serve: Callable[[Life], Awaitable[None]], drain: float) -> None:
         if life.stopping.is_set():
             return
         log.info("stopping", signal=received.name)
-        life.stopping.set()
+        life.stop()
         loop.call_later(drain + _HARD_LIMIT_EXTRA, os._exit, 1)
         if not life.started:
             work.cancel()

@@ -30,6 +30,7 @@ from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
 
 PREFIX: Final = "ORDERFLEET_"
 MASK: Final = "***"
+_OTLP: Final = "OTEL_EXPORTER_OTLP_"
 # One of the hosts of a database URL, with its port; a bracketed one is an IPv6 address.
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
 
@@ -39,6 +40,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Switch = bool
+HTTPAddress = Annotated[str, Meta(pattern=r"^https?://[^\s/]\S*$(?!\n)")]
+Protocol = Annotated[str, Meta(pattern=r"^(grpc|http/protobuf)$(?!\n)")]
 
 
 class SettingsError(ValueError):
@@ -227,7 +230,9 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
         Env("json, console, or auto: console on a terminal, json elsewhere."),
     ] = "auto"
     probe_host: Annotated[str, Env("Address of the internal port.")] = "127.0.0.1"
-    probe_port: Annotated[Port, Env("The internal port: /livez and /readyz.", unit="port")] = 9090
+    probe_port: Annotated[
+        Port, Env("The internal port: /livez, /readyz and /metrics.", unit="port")
+    ] = 9090
     drain_seconds: Annotated[
         Seconds, Env("After SIGTERM: how long what runs may go on.", unit="s")
     ] = 10.0
@@ -243,7 +248,49 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             )
 
 
-class WorkerSettings(CommonSettings, frozen=True, kw_only=True):
+class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
+    """What the API and both workers read of OpenTelemetry's own variables: where spans go."""
+
+    otlp_endpoint: Annotated[
+        HTTPAddress,
+        Env(
+            "Collector of spans by OTLP; empty is off. Other OTEL_* variables apply as usual.",
+            (_OTLP + "ENDPOINT",),
+            "URL",
+            secret=True,
+        ),
+    ] = ""
+    otlp_traces_endpoint: Annotated[
+        HTTPAddress,
+        Env(
+            "The same, for spans alone; over HTTP it is the whole URL.",
+            (_OTLP + "TRACES_ENDPOINT",),
+            "URL",
+            secret=True,
+        ),
+    ] = ""
+    otlp_protocol: Annotated[Protocol, Env("grpc or http/protobuf.", (_OTLP + "PROTOCOL",))] = (
+        "grpc"
+    )
+    otlp_traces_protocol: Annotated[
+        Protocol, Env("The same, for spans alone.", (_OTLP + "TRACES_PROTOCOL",))
+    ] = ""
+    traces_exporter: Annotated[
+        Annotated[str, Meta(pattern=r"^(otlp|none)$(?!\n)")],
+        Env("otlp or none.", ("OTEL_TRACES_EXPORTER",)),
+    ] = "otlp"
+    otel_disabled: Annotated[Switch, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
+
+    @property
+    def spans_by(self) -> str:
+        """The protocol by which spans leave; empty if none do."""
+        if self.otel_disabled or self.traces_exporter == "none":
+            return ""
+        wanted = self.otlp_endpoint or self.otlp_traces_endpoint
+        return (self.otlp_traces_protocol or self.otlp_protocol) if wanted else ""
+
+
+class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
     """What both workers read."""
 
     activity_slots: Annotated[Count, Env("Activities that run at once.")] = 100

@@ -104,14 +104,15 @@ class SimulatedPaymentGateway:
         self._pool = pool
         self._remote = _Remote(pool, faults)
 
-    async def charge(self, charge: Charge) -> None:
-        """Capture the amount, once a key."""
-        await self._remote.call("charge", charge.order_id, lambda: self._charge(charge))
+    async def charge(self, charge: Charge) -> bool:
+        """Capture the amount, once a key; tell whether it had been before."""
+        return await self._remote.call("charge", charge.order_id, lambda: self._charge(charge))
 
-    async def _charge(self, charge: Charge) -> None:
-        status = await self._put(charge, ChargeStatus.CAPTURED)
+    async def _charge(self, charge: Charge) -> bool:
+        status, repeated = await self._put(charge, ChargeStatus.CAPTURED)
         if status is not ChargeStatus.CAPTURED:
             raise GatewayRefusedError(f"the key is {status}")
+        return repeated
 
     async def lookup(self, key: str) -> ChargeStatus:
         """Return what the ledger says of the key."""
@@ -119,7 +120,8 @@ class SimulatedPaymentGateway:
 
     async def void(self, charge: Charge) -> ChargeStatus:
         """Close the key unless it was captured."""
-        return await self._put(charge, ChargeStatus.VOIDED)
+        status, _ = await self._put(charge, ChargeStatus.VOIDED)
+        return status
 
     async def refund(self, charge: Charge) -> ChargeStatus:
         """Give back what was captured."""
@@ -130,12 +132,11 @@ class SimulatedPaymentGateway:
 
         return await self._remote.call("refund", charge.order_id, work)
 
-    async def _put(self, charge: Charge, status: ChargeStatus) -> ChargeStatus:
-        return ChargeStatus(
-            await ledger.put_charge(
-                self._pool, charge.key, charge.order_id, charge.amount, charge.currency, status
-            )
+    async def _put(self, charge: Charge, status: ChargeStatus) -> tuple[ChargeStatus, bool]:
+        found, repeated = await ledger.put_charge(
+            self._pool, charge.key, charge.order_id, charge.amount, charge.currency, status
         )
+        return ChargeStatus(found), repeated
 
 
 class SimulatedCarrier:

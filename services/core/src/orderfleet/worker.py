@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import structlog
+from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.worker import (
     Interceptor,
@@ -21,6 +22,8 @@ from orderfleet.faults import FlakyInterceptor
 from orderfleet.probes import serve_probes
 from orderfleet.service import Life
 from orderfleet.settings import WorkerSettings
+from orderfleet.telemetry.metrics import WorkerMetrics
+from orderfleet.telemetry.steps import StepsInterceptor
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -29,9 +32,9 @@ log = structlog.stdlib.get_logger(__name__)
 STICKY_TIMEOUT: Final = timedelta(seconds=2)
 
 
-def interceptors(flaky: str) -> list[Interceptor]:
+def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
     """Return what every activity of the fleet runs inside."""
-    outer: list[Interceptor] = [AttemptsInterceptor()]
+    outer: list[Interceptor] = [StepsInterceptor(metrics.steps), AttemptsInterceptor()]
     return [*outer, FlakyInterceptor(flaky)] if flaky else outer
 
 
@@ -42,8 +45,11 @@ def make_worker(
     task_queue: str,
     workflows: Sequence[type],
     activities: Sequence[Callable[..., Any]],
+    metrics: WorkerMetrics | None = None,
 ) -> Worker:
-    """Build the worker of one task queue."""
+    """Build the worker of one task queue; without `metrics` nobody reads what it counts."""
+    metrics = metrics or WorkerMetrics(CollectorRegistry())
+    metrics.set_slots(settings)
     runner: WorkflowRunner = (
         SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
     )
@@ -52,7 +58,7 @@ def make_worker(
         task_queue=task_queue,
         workflows=workflows,
         activities=activities,
-        interceptors=interceptors(settings.flaky),
+        interceptors=interceptors(settings.flaky, metrics),
         workflow_runner=runner,
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_slots,
@@ -64,14 +70,19 @@ def make_worker(
     )
 
 
-async def run_worker(worker: Worker, settings: WorkerSettings, life: Life) -> None:
+async def run_worker(
+    worker: Worker, settings: WorkerSettings, life: Life, *, metrics: Callable[[], bytes]
+) -> None:
     """Run the worker until the process is asked to stop; then finish what runs and return.
 
     From SIGTERM on it is not ready and polls no more; activities that still run after
     `drain_seconds` are cancelled.
     """
     with serve_probes(
-        settings.probe_host, settings.probe_port, ready=lambda: life.ready and worker.is_running
+        settings.probe_host,
+        settings.probe_port,
+        ready=lambda: life.ready and worker.is_running,
+        metrics=metrics,
     ):
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(life.stopping.wait())

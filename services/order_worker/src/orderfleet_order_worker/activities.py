@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -18,6 +19,7 @@ from orderfleet.store.payments import PaymentConflictError, begin_charge, settle
 from orderfleet.store.pool import Pool
 from orderfleet.store.reads import payments_of
 from orderfleet.store.steps import Event, end_order, move, note, receive
+from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
 # Types of permanent failures, which the workflow tells apart.
 ORDER_CONFLICT: Final = "OrderConflict"
@@ -107,9 +109,17 @@ class RefundPaymentInput(Struct, frozen=True):
 class OrderActivities:
     """The order worker's activities with what they need."""
 
-    def __init__(self, pool: Pool, gateway: PaymentGateway, *, shipping_task_queue: str) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        gateway: PaymentGateway,
+        *,
+        shipping_task_queue: str,
+        metrics: OrderWorkerMetrics | None = None,
+    ) -> None:
         self._pool = pool
-        self._gateway = gateway
+        self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
+        self._gateway = MeasuredPaymentGateway(gateway, self._metrics)
         self._shipping_task_queue = shipping_task_queue
 
     def all(self) -> list[Callable[..., Any]]:
@@ -181,6 +191,7 @@ class OrderActivities:
     async def end(self, step: EndInput) -> Ended:
         """Write the end state unless the order has one; say what there is to undo."""
         ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
+        self._metrics.order_ended(ended)
         if ended is None:
             # Nothing was ever written, so nothing was charged; SettleOrders writes the row.
             return Ended(step.state, recorded=False)
@@ -194,7 +205,8 @@ class OrderActivities:
     @activity.defn
     async def cancel(self, step: CancelInput) -> Changed:
         """Cancel the order if its row still allows it."""
-        return _known(await cancel_order(self._pool, step.order_id, step.change))
+        tell = self._metrics.order_ended
+        return _known(await cancel_order(self._pool, step.order_id, step.change, tell))
 
     @activity.defn
     async def change_address(self, step: AddressInput) -> Changed:
@@ -226,6 +238,8 @@ class OrderActivities:
         )
         if moved is None or not moved.applied:
             raise RuntimeError(f"the gateway says {status}, the payment's row disagrees")
+        if moved.moved:
+            self._metrics.payment_undone(status)
         return status
 
 

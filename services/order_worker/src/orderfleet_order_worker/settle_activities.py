@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.client import (
     Client,
@@ -22,6 +23,7 @@ from orderfleet.store import reads
 from orderfleet.store.pool import Pool
 from orderfleet.store.reads import Unsettled
 from orderfleet.store.steps import end_order, receive
+from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -48,8 +50,15 @@ class SettleSummary(Struct, frozen=True):
 class SettleActivities:
     """The backstop's one activity with what it needs."""
 
-    def __init__(self, pool: Pool, client: Client, settings: OrderWorkerSettings) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        client: Client,
+        settings: OrderWorkerSettings,
+        metrics: OrderWorkerMetrics | None = None,
+    ) -> None:
         self._pool = pool
+        self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
         self._client = client
         self._order_task_queue = settings.order_task_queue
         self._shipping_task_queue = settings.shipping_task_queue
@@ -86,6 +95,7 @@ class SettleActivities:
         ended = await end_order(self._pool, order.order_id, state, reason, [])
         if ended is None:
             return False
+        self._metrics.order_settled(ended)
         log.warning("settled", order_id=order.order_id, state=ended.state, reason=reason)
         if ended.payment is not None or ended.dispatch_key is not None:
             await self._start_refund(order, ended.state, reason)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
@@ -16,6 +17,7 @@ from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
 from orderfleet.store.steps import Event, Moved, move, note
+from orderfleet.telemetry.metrics import WorkerMetrics
 
 CARRIER_REFUSED: Final = "CarrierRefused"
 
@@ -29,9 +31,10 @@ class Dispatched(StepResult, frozen=True, kw_only=True):
 class ShippingActivities:
     """The shipping worker's activities with what they need."""
 
-    def __init__(self, pool: Pool, carrier: Carrier) -> None:
+    def __init__(self, pool: Pool, carrier: Carrier, metrics: WorkerMetrics | None = None) -> None:
         self._pool = pool
         self._carrier = carrier
+        self._metrics = metrics or WorkerMetrics(CollectorRegistry())
 
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
@@ -102,6 +105,7 @@ class ShippingActivities:
             to=OrderState.FULFILLED,
             dispatch_key=shipment.key,
         )
+        self._metrics.order_ended(moved)
         if moved is None or moved.state is not OrderState.FULFILLED:
             # Ended while the carrier worked; its refund recalls the package first. Or a later
             # attempt called this package back and ships another one.

@@ -4,6 +4,7 @@ A change is known by its kind and id. It is applied once; one that comes too lat
 `*_refused` event under the same key.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
@@ -32,12 +33,19 @@ class Changed(Struct, frozen=True):
     reason: str = ""
 
 
-async def cancel_order(pool: Pool, order_id: str, change: Cancel) -> Changed | None:
-    """Cancel the order, unless a dispatch has claimed it or it has ended; None if it is unknown."""
+async def cancel_order(
+    pool: Pool, order_id: str, change: Cancel, tell: Callable[[Moved | None], None] | None = None
+) -> Changed | None:
+    """Cancel the order, unless a dispatch has claimed it or it has ended; None if it is unknown.
+
+    `tell` hears what the statement itself found and did.
+    """
     change_id = _id_of(change)
     payload = _given(reason=change.reason, actor=change.actor)
     event = Event(CANCELLED, _key(CANCELLED, change_id), payload)
     moved = await move(pool, order_id, [event], to=OrderState.CANCELLED)
+    if tell is not None:
+        tell(moved)
     if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
         return Changed(applied=True, state=moved.state)
     return await _outcome(pool, order_id, CANCELLED, change_id, moved)

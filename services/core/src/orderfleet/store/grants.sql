@@ -4,4 +4,4 @@ GRANT USAGE ON SCHEMA public, gateway TO {role};
 GRANT SELECT, INSERT, UPDATE ON orders, payments TO {role};
 GRANT SELECT, INSERT ON events TO {role};
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA gateway TO {role};
-GRANT SELECT ON schema_migrations TO {role};
+GRANT SELECT ON schema_migrations, migration_runs TO {role};

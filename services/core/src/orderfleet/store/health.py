@@ -1,4 +1,4 @@
-"""What `orderfleet doctor` asks of Postgres."""
+"""What `orderfleet doctor` and the API's metrics ask of Postgres."""
 
 from datetime import datetime
 
@@ -14,6 +14,21 @@ async def schema_version(pool: Pool) -> int | None:
     except asyncpg.UndefinedTableError:
         return None
     return None if found is None else int(found)
+
+
+async def last_migration_failed(pool: Pool) -> bool | None:
+    """Tell whether the last run of the migrations failed, or None if this role may not know."""
+    try:
+        failed = await pool.fetchval(
+            "SELECT error IS NOT NULL FROM migration_runs ORDER BY id DESC LIMIT 1"
+        )
+    except asyncpg.UndefinedTableError:
+        # An older release migrated, which recorded nothing.
+        return False
+    except asyncpg.InsufficientPrivilegeError:
+        # The first run with this table has made it, and not given the rights yet.
+        return None
+    return bool(failed)
 
 
 async def read_clock(pool: Pool) -> datetime:

@@ -38,21 +38,24 @@ async def count_call(pool: Pool, operation: str, order_id: str) -> int:
 
 async def put_charge(
     pool: Pool, key: str, order_id: str, amount: str, currency: str, status: str
-) -> str:
-    """Enter a charge under its key unless the key is in use; return the key's status."""
-    return str(
-        await pool.fetchval(
-            # An update that changes nothing makes RETURNING give the row that is there.
-            "INSERT INTO gateway.charges (key, order_id, amount, currency, status)"
-            " VALUES ($1, $2, $3::text::numeric, $4, $5)"
-            " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING status",
-            key,
-            order_id,
-            amount,
-            currency,
-            status,
-        )
+) -> tuple[str, bool]:
+    """Enter a charge under its key unless it is in use; return the key's status, and if it was."""
+    row = await pool.fetchrow(
+        # An update that changes nothing makes RETURNING give the row that is there. What was
+        # inserted has no xmax, what was updated has one.
+        "INSERT INTO gateway.charges (key, order_id, amount, currency, status)"
+        " VALUES ($1, $2, $3::text::numeric, $4, $5)"
+        " ON CONFLICT (key) DO UPDATE SET key = excluded.key"
+        " RETURNING status, xmax <> 0 AS repeated",
+        key,
+        order_id,
+        amount,
+        currency,
+        status,
     )
+    if row is None:
+        raise LookupError(key)
+    return str(row["status"]), bool(row["repeated"])
 
 
 async def charge_status(pool: Pool, key: str) -> str | None:

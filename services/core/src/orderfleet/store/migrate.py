@@ -1,25 +1,58 @@
 """Migrations: numbered SQL files, forward only, one at a time under an advisory lock.
 
 The previous release must run on the new schema, so a file adds; what is no longer used goes a
-release later. `DATABASE_URL` is here the owner's, not the fleet's.
+release later. `DATABASE_URL` is here the owner's, not the fleet's. On a schema newer than its own
+files, after a rollback, a release changes nothing. Each run leaves a row in `migration_runs`, from
+which the API tells whether the last one failed.
 """
 
 import asyncio
 import sys
+from datetime import datetime
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import asyncpg
 import structlog
 
 from orderfleet.settings import CommonSettings, Env, start
-from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.pool import UNAVAILABLE, Connection
 from orderfleet.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger(__name__)
 
+# At a first installation roles, passwords and databases are made meanwhile.
+_NOT_YET: Final = (
+    *UNAVAILABLE,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidPasswordError,
+)
+
+# asyncpg's own 60 s is a minute lost when Postgres, or its network policy, comes up in between.
+_CONNECT_SECONDS: Final = 5.0
+
 # Any constant will do; it only has to differ from other users of the same database.
 _LOCK: Final = 0x6F726466
+
+_RUNS: Final = """
+CREATE TABLE IF NOT EXISTS migration_runs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    began_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    version integer,
+    error text
+)
+"""
+# The last hundred are kept.
+_RECORD: Final = """
+WITH old AS (
+    DELETE FROM migration_runs
+    WHERE id IN (SELECT id FROM migration_runs ORDER BY id DESC OFFSET 99)
+)
+INSERT INTO migration_runs (began_at, version, error)
+VALUES ($1, (SELECT max(number) FROM schema_migrations), $2)
+"""
 
 
 class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
@@ -28,6 +61,13 @@ class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
     database_role: Annotated[
         str, Env("The fleet's role, made if it is missing and granted what the fleet needs.")
     ] = "orderfleet"
+
+
+class Migrated(NamedTuple):
+    """The migrations that ran, and the version that the database now has."""
+
+    applied: list[str]
+    version: int
 
 
 def migrations() -> list[tuple[int, str, str]]:
@@ -39,39 +79,64 @@ def migrations() -> list[tuple[int, str, str]]:
     return [(int(name.split("_", 1)[0]), name, sql) for name, sql in found]
 
 
-async def migrate(url: str, role: str) -> list[str]:
-    """Bring the schema up to date and return the names of the migrations that ran.
+async def migrate(url: str, role: str) -> Migrated:
+    """Bring the schema up to date, and record the run.
 
     Safe to call twice at once: the second caller waits and finds nothing to do.
     """
-    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1))
+    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_CONNECT_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        await connection.execute(
-            "CREATE TABLE IF NOT EXISTS schema_migrations ("
-            "number integer PRIMARY KEY, name text NOT NULL,"
-            " applied_at timestamptz NOT NULL DEFAULT now())"
-        )
-        done = {
-            row["number"] for row in await connection.fetch("SELECT number FROM schema_migrations")
-        }
-        applied = []
-        for number, name, sql in migrations():
-            if number in done:
-                continue
-            async with connection.transaction():
-                await connection.execute(sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", number, name
-                )
-            applied.append(name)
-        await _grant(connection, role)
-        return applied
+        began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        try:
+            migrated = await _migrate(connection, role)
+        except Exception as error:
+            await _record(connection, began_at, error)
+            raise
+        await _record(connection, began_at, None)
+        return migrated
     finally:
         await connection.close()
 
 
-async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", role: str) -> None:
+async def _migrate(connection: Connection, role: str) -> Migrated:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        "number integer PRIMARY KEY, name text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    await connection.execute(_RUNS)
+    done = {row["number"] for row in await connection.fetch("SELECT number FROM schema_migrations")}
+    newest = migrations()[-1][0]
+    version = max(done, default=0)
+    if version > newest:
+        # The rights too are the newer release's: this one may give what that one took away.
+        return Migrated([], version)
+    applied = []
+    for number, name, sql in migrations():
+        if number in done:
+            continue
+        async with connection.transaction():
+            await connection.execute(sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", number, name
+            )
+        applied.append(name)
+    await _grant(connection, role)
+    return Migrated(applied, newest)
+
+
+async def _record(connection: Connection, began_at: datetime, error: Exception | None) -> None:
+    """Record a run, if that can be done: it neither hides an error nor makes one."""
+    # The first line: what Postgres adds may quote a row.
+    text = None if error is None else str(error).partition("\n")[0].strip() or type(error).__name__
+    try:
+        await connection.execute(_RECORD, began_at, text)
+    except (*UNAVAILABLE, asyncpg.PostgresError) as why:
+        log.warning("the run is not recorded", error=str(why) or type(why).__name__)
+
+
+async def _grant(connection: Connection, role: str) -> None:
     quoted = await connection.fetchval("SELECT quote_ident($1)", role)
     if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
         await connection.execute(f"CREATE ROLE {quoted} LOGIN")
@@ -79,12 +144,12 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", role: str) ->
     await connection.execute(grants.replace("{role}", quoted))
 
 
-async def _migrate_when_up(settings: MigrateSettings) -> list[str]:
+async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
     deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
     while True:
         try:
             return await migrate(settings.database_url, settings.database_role)
-        except UNAVAILABLE as error:
+        except _NOT_YET as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
@@ -96,11 +161,11 @@ def main() -> None:
     settings = start(MigrateSettings, "orderfleet-migrate")
     configure_logs(settings.log_level, settings.log_format, service="migrate")
     try:
-        applied = asyncio.run(_migrate_when_up(settings))
+        done = asyncio.run(_migrate_when_up(settings))
     except (*UNAVAILABLE, asyncpg.PostgresError) as error:
         print(f"orderfleet-migrate: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    log.info("schema is up to date", applied=applied, version=migrations()[-1][0])
+    log.info("schema is up to date", applied=done.applied, version=done.version)
 
 
 if __name__ == "__main__":

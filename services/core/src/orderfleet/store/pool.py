@@ -38,17 +38,23 @@ STATEMENT_SECONDS: Final = 2.5
 
 @asynccontextmanager
 async def open_pool(
-    url: str, *, size: int, wait_seconds: float, lazy: bool = False
+    url: str,
+    *,
+    size: int,
+    wait_seconds: float,
+    lazy: bool = False,
+    connection_class: type[Connection] = asyncpg.Connection,
 ) -> AsyncIterator[Pool]:
     """Open a pool and close it at the end; wait up to `wait_seconds` for Postgres to come up.
 
-    A lazy pool connects at its first statement.
+    A lazy pool connects at its first statement. The class of its connections is where statements
+    can be watched.
 
     Raises:
         TimeoutError: Postgres did not let us in in time.
     """
     pool = await _connect(
-        url.replace("+asyncpg", "", 1), size, wait_seconds, min_size=0 if lazy else 1
+        url.replace("+asyncpg", "", 1), size, wait_seconds, 0 if lazy else 1, connection_class
     )
     try:
         yield pool
@@ -61,7 +67,9 @@ async def open_pool(
             pool.terminate()
 
 
-async def _connect(url: str, size: int, wait_seconds: float, *, min_size: int) -> Pool:
+async def _connect(
+    url: str, size: int, wait_seconds: float, min_size: int, connection_class: type[Connection]
+) -> Pool:
     deadline = asyncio.get_running_loop().time() + wait_seconds
     pause = 0.1
     while True:
@@ -71,6 +79,7 @@ async def _connect(url: str, size: int, wait_seconds: float, *, min_size: int) -
                 min_size=min_size,
                 max_size=size,
                 init=_prepare,
+                connection_class=connection_class,
                 command_timeout=STATEMENT_SECONDS,
                 timeout=STATEMENT_SECONDS,
             )

@@ -40,6 +40,8 @@ class Moved(Struct, frozen=True):
     payment: PaymentStatus | None = None
     dispatch_key: str | None = None
     address: Address | None = None
+    # Seconds since the order's row was written, by Postgres' clock.
+    age: float = 0.0
 
     @property
     def applied(self) -> bool:
@@ -55,7 +57,7 @@ class Moved(Struct, frozen=True):
 # everything else in the statement still sees the snapshot from before the wait.
 _MOVE: Final = """
 WITH before AS (
-    SELECT id, state, event_count FROM orders WHERE id = $1 FOR UPDATE
+    SELECT id, state, event_count, created_at FROM orders WHERE id = $1 FOR UPDATE
 ), event AS (
     SELECT row_number() OVER (ORDER BY position) AS n, type, key, payload
     FROM unnest($4::text[], $5::text[], $6::jsonb[]) WITH ORDINALITY
@@ -79,7 +81,8 @@ WITH before AS (
 )
 SELECT before.state,
        EXISTS (SELECT FROM moved) AS moved,
-       NOT EXISTS (SELECT FROM event WHERE key = $5[1]) AS repeated
+       NOT EXISTS (SELECT FROM event WHERE key = $5[1]) AS repeated,
+       extract(epoch FROM clock_timestamp() - before.created_at)::float8 AS age
 FROM before
 """
 
@@ -163,7 +166,7 @@ async def move(
     if row is None:
         return None
     state = to if row["moved"] and to is not None else OrderState(row["state"])
-    return Moved(state=state, moved=row["moved"], repeated=row["repeated"])
+    return Moved(state=state, moved=row["moved"], repeated=row["repeated"], age=row["age"])
 
 
 async def note(pool: Pool, order_id: str, event: Event) -> None:
@@ -202,7 +205,7 @@ async def end_order(
         raise ValueError(f"no edge leads from {found} to {state}")
     unknown = row["dispatch_key"] if found is not OrderState.FULFILLED else None
     payment = PaymentStatus(row["payment"]) if row["payment"] else None
-    return Moved(found, moved.moved, moved.repeated, payment, unknown)
+    return Moved(found, moved.moved, moved.repeated, payment, unknown, age=moved.age)
 
 
 async def fetch_twice(pool: Pool, statement: str, *arguments: Any) -> asyncpg.Record | None:

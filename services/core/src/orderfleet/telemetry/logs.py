@@ -5,35 +5,51 @@ The SDK and the workflows log through the standard library; both ways end in one
 
 import logging
 import sys
+from importlib import import_module
 from typing import Any, Final
 
 import structlog
 from structlog.typing import EventDict, Processor
 from temporalio import activity
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
 from orderfleet.messages import order_of
 
-# Chatty at `info`, and about themselves.
-_QUIET: Final = ("httpx", "httpcore", "asyncio", "_granian")
+# Chatty at `info`, and about themselves; the last one tells whole payloads at `debug`.
+_QUIET: Final = (
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "_granian",
+    "urllib3",
+    "temporalio.worker._activity",
+)
 
 
-def configure_logs(level: str, format_: str, *, service: str) -> None:
+def configure_logs(level: str, format_: str, *, service: str, traced: bool = False) -> None:
     """Send every log line of this process to standard error in one format.
 
     Args:
         level: debug, info, warning or error.
         format_: json, console, or auto (console on a terminal, json elsewhere).
         service: the name that each line carries.
+        traced: there may be spans; a line within one then names it.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(allow=("temporal_workflow", "temporal_activity")),
+        structlog.stdlib.ExtraAdder(
+            allow=("temporal_workflow", "temporal_activity", "temporal_log")
+        ),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_service(service),
+        _add_core,
         _add_order,
     ]
+    if traced:
+        # By name, as it imports OpenTelemetry.
+        shared.append(import_module("orderfleet.telemetry.spans").add_trace)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -60,12 +76,34 @@ def configure_logs(level: str, format_: str, *, service: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+def core_logging() -> LoggingConfig:
+    """Return how the SDK's core (Rust) is to log: as all else does, not by itself and in colour."""
+    return LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(
+            logger=logging.getLogger("temporalio.core"),
+            append_target_to_name=False,
+            prepend_target_on_message=False,
+            append_log_fields_to_message=False,
+        ),
+    )
+
+
 def _add_service(service: str) -> Processor:
     def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
         return event
 
     return add
+
+
+def _add_core(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add those of the core's fields that say where it was; others may hold whole payloads."""
+    core = event.pop("temporal_log", None)
+    for name in ("workflow_id", "run_id", "activity_id", "error"):
+        if core is not None and name in core.fields:
+            event[name] = core.fields[name]
+    return event
 
 
 def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -1,0 +1,135 @@
+"""The API: rate, errors, duration."""
+
+from typing import Final
+
+from grafana_foundation_sdk.builders.dashboard import Dashboard
+
+from charts.dashboards.parts import Limit, Query, dashboard, graph, number
+from charts.dashboards.selectors import API, quantile, rate
+
+_REQUESTS: Final = "orderfleet_http_requests_total"
+_DURATION: Final = "orderfleet_http_request_duration_seconds"
+_IN_PROGRESS: Final = "orderfleet_http_requests_in_progress"
+_ERRORS: Final = f'{API}, status=~"5.."'
+# No counter of an error is there before the first one: that is 0 errors, if there are requests.
+_SHARE: Final = (
+    f"({rate(_REQUESTS, _ERRORS)} or 0 * {rate(_REQUESTS, API)}) / {rate(_REQUESTS, API)}"
+)
+_CALLS: Final = "temporal_request_latency_seconds"
+
+_NOW: Final = [
+    number("Requests", "Requests answered.", rate(_REQUESTS, API), unit="reqps"),
+    number(
+        "Errors",
+        "Share of 5xx, of all answers: 503 is Postgres or Temporal away.",
+        _SHARE,
+        unit="percentunit",
+        decimals=2,
+        limit=Limit(red=0.05, yellow=0.01),
+        runbook="ApiErrors",
+    ),
+    number(
+        "Duration, 95 %",
+        "Until an answer begins.",
+        quantile(0.95, _DURATION, API),
+        unit="s",
+        limit=Limit(red=1, yellow=0.5),
+    ),
+    number(
+        "In progress",
+        "Requests under way, event streams too.",
+        f"sum({_IN_PROGRESS}{{{API}}})",
+    ),
+    number(
+        "Orders accepted",
+        "New ones; a repeat is none.",
+        rate("orderfleet_orders_accepted_total", API),
+        unit="ops",
+    ),
+    number("Pods", "API pods that are scraped.", f"count({_IN_PROGRESS}{{{API}}})"),
+]
+_REQUEST: Final = [
+    graph(
+        "Rate by route",
+        "Requests answered; `other` is what no route takes.",
+        Query(rate(_REQUESTS, API, "method, route"), "{{method}} {{route}}"),
+        unit="reqps",
+        stacked=True,
+    ),
+    graph(
+        "Rate by status",
+        "409 is a change that came too late, 499 a client that left before its answer.",
+        Query(rate(_REQUESTS, API, "status"), "{{status}}"),
+        unit="reqps",
+        stacked=True,
+    ),
+    graph(
+        "Share of errors",
+        "5xx, of all answers.",
+        Query(_SHARE, "5xx"),
+        unit="percentunit",
+        share=True,
+        limit=Limit(red=0.05, yellow=0.01),
+        runbook="ApiErrors",
+    ),
+    graph(
+        "Duration",
+        "Until an answer begins. A change may wait 2 s for a worker before it answers 202.",
+        *(Query(quantile(one, _DURATION, API), f"{one:.0%}") for one in (0.5, 0.95, 0.99)),
+        unit="s",
+        limit=Limit(red=1, yellow=0.5),
+    ),
+    graph(
+        "Duration by route, 95 %",
+        "Until an answer begins.",
+        Query(quantile(0.95, _DURATION, API, "method, route"), "{{method}} {{route}}"),
+        unit="s",
+        limit=Limit(red=1, yellow=0.5),
+    ),
+    graph(
+        "Orders accepted",
+        "New orders of all pods; a repeat of a start is none.",
+        Query(rate("orderfleet_orders_accepted_total", API), "accepted"),
+        unit="ops",
+    ),
+]
+_INSIDE: Final = [
+    graph(
+        "In progress by pod",
+        "Requests under way, event streams too: uneven is a proxy that does not balance.",
+        Query(f"sum by (pod) ({_IN_PROGRESS}{{{API}}})", "{{pod}}"),
+    ),
+    graph(
+        "Calls of Temporal, 95 %",
+        "What the API waits for: starts, updates, queries, descriptions.",
+        Query(quantile(0.95, _CALLS, API, "operation"), "{{operation}}"),
+        unit="s",
+        limit=Limit(red=1, yellow=0.5),
+    ),
+    graph(
+        "Calls of Temporal that failed",
+        "By gRPC status. NOT_FOUND is an order that was asked for and is not there.",
+        Query(
+            rate("temporal_request_failure", API, "operation, status_code"),
+            "{{operation}} {{status_code}}",
+        ),
+        unit="ops",
+    ),
+    graph(
+        "CPU",
+        "Cores that a pod uses. A Python process has one: at 1 it is full, add replicas.",
+        Query(rate("process_cpu_seconds_total", API, "pod"), "{{pod}}"),
+        unit="none",
+        limit=Limit(red=0.95, yellow=0.8),
+    ),
+]
+
+
+def build() -> Dashboard:
+    """Return the dashboard."""
+    return dashboard(
+        "api",
+        "API",
+        "Rate, errors and duration of the API, and what it waits for.",
+        {"Now": _NOW, "Requests": _REQUEST, "Inside": _INSIDE},
+    )

@@ -1,0 +1,81 @@
+"""What the API counts of its requests, and the wrapper of the application that counts them.
+
+Not Litestar's Prometheus plugin, see `docs/decisions/0007-own-request-metrics.md`. Around the whole
+application and not a middleware within it, which never sees a request that no route takes.
+"""
+
+from http import HTTPMethod
+from time import perf_counter
+from typing import Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+# What callers choose freely must not become a label.
+_OTHER: Final = "other"
+_METHODS: Final = frozenset(method.value for method in HTTPMethod)
+# nginx' word for a client that left before its answer.
+_LEFT: Final = "499"
+
+
+class ApiMetrics:
+    """Requests by route, and orders accepted."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "orderfleet_http_requests_total",
+            "Requests answered, by the route's template.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "orderfleet_http_request_duration_seconds",
+            "Time until an answer begins, so that an event stream counts as one.",
+            ["method", "route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10),
+            registry=registry,
+        )
+        self._in_progress = Gauge(
+            "orderfleet_http_requests_in_progress",
+            "Requests under way, event streams too.",
+            registry=registry,
+        )
+        self._accepted = Counter(
+            "orderfleet_orders_accepted_total",
+            "Orders newly accepted; a repeat is none.",
+            registry=registry,
+        )
+
+    def order_accepted(self) -> None:
+        """Count an order that was not known before."""
+        self._accepted.inc()
+
+    def measured(self, app: ASGIApp) -> ASGIApp:
+        """Return the application with its requests counted."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != ScopeType.HTTP:
+                await app(scope, receive, send)
+                return
+            began = perf_counter()
+            status, seconds = _LEFT, 0.0
+
+            async def noted(message: Message) -> None:
+                nonlocal status, seconds
+                if message["type"] == "http.response.start":
+                    status, seconds = str(message["status"]), perf_counter() - began
+                await send(message)
+
+            with self._in_progress.track_inprogress():
+                try:
+                    await app(scope, receive, noted)
+                finally:
+                    method = str(scope["method"])
+                    method = method if method in _METHODS else _OTHER
+                    # The router leaves it here; without one, no route took the request.
+                    route = scope.get("path_template") or _OTHER
+                    self._requests.labels(method, route, status).inc()
+                    self._duration.labels(method, route).observe(seconds or perf_counter() - began)
+
+        return counted

@@ -1,0 +1,113 @@
+"""What the order worker counts beside what both workers do: money, and orders left behind."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from prometheus_client import CollectorRegistry, Counter
+
+from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
+from orderfleet.store.steps import Moved
+from orderfleet.telemetry.metrics import ENDS, WorkerMetrics
+
+T = TypeVar("T")
+
+_REFUSED: Final = "refused"
+# An error or no answer: it may have been done.
+_UNKNOWN: Final = "unknown"
+_UNDONE: Final = (ChargeStatus.REFUNDED, ChargeStatus.VOIDED)
+_USUAL: Final = {
+    "charge": (ChargeStatus.CAPTURED, _REFUSED, _UNKNOWN),
+    "lookup": (*ChargeStatus, _UNKNOWN),
+    "void": (ChargeStatus.VOIDED, _UNKNOWN),
+    "refund": (ChargeStatus.REFUNDED, _UNKNOWN),
+}
+
+
+class OrderWorkerMetrics(WorkerMetrics):
+    """Payments, refunds and settled orders; the rest is every worker's."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        self._payments = Counter(
+            "orderfleet_payments_total",
+            "Calls of the payment gateway; replayed: it had done this one before.",
+            ["operation", "result", "replayed"],
+            registry=registry,
+        )
+        self._refunds = Counter(
+            "orderfleet_refunds_total",
+            "Payments undone, each once: refunded, or voided before the capture.",
+            ["result"],
+            registry=registry,
+        )
+        self._settled = Counter(
+            "orderfleet_settled_orders_total",
+            "Orders that SettleOrders had to end.",
+            ["state"],
+            registry=registry,
+        )
+        # A rate does not see a counter's step from absent to 1.
+        for operation, results in _USUAL.items():
+            for result in results:
+                self._payments.labels(operation, result, "false")
+        self._payments.labels("charge", ChargeStatus.CAPTURED, "true")
+        for status in _UNDONE:
+            self._refunds.labels(status)
+        for state in ENDS:
+            self._settled.labels(state)
+
+    def gateway_called(self, operation: str, result: str, *, replayed: bool = False) -> None:
+        """Count a call of the payment gateway."""
+        self._payments.labels(operation, result, str(replayed).lower()).inc()
+
+    def payment_undone(self, status: ChargeStatus) -> None:
+        """Count a payment whose row now says that it is given back or closed."""
+        self._refunds.labels(status).inc()
+
+    def order_settled(self, moved: Moved) -> None:
+        """Count an order that SettleOrders ended."""
+        self.order_ended(moved)
+        if moved.moved:
+            self._settled.labels(moved.state).inc()
+
+
+class MeasuredPaymentGateway:
+    """A `PaymentGateway` whose calls are counted by what they came to."""
+
+    def __init__(self, gateway: PaymentGateway, metrics: OrderWorkerMetrics) -> None:
+        self._gateway = gateway
+        self._metrics = metrics
+
+    async def charge(self, charge: Charge) -> bool:
+        """Capture; the gateway says whether it had captured this key before."""
+        replayed = bool(await self._ask("charge", self._gateway.charge(charge)))
+        self._metrics.gateway_called("charge", ChargeStatus.CAPTURED, replayed=replayed)
+        return replayed
+
+    async def lookup(self, key: str) -> ChargeStatus:
+        """Ask what became of a key."""
+        return self._told("lookup", await self._ask("lookup", self._gateway.lookup(key)))
+
+    async def void(self, charge: Charge) -> ChargeStatus:
+        """Close the key."""
+        return self._told("void", await self._ask("void", self._gateway.void(charge)))
+
+    async def refund(self, charge: Charge) -> ChargeStatus:
+        """Give back what was captured."""
+        return self._told("refund", await self._ask("refund", self._gateway.refund(charge)))
+
+    def _told(self, operation: str, status: ChargeStatus) -> ChargeStatus:
+        self._metrics.gateway_called(operation, status)
+        return status
+
+    async def _ask(self, operation: str, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except GatewayRefusedError:
+            self._metrics.gateway_called(operation, _REFUSED)
+            raise
+        except (Exception, asyncio.CancelledError):
+            # The caller's patience ends as a cancellation here.
+            self._metrics.gateway_called(operation, _UNKNOWN)
+            raise

@@ -1,0 +1,121 @@
+"""A fleet whose spans are collected, and what holds for every trace of an order."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from textwrap import dedent
+from typing import Any, Final
+
+import httpx
+
+from orderfleet_cli.local import SERVICES
+from tests.e2e.support.collector import Collector, Span
+from tests.e2e.support.orders import Orders, new_id
+
+ORDER: Final = "orderfleet.order.id"
+# Each one a word of its own, that nothing else says.
+KEY, PASSWORD = "canary-key-7f3a", "canary-password-9c1e"
+HOME: Final = {
+    "name": "Canaryname",
+    "street": "1 Canarystreet",
+    "city": "Canarycity",
+    "postal_code": "CANARY-1",
+}
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A fleet and the collector of its spans."""
+
+    orders: Orders
+    collector: Collector
+
+    async def start(self, kind: str, flags: str = "01") -> tuple[str, str, str]:
+        """Place an order within a trace of the caller; return its id, the trace and the parent."""
+        order_id, trace_id, parent_id = new_id(kind), secrets.token_hex(16), secrets.token_hex(8)
+        answer = await self.orders.http.post(
+            f"/orders/{order_id}/start",
+            json={"payment_id": f"pay-{order_id}", "address": HOME},
+            headers={"traceparent": f"00-{trace_id}-{parent_id}-{flags}"},
+        )
+        assert answer.status_code == 202, answer.text
+        return order_id, trace_id, parent_id
+
+    async def ask(self, path: str, body: dict[str, Any]) -> tuple[httpx.Response, str]:
+        """Ask something of an order within another trace, and return that too."""
+        trace_id = secrets.token_hex(16)
+        answer = await self.orders.http.post(
+            path,
+            json=body,
+            headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+        )
+        return answer, trace_id
+
+
+def drawn(text: str) -> str:
+    """Return a tree as `tree` draws it."""
+    return dedent(text).strip()
+
+
+def within(part: str, whole: str) -> bool:
+    """Tell whether a part of a tree is drawn in it, however deep."""
+    wanted = drawn(part).splitlines()
+    lines = whole.splitlines()
+    for start, line in enumerate(lines):
+        if line.strip() == wanted[0]:
+            depth = len(line) - len(line.lstrip())
+            found = lines[start : start + len(wanted)]
+            if found == [" " * depth + one for one in wanted]:
+                return True
+    return False
+
+
+def check_times(spans: list[Span]) -> None:
+    """Activities, children and statements lie within what they are part of, and a refund after."""
+    by_id = {span.span_id: span for span in spans}
+    run_id = "temporalRunID"
+    runs = {span.attributes[run_id]: span for span in spans if span.name.startswith("RunWorkflow:")}
+    [order] = (span for span in spans if span.name == "RunWorkflow:OrderWorkflow")
+    for span in spans:
+        if span.name.startswith(("StartActivity:", "RunActivity:")):
+            assert runs[span.attributes[run_id]].holds(span), span
+        elif span.name == "RunWorkflow:ShippingWorkflow":
+            assert order.holds(span), span
+        elif "db.query.text" in span.attributes:
+            assert by_id[span.parent_id].holds(span), span
+        elif span.name == "RunWorkflow:RefundWorkflow":
+            assert by_id[span.parent_id].start < span.start
+
+
+def check_attributes(spans: list[Span], order_id: str) -> None:
+    """Hold what spans say of themselves against OpenTelemetry's conventions."""
+    queues = {"orderfleet-order-worker": "orders-tq", "parcels": "shipping-tq"}
+    for span in spans:
+        said = span.attributes
+        assert said.get("temporal.task_queue") == queues.get(span.service)
+        if "db.query.text" in said:
+            assert (span.kind, said["db.system.name"]) == ("client", "postgresql")
+            assert said["db.query.summary"] == span.name
+            assert said["db.namespace"] == "orderfleet"
+            assert said["server.address"] == "127.0.0.1"
+            assert "$1" in said["db.query.text"]
+        else:
+            assert said[ORDER] == order_id
+        if span.name.startswith("RunActivity:"):
+            assert said["temporal.attempt"] >= 1
+        if span.name.startswith("POST "):
+            assert span.kind == "server"
+            assert span.name == f"{said['http.request.method']} {said['http.route']}"
+            assert said["url.path"] == said["http.route"].replace("{order_id}", order_id)
+            assert said["http.response.status_code"] in {200, 202}
+
+
+def is_of(span: Span, line: dict[str, Any]) -> bool:
+    return (span.trace_id, span.span_id) == (line["trace_id"], line["span_id"])
+
+
+def lines_of(orders: Orders) -> Iterator[dict[str, Any]]:
+    for name in SERVICES:
+        for line in orders.fleet.log(name).read_text().splitlines():
+            yield json.loads(line)

@@ -1,0 +1,131 @@
+"""What a process tells of its pool and of its statements, against a real Postgres."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+from opentelemetry.trace import get_tracer
+from prometheus_client import CollectorRegistry
+
+from orderfleet.store.pool import Connection, Pool, open_pool
+from orderfleet.telemetry.database import DatabaseMetrics
+from orderfleet.telemetry.statements import TracedConnection
+from tests.integration.support.fleet import eventually
+from tests.integration.support.servers import Database
+from tests.spans import exported
+
+_NAME = "orderfleet_statement_duration_seconds"
+
+
+class Measured:
+    """A pool and what is told of it."""
+
+    def __init__(self, pool: Pool, registry: CollectorRegistry) -> None:
+        self.pool = pool
+        self._registry = registry
+
+    def value(self, name: str, **labels: str) -> float:
+        found = self._registry.get_sample_value(name, labels)
+        assert found is not None, (name, labels)
+        return found
+
+    def statements(self) -> tuple[float, float]:
+        """Return how many were completed, and how many failed."""
+        completed, failed = (
+            self.value(f"{_NAME}_count", outcome=outcome) for outcome in ("completed", "failed")
+        )
+        return completed, failed
+
+    def connections(self) -> tuple[float, float]:
+        """Return how many are used, and how many are idle."""
+        used, idle = (
+            self.value("orderfleet_database_connections", state=state) for state in ("used", "idle")
+        )
+        return used, idle
+
+
+@asynccontextmanager
+async def measured(
+    database: Database, base: type[Connection] = asyncpg.Connection, *, lazy: bool = True
+) -> AsyncIterator[Measured]:
+    registry = CollectorRegistry()
+    metrics = DatabaseMetrics(registry)
+    async with open_pool(
+        database.url, size=3, wait_seconds=0, lazy=lazy, connection_class=metrics.timed(base)
+    ) as pool:
+        metrics.watch(pool)
+        yield Measured(pool, registry)
+
+
+async def test_the_connections_of_the_pool(database: Database) -> None:
+    async with measured(database) as one:
+        assert one.value("orderfleet_database_pool_size") == 3
+        assert one.connections() == (0, 0)
+        async with one.pool.acquire(), one.pool.acquire():
+            assert one.connections() == (2, 0)
+        assert one.connections() == (0, 2)
+        async with one.pool.acquire():
+            assert one.connections() == (1, 1)
+    assert one.connections() == (0, 0)
+
+
+@pytest.mark.parametrize("base", [asyncpg.Connection, TracedConnection])
+async def test_each_statement_is_timed_once(database: Database, base: type[Connection]) -> None:
+    exported().clear()
+    async with measured(database, base, lazy=False) as one:
+        # What it takes to connect is none of the fleet's statements.
+        assert one.statements() == (0, 0)
+        with get_tracer(__name__).start_as_current_span("step"):
+            await one.pool.execute("SELECT 1")
+            await one.pool.execute("SELECT $1::int", 1)
+            await one.pool.fetch("SELECT 1")
+            await one.pool.fetchrow("SELECT 1")
+            await one.pool.fetchval("SELECT 1")
+        # The pool has reset its connection each time.
+        assert one.statements() == (5, 0)
+        spans = [span.name for span in exported().get_finished_spans() if span.name != "step"]
+        assert spans == ["SELECT"] * (5 if base is TracedConnection else 0)
+        before = one.value(f"{_NAME}_sum", outcome="completed")
+        await one.pool.fetchval("SELECT pg_sleep(0.2)")
+        assert 0.2 <= one.value(f"{_NAME}_sum", outcome="completed") - before < 1
+        # As long as a statement may take.
+        assert one.value(f"{_NAME}_bucket", outcome="completed", le="2.5") == 6
+
+
+async def test_the_wait_for_a_connection_is_not_in_it(database: Database) -> None:
+    async with measured(database) as one:
+        async with one.pool.acquire(), one.pool.acquire(), one.pool.acquire():
+            waiting = asyncio.create_task(one.pool.fetchval("SELECT 1"))
+            await asyncio.sleep(0.3)
+        await waiting
+        assert one.value(f"{_NAME}_sum", outcome="completed") < 0.2
+
+
+@pytest.mark.parametrize("base", [asyncpg.Connection, TracedConnection])
+async def test_what_does_not_complete_has_failed(
+    database: Database, base: type[Connection]
+) -> None:
+    async with measured(database, base) as one:
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await one.pool.fetchrow("SELECT 1 FROM nowhere")
+        assert one.statements() == (0, 1)
+        with pytest.raises(TimeoutError):
+            await one.pool.fetchval("SELECT pg_sleep(60)", timeout=0.2)
+        assert one.statements() == (0, 2)
+        assert 0.2 <= one.value(f"{_NAME}_sum", outcome="failed") < 2
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+            await one.pool.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        assert one.statements() == (0, 3)
+        cancelled = asyncio.create_task(one.pool.fetch("SELECT pg_sleep(60)"))
+
+        async def under_way() -> bool:
+            return one.connections()[0] == 1
+
+        await eventually(under_way)
+        await asyncio.sleep(0.2)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert one.statements() == (0, 4)

@@ -1,0 +1,224 @@
+"""What the API tells of the whole fleet, against real Postgres and Temporal."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from temporalio.client import Client
+
+from orderfleet.client import connect
+from orderfleet.orders import OPEN_STATES, OrderState
+from orderfleet.settings import CommonSettings
+from orderfleet.store.migrate import migrations
+from orderfleet.store.pool import Pool, open_pool
+from orderfleet_api import backlog, orders
+from orderfleet_api.backlog import FleetGauges, fleet_gauges
+from tests.integration.support.books import put_order, put_payment
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.proxy import wire_to
+
+Gauges = dict[tuple[str, ...], float]
+_OF_POSTGRES = {
+    "open_orders",
+    "overdue_orders",
+    "pending_refunds",
+    "oldest_pending_refund_seconds",
+    "schema_version",
+    "migration_failed",
+}
+_OF_TEMPORAL = {"task_queue_backlog", "task_queue_backlog_age_seconds", "task_queue_pollers"}
+
+
+class Seen:
+    """What a scrape would tell, by name without prefix and values of labels."""
+
+    def __init__(self, fleet: Fleet, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._suffix = f"-{fleet.suffix}"
+
+    def now(self) -> Gauges:
+        return {
+            (
+                sample.name.removeprefix("orderfleet_"),
+                *(value.removesuffix(self._suffix) for value in sample.labels.values()),
+            ): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+        }
+
+    def names(self) -> set[str]:
+        return {key[0] for key in self.now()}
+
+    async def until(self, true: Callable[[Gauges], bool]) -> Gauges:
+        found: Gauges = {}
+
+        async def seen() -> bool:
+            nonlocal found
+            found = self.now()
+            return true(found)
+
+        try:
+            await eventually(seen)
+        except TimeoutError:
+            raise AssertionError(f"it came no further than {found}") from None
+        return found
+
+
+@asynccontextmanager
+async def looking(
+    fleet: Fleet, *, pool: Pool | None = None, temporal: Client | None = None
+) -> AsyncIterator[Seen]:
+    registry = CollectorRegistry()
+    settings = fleet.backends(order_deadline_seconds=15.0, exporter_seconds=1.0).settings
+    async with fleet_gauges(registry, pool or fleet.pool, temporal or fleet.temporal, settings):
+        seen = Seen(fleet, registry)
+        await seen.until(lambda _: seen.names() >= {"exporter_up"})
+        yield seen
+
+
+def up(gauges: Gauges) -> tuple[float | None, float | None]:
+    return gauges.get(("exporter_up", "postgres")), gauges.get(("exporter_up", "temporal"))
+
+
+async def test_without_a_worker_the_backlog_and_the_open_orders_are_told(fleet: Fleet) -> None:
+    for _ in range(3):
+        order_id = new_id()
+        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+    async with looking(fleet) as seen:
+        found = await seen.until(
+            lambda now: now.get(("task_queue_backlog", "orders", "workflow")) == 3
+        )
+        assert up(found) == (1, 1)
+        assert seen.names() == {"exporter_up"} | _OF_POSTGRES | _OF_TEMPORAL
+        aged = ("task_queue_backlog_age_seconds", "orders", "workflow")
+        found = await seen.until(lambda now: now[aged] > 1)
+        assert found[aged] < 60
+        for queue, kind in (("orders", "activity"), ("shipping", "workflow")):
+            assert found["task_queue_backlog", queue, kind] == 0
+            assert found["task_queue_backlog_age_seconds", queue, kind] == 0
+            assert found["task_queue_pollers", queue, kind] == 0
+        assert {key[1] for key in found if key[0] == "open_orders"} == OPEN_STATES
+        assert found["open_orders", "received"] == 3
+        assert found["open_orders", "shipping"] == 0
+        assert found["schema_version",] == migrations()[-1][0]
+        async with fleet.working():
+            await seen.until(
+                lambda now: (
+                    now["task_queue_backlog", "orders", "workflow"] == 0
+                    and now["task_queue_pollers", "orders", "workflow"] == 1
+                    and now["task_queue_pollers", "shipping", "activity"] == 1
+                    and now["open_orders", "received"] == 0
+                )
+            )
+
+
+async def test_without_postgres_its_gauges_are_absent_until_it_is_back(fleet: Fleet) -> None:
+    port = urlsplit(fleet.database.url).port
+    assert port is not None
+    async with wire_to(port) as wire:
+        url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
+        async with (
+            open_pool(url, size=2, wait_seconds=0, lazy=True) as pool,
+            looking(fleet, pool=pool) as seen,
+        ):
+            await seen.until(lambda now: up(now) == (1, 1))
+            await wire.cut()
+            await seen.until(lambda now: up(now) == (0, 1))
+            assert seen.names() == {"exporter_up"} | _OF_TEMPORAL
+            await wire.mend()
+            await seen.until(lambda now: up(now) == (1, 1))
+            assert seen.names() >= _OF_POSTGRES
+
+
+async def test_without_temporal_its_gauges_are_absent_until_it_is_there(fleet: Fleet) -> None:
+    async with wire_to(int(fleet.address.rpartition(":")[2])) as wire:
+        await wire.cut()
+        settings = CommonSettings(temporal_address=f"127.0.0.1:{wire.port}")
+        # As the API does; this one never connected so far.
+        client = await connect(settings, lazy=True, retries=2)
+        async with looking(fleet, temporal=client) as seen:
+            await seen.until(lambda now: up(now) == (1, 0))
+            assert seen.names() == {"exporter_up"} | _OF_POSTGRES
+            await wire.mend()
+            await seen.until(lambda now: up(now) == (1, 1))
+            assert seen.names() >= _OF_TEMPORAL
+            await wire.cut()
+            await seen.until(lambda now: up(now) == (1, 0))
+            assert not seen.names() & _OF_TEMPORAL
+
+
+async def test_overdue_orders_and_pending_refunds(fleet: Fleet, owner: Pool) -> None:
+    async def order(state: OrderState, age: float, payment: str = "") -> None:
+        order_id = new_id()
+        await put_order(owner, order_id, state)
+        if payment:
+            await put_payment(owner, order_id, payment)
+        if state.ended:
+            # The row says less: a change that comes too late renews it.
+            await owner.execute(
+                "INSERT INTO events (order_id, number, type, payload_json, event_key, ts)"
+                " VALUES ($1, 2, $2, '{}', 'ended', now() - make_interval(secs => $3))",
+                order_id,
+                state,
+                age,
+            )
+        await owner.execute(
+            "UPDATE orders SET created_at = now() - make_interval(secs => $2) WHERE id = $1",
+            order_id,
+            age,
+        )
+
+    # Late by the 15 s of an order, but not by more than 5 s.
+    await order(OrderState.CHARGING, 17, "pending")
+    await order(OrderState.CHARGED, 25, "captured")
+    await order(OrderState.RECEIVED, 300)
+    await order(OrderState.FULFILLED, 900, "captured")
+    await order(OrderState.CANCELLED, 900, "refunded")
+    await order(OrderState.REJECTED, 900)
+    async with looking(fleet) as seen:
+        found = await seen.until(lambda now: up(now)[0] == 1)
+        assert found["overdue_orders",] == 2
+        assert found["pending_refunds",] == found["oldest_pending_refund_seconds",] == 0
+        await order(OrderState.TIMED_OUT, 40, "pending")
+        await order(OrderState.FAILED, 100, "captured")
+        found = await seen.until(lambda now: now["pending_refunds",] == 2)
+        assert 100 <= found["oldest_pending_refund_seconds",] < 160
+        assert found["overdue_orders",] == 2
+
+
+async def _one() -> list[Metric]:
+    return [GaugeMetricFamily("orderfleet_one", "One.", 1)]
+
+
+async def test_what_nobody_looks_at_any_more_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 100.0
+    monkeypatch.setattr(backlog, "monotonic", lambda: clock)
+    registry = CollectorRegistry()
+    gauges = FleetGauges(fresh_seconds=10)
+    registry.register(gauges)
+    postgres = {"source": "postgres"}
+    assert registry.get_sample_value("orderfleet_exporter_up", postgres) is None
+    await gauges.look("postgres", _one)
+    assert registry.get_sample_value("orderfleet_exporter_up", postgres) == 1
+    assert registry.get_sample_value("orderfleet_one") == 1
+    clock += 11
+    assert registry.get_sample_value("orderfleet_exporter_up", postgres) == 0
+    assert registry.get_sample_value("orderfleet_one") is None
+
+
+async def test_a_look_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "_LOOK_SECONDS", 0.05)
+
+    async def hang() -> list[Metric]:
+        await asyncio.sleep(300)
+        return []
+
+    registry = CollectorRegistry()
+    gauges = FleetGauges(fresh_seconds=10)
+    registry.register(gauges)
+    await gauges.look("temporal", hang)
+    assert registry.get_sample_value("orderfleet_exporter_up", {"source": "temporal"}) == 0

@@ -1,0 +1,39 @@
+"""The alerts as the chart's files have them, and as a release has them."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[3]
+CHART: Final = ROOT / "charts" / "orderfleet"
+NAMESPACE: Final = "shop"
+RELEASE: Final = "shop"
+DEADLINE: Final = "15"
+
+Rule = dict[str, Any]
+
+
+def rules() -> dict[str, Rule]:
+    """Return the rules of a release, by the name of their file."""
+    return {
+        path.stem: yaml.safe_load(filled(path.read_text()))
+        for path in sorted(CHART.glob("alerts/*.yaml"))
+    }
+
+
+def filled(text: str) -> str:
+    """Put a release in, as templates/monitoring/alerts.yaml does."""
+    for name, value in (
+        ("$namespace", NAMESPACE),
+        ("$release", RELEASE),
+        ("$deadline", DEADLINE),
+    ):
+        text = text.replace(name, value)
+    return text
+
+
+def grouped(*found: Rule) -> str:
+    """Return rules as a file of Prometheus."""
+    text: str = yaml.safe_dump({"groups": [{"name": "orderfleet", "rules": list(found)}]})
+    return text

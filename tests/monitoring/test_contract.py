@@ -1,0 +1,165 @@
+"""Dashboards and alerts against what a busy fleet tells: no name without a metric, no empty panel.
+
+A fleet of its own drives every path, and what has to go wrong for a counter to be there goes wrong.
+"""
+
+import math
+import re
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any, Final, NamedTuple
+
+import httpx
+import pytest
+import pytest_asyncio
+from prometheus_client.parser import text_string_to_metric_families
+
+from orderfleet.store.pool import open_pool
+from orderfleet_cli.local import FleetOptions, Ports, run_fleet
+from tests.e2e.support import faults
+from tests.e2e.support.orders import Orders, clients, eventually
+from tests.e2e.test_metrics import Busy
+from tests.monitoring.support import mishaps, promql
+from tests.monitoring.support.panels import panels
+from tests.monitoring.support.prometheus import Prometheus, labels, run_prometheus, targets
+from tests.monitoring.support.rules import rules
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+Series = dict[str, list[dict[str, str]]]
+
+# By `mishaps`.
+_MADE_TO_HAPPEN: Final = {"ApiErrors", "WorkflowNonDeterminism", "WorkflowTaskFailures"}
+
+
+class Asked(NamedTuple):
+    """An expression and where it stands."""
+
+    where: str
+    expr: str
+    legend: str = ""
+
+
+def asked() -> list[Asked]:
+    """Return all expressions of all dashboards and alerts."""
+    return [
+        Asked(panel.key, expr, legend) for panel in panels() for expr, legend in panel.queries("5m")
+    ] + [Asked(f"alert {name}", rule["expr"]) for name, rule in rules().items()]
+
+
+ASKED: Final = asked()
+each_name = pytest.mark.parametrize("where", sorted({one.where for one in ASKED}))
+
+
+class Told(NamedTuple):
+    """What the fleet told."""
+
+    series: Series
+    prometheus: Prometheus | None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def told(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
+    options = FleetOptions(
+        data=tmp_path_factory.mktemp("fleet"),
+        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1"},
+        ports=Ports.anywhere(),
+    )
+    async with AsyncExitStack() as stack:
+        fleet = await stack.enter_async_context(run_fleet(options))
+        http = await stack.enter_async_context(clients(fleet))
+        pool = await stack.enter_async_context(
+            open_pool(fleet.database_url, size=2, wait_seconds=5)
+        )
+        orders = Orders(http, pool, fleet)
+        prometheus = None
+        if shutil.which("prometheus"):
+            folder = tmp_path_factory.mktemp("prometheus")
+            prometheus = await stack.enter_async_context(run_prometheus(fleet, folder))
+        # First what starts processes anew: their counters begin at 0 again.
+        await mishaps.postgres_away(orders)
+        await mishaps.history_that_does_not_fit(orders)
+        await mishaps.failing_workflow_task(orders)
+        await mishaps.unknown_order(orders)
+        await Busy(orders).drive()
+        yield Told(await _scraped(targets(fleet)), prometheus)
+
+
+async def _scraped(urls: dict[str, str]) -> Series:
+    found: Series = {}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for component, url in urls.items():
+            given = labels(component)
+            text = (await http.get(url)).text
+            names = set(re.findall(r"^\w+", text, re.MULTILINE))
+            for family in text_string_to_metric_families(text):
+                for sample in family.samples:
+                    # The parser adds it to every counter, and the core's have none.
+                    name = sample.name if sample.name in names else sample.name[: -len("_total")]
+                    # As Prometheus does with labels that a scrape gives too.
+                    own = {
+                        f"exported_{label}" if label in given else label: value
+                        for label, value in sample.labels.items()
+                    }
+                    found.setdefault(name, []).append(own | given)
+    return found
+
+
+@each_name
+async def test_each_selector_selects_something_that_was_scraped(told: Told, where: str) -> None:
+    for one in ASKED:
+        if one.where != where:
+            continue
+        for selector in promql.selectors(one.expr):
+            assert selector.name in told.series, f"no metric {selector.name}"
+            series = told.series[selector.name]
+            known = set().union(*series)
+            unknown = {matcher.name for matcher in selector.matchers} - known
+            assert not unknown, f"{selector.name} has no label {unknown}"
+            assert any(map(selector.selects, series)), f"nothing is {selector}"
+
+
+@each_name
+async def test_each_label_is_one_of_the_metrics(told: Told, where: str) -> None:
+    for one in ASKED:
+        if one.where != where:
+            continue
+        known: set[str] = set()
+        for selector in promql.selectors(one.expr):
+            known = known.union(*told.series.get(selector.name, []))
+        shown = set(re.findall(r"{{(\w+)}}", one.legend))
+        assert promql.labels(one.expr) | shown <= known
+
+
+@pytest.mark.needs("prometheus")
+@each_name
+async def test_each_expression_has_data(told: Told, where: str) -> None:
+    assert told.prometheus
+    for one in ASKED:
+        if one.where != where:
+            continue
+        for part in promql.parts(one.expr):
+            found = await eventually(
+                lambda part=part: _numbers(told.prometheus, part),  # type: ignore[misc]
+                bool,
+            )
+            shown = set(re.findall(r"{{(\w+)}}", one.legend))
+            assert all(shown <= series["metric"].keys() for series in found), f"{found[0]}"
+
+
+async def _numbers(prometheus: Prometheus, expr: str) -> list[dict[str, Any]]:
+    return [
+        series
+        for series in await prometheus.query(expr)
+        if not math.isnan(float(series["value"][1]))
+    ]
+
+
+@pytest.mark.needs("prometheus")
+@pytest.mark.parametrize("name", rules())
+async def test_no_alert_fires_that_need_not(told: Told, name: str) -> None:
+    assert told.prometheus
+    if name in _MADE_TO_HAPPEN:
+        return
+    assert await told.prometheus.query(rules()[name]["expr"]) == []
