@@ -2,15 +2,19 @@ import asyncio
 from uuid import uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from orderfleet.orders import OrderState
-from orderfleet.store.migrate import migrate, migrations
+from orderfleet.store.migrate import Migrated, migrate, migrations
 from orderfleet.store.pool import Pool
+from orderfleet_cli.local.postgres import OWNER, ROLE
+from tests.e2e.support.programs import run_program
 from tests.integration.support.books import put_order
 from tests.integration.support.servers import Servers
 
 _ALL = [name for _, name, _ in migrations()]
+_NEWEST = migrations()[-1][0]
 
 
 async def test_two_at_once_run_each_migration_once_and_a_third_none(servers: Servers) -> None:
@@ -18,8 +22,8 @@ async def test_two_at_once_run_each_migration_once_and_a_third_none(servers: Ser
     async with servers.database(migrated=False) as empty:
         url = empty.owner_url.replace("postgresql://", "postgresql+asyncpg://")
         both = await asyncio.gather(migrate(url, role), migrate(url, role))
-        assert sorted(both, key=len) == [[], _ALL]
-        assert await migrate(url, role) == []
+        assert sorted((one.applied for one in both), key=len) == [[], _ALL]
+        assert await migrate(url, role) == Migrated([], _NEWEST)
 
 
 async def test_a_migration_that_fails_leaves_nothing(
@@ -32,10 +36,51 @@ async def test_a_migration_that_fails_leaves_nothing(
         with pytest.raises(asyncpg.DivisionByZeroError):
             await migrate(empty.owner_url, "orderfleet")
         monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: good)
-        assert await migrate(empty.owner_url, "orderfleet") == []
+        assert await migrate(empty.owner_url, "orderfleet") == Migrated([], _NEWEST)
         connection = await asyncpg.connect(empty.owner_url)
         assert await connection.fetchval("SELECT to_regclass('half')") is None
         await connection.close()
+
+
+async def test_it_waits_for_a_database_that_is_not_there_yet(servers: Servers, owner: Pool) -> None:
+    """A first installation: roles, passwords and databases are made by another Job meanwhile."""
+    name = f"later_{uuid4().hex}"
+    url = servers.postgres.url(user=OWNER, database=name)
+    async with run_program("orderfleet-migrate", env={"DATABASE_URL": url}) as program:
+        assert "does not exist" in await program.until("waiting for Postgres")
+        await owner.execute(f"CREATE DATABASE {name}")
+        status = await program.end()
+    await owner.execute(f"DROP DATABASE {name}")
+    assert status == 0, program.lines
+
+
+async def test_a_role_that_never_comes_is_status_1_and_one_line(servers: Servers) -> None:
+    url = servers.postgres.url(user="nobody", database="postgres")
+    env = {"DATABASE_URL": url, "ORDERFLEET_START_WAIT_SECONDS": "1"}
+    async with run_program("orderfleet-migrate", env=env) as program:
+        assert await program.end() == 1
+    assert program.lines[-1] == 'orderfleet-migrate: role "nobody" does not exist'
+
+
+async def test_on_a_newer_schema_it_does_nothing_and_tells_that_version(servers: Servers) -> None:
+    """A rollback: a later release has taken a right away, which this one would give again."""
+    async with servers.database() as newer:
+        connection = await asyncpg.connect(newer.owner_url)
+        try:
+            await connection.execute("INSERT INTO schema_migrations VALUES (99, '0099_later.sql')")
+            await connection.execute(f"REVOKE INSERT ON orders FROM {ROLE}")
+            env = {"DATABASE_URL": newer.owner_url}
+            async with run_program("orderfleet-migrate", env=env) as program:
+                status = await program.end()
+            may = await connection.fetchval(
+                "SELECT has_table_privilege($1, 'orders', 'INSERT')", ROLE
+            )
+        finally:
+            await connection.close()
+    assert status == 0, program.lines
+    said = msgspec.json.decode(program.lines[-1])
+    assert (said["event"], said["version"], said["applied"]) == ("schema is up to date", 99, [])
+    assert not may
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Migrations: numbered SQL files, forward only, one at a time under an advisory lock.
 
 The previous release must run on the new schema, so a file adds; what is no longer used goes a
-release later. `DATABASE_URL` is here the owner's, not the fleet's.
+release later. `DATABASE_URL` is here the owner's, not the fleet's. On a schema newer than its own
+files, after a rollback, a release changes nothing.
 """
 
 import asyncio
 import sys
 from importlib.resources import files
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import asyncpg
 import structlog
@@ -17,6 +18,14 @@ from orderfleet.store.pool import UNAVAILABLE
 from orderfleet.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger(__name__)
+
+# At a first installation roles, passwords and databases are made meanwhile.
+_NOT_YET: Final = (
+    *UNAVAILABLE,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidPasswordError,
+)
 
 # Any constant will do; it only has to differ from other users of the same database.
 _LOCK: Final = 0x6F726466
@@ -30,6 +39,13 @@ class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
     ] = "orderfleet"
 
 
+class Migrated(NamedTuple):
+    """The migrations that ran, and the version that the database now has."""
+
+    applied: list[str]
+    version: int
+
+
 def migrations() -> list[tuple[int, str, str]]:
     """Return number, name and SQL of all migrations in their order."""
     folder = files("orderfleet.store") / "migrations"
@@ -39,8 +55,8 @@ def migrations() -> list[tuple[int, str, str]]:
     return [(int(name.split("_", 1)[0]), name, sql) for name, sql in found]
 
 
-async def migrate(url: str, role: str) -> list[str]:
-    """Bring the schema up to date and return the names of the migrations that ran.
+async def migrate(url: str, role: str) -> Migrated:
+    """Bring the schema up to date.
 
     Safe to call twice at once: the second caller waits and finds nothing to do.
     """
@@ -55,6 +71,11 @@ async def migrate(url: str, role: str) -> list[str]:
         done = {
             row["number"] for row in await connection.fetch("SELECT number FROM schema_migrations")
         }
+        newest = migrations()[-1][0]
+        version = max(done, default=0)
+        if version > newest:
+            # The rights too are the newer release's: this one may give what that one took away.
+            return Migrated([], version)
         applied = []
         for number, name, sql in migrations():
             if number in done:
@@ -66,7 +87,7 @@ async def migrate(url: str, role: str) -> list[str]:
                 )
             applied.append(name)
         await _grant(connection, role)
-        return applied
+        return Migrated(applied, newest)
     finally:
         await connection.close()
 
@@ -79,12 +100,12 @@ async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", role: str) ->
     await connection.execute(grants.replace("{role}", quoted))
 
 
-async def _migrate_when_up(settings: MigrateSettings) -> list[str]:
+async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
     deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
     while True:
         try:
             return await migrate(settings.database_url, settings.database_role)
-        except UNAVAILABLE as error:
+        except _NOT_YET as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise
             log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
@@ -96,11 +117,11 @@ def main() -> None:
     settings = start(MigrateSettings, "orderfleet-migrate")
     configure_logs(settings.log_level, settings.log_format, service="migrate")
     try:
-        applied = asyncio.run(_migrate_when_up(settings))
+        done = asyncio.run(_migrate_when_up(settings))
     except (*UNAVAILABLE, asyncpg.PostgresError) as error:
         print(f"orderfleet-migrate: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    log.info("schema is up to date", applied=applied, version=migrations()[-1][0])
+    log.info("schema is up to date", applied=done.applied, version=done.version)
 
 
 if __name__ == "__main__":
