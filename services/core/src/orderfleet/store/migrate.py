@@ -27,6 +27,9 @@ _NOT_YET: Final = (
     asyncpg.InvalidPasswordError,
 )
 
+# asyncpg's own 60 s is a minute lost when Postgres, or its network policy, comes up in between.
+_CONNECT_SECONDS: Final = 5.0
+
 # Any constant will do; it only has to differ from other users of the same database.
 _LOCK: Final = 0x6F726466
 
@@ -60,7 +63,7 @@ async def migrate(url: str, role: str) -> Migrated:
 
     Safe to call twice at once: the second caller waits and finds nothing to do.
     """
-    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1))
+    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_CONNECT_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(
