@@ -12,8 +12,9 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit test-workflow test-replay test-integration test-e2e \
-	test-monitoring dashboards dashboards-json fuzz lint docs format format-check types lock clean
+.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-integration \
+	test-e2e test-monitoring fuzz images test-images test-cluster deploy k8s k8s-secrets chart-docs \
+	dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' Makefile
@@ -28,8 +29,8 @@ down: .venv/.run-stamp  ## stop what `make up` started
 	@$(BIN)/orderfleet down
 
 test:  ## all checks and tests, in order, up to the first failure
-	@for t in lint format-check types test-unit test-workflow test-replay test-integration test-e2e \
-		test-monitoring; do \
+	@for t in lint format-check types test-unit test-workflow test-replay test-chart \
+		test-integration test-e2e test-monitoring; do \
 		$(MAKE) --no-print-directory $$t || exit 1; done
 
 test-unit: .venv/.dev-stamp  ## tests that need no process beside them
@@ -41,11 +42,35 @@ test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, 
 test-unit test-workflow test-replay test-integration test-e2e test-monitoring:
 	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
 
+test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-unittest, kubeconform, npm
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
+	$(BIN)/pytest tests/chart $(PYTEST_ARGS)
+
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s
 
-lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
+images:  ## build the images: BUILDER=docker|podman|buildah, IMAGES, REGISTRY, TAG, BUILD_ARGS
+	@services/images.sh
+
+test-images: .venv/.dev-stamp images  ## build the images and look into them
+	$(BIN)/pytest tests/images $(PYTEST_ARGS)
+
+test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster: LOAD, KEEP and others, see tests/cluster/conftest.py
+	$(BIN)/pytest tests/cluster --exitfirst $(PYTEST_ARGS)
+
+deploy:  ## the images and the chart to kubectl's cluster, if it is a local one, or YES=CONTEXT
+	@k8s/deploy.sh
+
+k8s:  ## write the kustomize bases of k8s/ anew, from the chart
+	@$(PYTHON) k8s/render.py
+
+k8s-secrets:  ## make the passwords and the API key of k8s/overlays/dev, unless they are there
+	@$(PYTHON) k8s/dev_secrets.py
+
+lint: .venv/.dev-stamp  ## ruff, hadolint, shellcheck, and whether generated documents are up to date
 	$(BIN)/ruff check
+	$(BIN)/hadolint services/*/Dockerfile
+	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh
 	$(BIN)/python docs/settings_table.py --check
 	$(BIN)/python docs/cli_reference.py --check
 	$(BIN)/python -m charts.dashboards --check
@@ -53,6 +78,12 @@ lint: .venv/.dev-stamp  ## ruff, and whether generated documents are up to date
 docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
 	$(BIN)/python docs/settings_table.py
 	$(BIN)/python docs/cli_reference.py
+
+chart-docs: .venv/.dev-stamp charts/node_modules/.stamp  ## write the chart's values.schema.json and README tables
+	$(BIN)/python charts/schema.py
+
+charts/node_modules/.stamp: charts/package-lock.json charts/.npmrc
+	@cd charts && npm ci --loglevel=error && touch node_modules/.stamp
 
 dashboards-json: .venv/.dev-stamp  ## write the dashboards' JSON anew, from their code
 	$(BIN)/python -m charts.dashboards
@@ -105,6 +136,6 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 		printf './services/%s\n' core $$s | $(COMPILE) - -c tests/requirements.txt \
 			-o services/$$s/requirements.txt || exit 1; done
 
-clean:  ## stop the fleet, remove .venv and .data
+clean:  ## stop the fleet, remove what was installed, and .data
 	@if [ -x $(BIN)/orderfleet ]; then $(BIN)/orderfleet down || echo 'clean: could not stop the fleet' >&2; fi
-	rm -rf .venv .data
+	rm -rf .venv .data charts/node_modules

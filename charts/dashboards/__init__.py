@@ -1,4 +1,4 @@
-"""Grafana's dashboards, by Grafana's own SDK; docs/decisions/0011 tells why.
+"""Grafana's dashboards, by Grafana's own SDK; docs/decisions/0012 tells why.
 
 `python -m charts.dashboards` writes charts/orderfleet/dashboards; with `--check` it exits 1 if a
 file there is not what this code makes.

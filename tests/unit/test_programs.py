@@ -14,6 +14,7 @@ PROGRAMS = pytest.mark.parametrize(
         "orderfleet-order-worker",
         "orderfleet-shipping-worker",
         "orderfleet-migrate",
+        "orderfleet-wait",
     ],
 )
 
@@ -49,3 +50,21 @@ def test_a_wrong_setting_is_one_line_and_status_2(program: str) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith(f"{program}: ORDERFLEET_PROBE_PORT: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "said"),
+    [
+        ("orderfleet-wait", [], "wanted postgres or temporal"),
+        ("orderfleet-wait", ["redis"], "wanted postgres or temporal (got 'redis')"),
+        ("orderfleet-wait", ["temporal", ""], "wanted postgres or temporal (got '')"),
+        ("orderfleet-wait", ["--fast"], "unrecognized arguments: --fast"),
+        ("orderfleet-migrate", ["postgres"], "unrecognized arguments: postgres"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_status_2(
+    program: str, arguments: list[str], said: str
+) -> None:
+    done = run(program, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{program}: {said}\n"

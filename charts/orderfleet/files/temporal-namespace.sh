@@ -1,4 +1,8 @@
-# Makes the namespace and its search attribute if they are missing; both commands wait for Temporal.
+# Makes the namespace and its search attribute if they are missing. Each call is bounded: a server
+# that goes away may leave a connection that never answers.
+temporal() {
+  command temporal --command-timeout 10s "$@"
+}
 until temporal operator cluster health >/dev/null 2>&1; do
   echo "waiting for Temporal at $TEMPORAL_ADDRESS"
   sleep 1

@@ -8,11 +8,16 @@
 {{- .Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
 {{- end -}}
 
-{{/* URL without a password, which comes as PGPASSWORD: dict "root" "user". */}}
+{{/*
+URL without a password, which comes as PGPASSWORD: dict "root" "user". asyncpg, unlike psql, does not
+look for the system's authorities by itself.
+*/}}
 {{- define "orderfleet.postgres.url" -}}
 {{- $postgres := .root.Values.postgres -}}
 postgresql://{{ .user | urlquery }}@{{ include "orderfleet.postgres.host" .root }}:{{ $postgres.port }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
-{{- if $postgres.caSecret }}&sslrootcert=/etc/orderfleet/postgres/ca.crt{{ end }}
+{{- if $postgres.caSecret }}&sslrootcert=/etc/orderfleet/postgres/ca.crt
+{{- else if and (not $postgres.enabled) (hasPrefix "verify" $postgres.sslMode) }}&sslrootcert=/etc/ssl/certs/ca-certificates.crt
+{{- end }}
 {{- end -}}
 
 {{- define "orderfleet.temporal.address" -}}
@@ -47,8 +52,8 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 - name: TEMPORAL_API_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ .apiKey.existingSecret }}
-      key: {{ .apiKey.key }}
+      name: {{ .apiKey.existingSecret | quote }}
+      key: {{ .apiKey.key | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -58,8 +63,8 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 - name: PGPASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "orderfleet.postgres.secret" .root }}
-      key: {{ get .root.Values.postgres.secretKeys .key }}
+      name: {{ include "orderfleet.postgres.secret" .root | quote }}
+      key: {{ get .root.Values.postgres.secretKeys .key | quote }}
 {{- end -}}
 
 {{- define "orderfleet.postgres.mounts" -}}
@@ -74,7 +79,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- with .Values.postgres.caSecret }}
 - name: postgres-ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt
@@ -104,7 +109,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- with .tls.caSecret }}
 - name: temporal-ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt
@@ -112,7 +117,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- with .tls.certSecret }}
 - name: temporal-cert
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end }}

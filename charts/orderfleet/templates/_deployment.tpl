@@ -19,7 +19,7 @@ ORDERFLEET_DRAIN_SECONDS: {{ .values.drainSeconds | quote }}
 {{ include "orderfleet.config" . }}
 ORDERFLEET_ACTIVITY_SLOTS: {{ .values.activitySlots | quote }}
 ORDERFLEET_WORKFLOW_SLOTS: {{ .values.workflowSlots | quote }}
-ORDERFLEET_CACHED_WORKFLOWS: {{ .values.cachedWorkflows | quote }}
+ORDERFLEET_CACHED_WORKFLOWS: {{ .values.cachedWorkflows | int | quote }}
 ORDERFLEET_SANDBOX: {{ .values.sandbox | quote }}
 ORDERFLEET_FLAKY: {{ .values.flaky | quote }}
 {{- end -}}
@@ -92,9 +92,8 @@ spec:
           envFrom:
             {{- include "orderfleet.envFrom" . | nindent 12 }}
           env:
-            {{- include "orderfleet.env" . | nindent 12 }}
-            - name: ORDERFLEET_START_WAIT_SECONDS
-              value: {{ .root.Values.global.jobs.waitSeconds | quote }}
+            {{- $wait := dict "name" "ORDERFLEET_START_WAIT_SECONDS" "value" (toString .root.Values.global.jobs.waitSeconds) }}
+            {{- include "orderfleet.env" (merge (dict "more" (list $wait)) .) | nindent 12 }}
           resources:
             {{- toYaml .values.resources | nindent 12 }}
           {{- include "orderfleet.volumeMounts" . | nindent 10 }}
@@ -153,14 +152,21 @@ spec:
 {{- end }}
 {{- end -}}
 
+{{/* The chart's own variables but for those that extraEnv has too: the server takes no name twice. */}}
 {{- define "orderfleet.env" -}}
+{{- $all := concat (include "orderfleet.ownEnv" . | fromYamlArray) (.more | default list) -}}
+{{- $names := list -}}
+{{- range .values.extraEnv }}{{ $names = append $names .name }}{{ end -}}
+{{- $kept := list -}}
+{{- range $all }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
+{{- concat $kept .values.extraEnv | toYaml -}}
+{{- end -}}
+
+{{- define "orderfleet.ownEnv" -}}
 {{ include "orderfleet.postgres.env" (dict "root" .root "key" "fleet") }}
 {{- include "orderfleet.temporal.env" .root }}
 {{- with .env }}
 {{ . }}
-{{- end }}
-{{- with .values.extraEnv }}
-{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

@@ -9,7 +9,7 @@
 {{/* Labels that select the pods of a component: dict "root" "component". They never change. */}}
 {{- define "orderfleet.selector" -}}
 app.kubernetes.io/name: orderfleet
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 

@@ -63,7 +63,7 @@
     - podSelector:
         matchLabels:
           app.kubernetes.io/name: orderfleet
-          app.kubernetes.io/instance: {{ .root.Release.Name }}
+          app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
         matchExpressions:
           - key: app.kubernetes.io/component
             operator: In

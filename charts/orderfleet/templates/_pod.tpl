@@ -2,7 +2,7 @@
 
 {{/* Start of a pod's spec: dict "root" "uid". */}}
 {{- define "orderfleet.podSecurity" -}}
-serviceAccountName: {{ .root.Values.global.serviceAccount.name | default (include "orderfleet.fullname" .root) }}
+serviceAccountName: {{ .root.Values.global.serviceAccount.name | default (include "orderfleet.fullname" .root) | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 {{- with .root.Values.global.imagePullSecrets }}
@@ -43,7 +43,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- if hasKey .values "topologySpreadConstraints" }}
 topologySpreadConstraints:

@@ -14,7 +14,7 @@ REVIEW_SECONDS: {{ .Values.orders.reviewSeconds | quote }}
 - name: ORDERFLEET_API_KEYS
   valueFrom:
     secretKeyRef:
-      name: {{ include "orderfleet.api.secret" . }}
+      name: {{ include "orderfleet.api.secret" . | quote }}
       key: keys
 {{- end }}
 {{- end -}}

@@ -1,6 +1,6 @@
 """What the API counts of its requests, and the wrapper of the application that counts them.
 
-Not Litestar's Prometheus plugin, see `docs/decisions/0007-own-request-metrics.md`. Around the whole
+Not Litestar's Prometheus plugin, see `docs/decisions/0010-own-request-metrics.md`. Around the whole
 application and not a middleware within it, which never sees a request that no route takes.
 """
 

@@ -9,12 +9,13 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import (
     Annotated,
     Any,
     Final,
     NamedTuple,
+    NoReturn,
     Self,
     TypeVar,
     get_args,
@@ -112,13 +113,32 @@ class Settings(Struct, frozen=True, kw_only=True):
         }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit 2 with one line, as for a wrong setting; argparse would print its usage too."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def start(cls: type[S], program: str) -> S:
     """Read a service's settings; answer `--print-config`; exit 2 with one line if one is wrong."""
-    parser = argparse.ArgumentParser(prog=program, description="Configured by the environment.")
+    return start_with_names(cls, program, ())[0]
+
+
+def start_with_names(
+    cls: type[S], program: str, names: Collection[str]
+) -> tuple[S, tuple[str, ...]]:
+    """Do as `start`, and return too which of the names the program was called with.
+
+    It takes no argument if there are no names, else one at least; a repeated name counts once.
+    """
+    parser = _Parser(prog=program, description="Configured by the environment.")
     parser.add_argument(
         "--print-config", action="store_true", help="print the settings, secrets masked, and exit"
     )
+    if names:
+        parser.add_argument("name", nargs="*", help=" or ".join(names))
     arguments = parser.parse_args()
+    chosen = tuple(dict.fromkeys(arguments.name if names else ()))
     try:
         settings = cls.from_env()
     except SettingsError as error:
@@ -128,7 +148,12 @@ def start(cls: type[S], program: str) -> S:
         for name, value in settings.shown().items():
             print(f"{name}={value}")
         raise SystemExit(0)
-    return settings
+    # Not argparse's `choices`: `--print-config` needs no name.
+    unknown = next((name for name in chosen if name not in names), None)
+    if unknown is not None or (names and not chosen):
+        got = "" if unknown is None else f" (got {unknown!r})"
+        parser.error(f"wanted {' or '.join(names)}{got}")
+    return settings, chosen
 
 
 def _fields(cls: type[Settings]) -> dict[str, tuple[Any, Env]]:
@@ -195,7 +220,8 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     database_url: Annotated[
         str,
         Env(
-            "Postgres of the fleet; the suffix `+asyncpg` is accepted.",
+            "Postgres of the fleet; the suffix `+asyncpg` is accepted, and the password may be in "
+            "PGPASSWORD instead.",
             ("DATABASE_URL",),
             "URL",
             secret=True,

@@ -7,6 +7,6 @@
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
-      name: {{ include "postgres.secret" .root }}
-      key: {{ get .root.Values.secretKeys .key }}
+      name: {{ include "postgres.secret" .root | quote }}
+      key: {{ get .root.Values.secretKeys .key | quote }}
 {{- end -}}

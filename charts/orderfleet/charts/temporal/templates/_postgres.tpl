@@ -9,8 +9,8 @@
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
-      name: {{ .root.Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .root)) }}
-      key: {{ .root.Values.postgres.passwordKey }}
+      name: {{ .root.Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .root)) | quote }}
+      key: {{ .root.Values.postgres.passwordKey | quote }}
 {{- end -}}
 
 {{/* For temporal-sql-tool. */}}
@@ -18,11 +18,14 @@
 - name: SQL_PLUGIN
   value: postgres12_pgx
 - name: SQL_HOST
-  value: {{ include "temporal.postgres.host" . }}
+  value: {{ include "temporal.postgres.host" . | quote }}
 - name: SQL_PORT
   value: {{ .Values.postgres.port | quote }}
 - name: SQL_USER
-  value: {{ .Values.postgres.user }}
+  value: {{ .Values.postgres.user | quote }}
+# The driver's: else a connection that nobody answers is waited for two minutes.
+- name: PGCONNECT_TIMEOUT
+  value: "3"
 {{- if .Values.postgres.tls.enabled }}
 - name: SQL_TLS
   value: "true"
@@ -37,11 +40,11 @@
 {{/* For psql. */}}
 {{- define "temporal.postgres.psql" -}}
 - name: PGHOST
-  value: {{ include "temporal.postgres.host" . }}
+  value: {{ include "temporal.postgres.host" . | quote }}
 - name: PGPORT
   value: {{ .Values.postgres.port | quote }}
 - name: PGUSER
-  value: {{ .Values.postgres.user }}
+  value: {{ .Values.postgres.user | quote }}
 - name: PGCONNECT_TIMEOUT
   value: "3"
 {{- if .Values.postgres.tls.enabled }}
@@ -65,7 +68,7 @@
 {{- with .Values.postgres.tls.caSecret }}
 - name: postgres-ca
   secret:
-    secretName: {{ . }}
+    secretName: {{ . | quote }}
     items:
       - key: ca.crt
         path: ca.crt

@@ -7,11 +7,9 @@ from typing import Final
 from uuid import uuid4
 
 from msgspec import Struct
-from temporalio.api.enums.v1 import IndexedValueType, TaskQueueType
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import (
-    DescribeNamespaceRequest,
     DescribeTaskQueueRequest,
     DescribeTaskQueueResponse,
     PollActivityTaskQueueRequest,
@@ -19,6 +17,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 
 from orderfleet.messages import ORDER_STATE, SETTLE_SCHEDULE
+from orderfleet.namespace import look_at_search_attribute, require_namespace
 from orderfleet.settings import CommonSettings
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.errors import CommandError
@@ -68,7 +67,7 @@ async def check_temporal() -> list[Check]:
         ),
         _Question(
             f"search attribute {ORDER_STATE.name}",
-            lambda: _search_attribute(client),
+            lambda: ask(look_at_search_attribute(client)),
             f"temporal operator search-attribute create --name {ORDER_STATE.name} --type Keyword",
         ),
         _Question(
@@ -93,25 +92,8 @@ async def check_temporal() -> list[Check]:
 
 
 async def _namespace(client: Client) -> tuple[bool, str]:
-    await ask(
-        client.workflow_service.describe_namespace(
-            DescribeNamespaceRequest(namespace=client.namespace)
-        )
-    )
+    await ask(require_namespace(client))
     return True, "exists"
-
-
-async def _search_attribute(client: Client) -> tuple[bool, str]:
-    answer = await ask(
-        client.operator_service.list_search_attributes(
-            ListSearchAttributesRequest(namespace=client.namespace)
-        )
-    )
-    found = answer.custom_attributes.get(ORDER_STATE.name)
-    if found is None:
-        return False, "is not there"
-    keyword = found == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    return keyword, "is a Keyword" if keyword else "is no Keyword"
 
 
 async def _pollers(client: Client, queue: str) -> tuple[bool, str]:

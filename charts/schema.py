@@ -1,0 +1,184 @@
+"""Write the chart's values.schema.json and its README's tables, or check them (`--check`).
+
+Bitnami's readme-generator makes both from values.yaml and its comments. Its schema lets nearly
+everything through, so it is tightened here; docs/decisions/0007 tells why.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import getitem
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+CHARTS = Path(__file__).parent
+CHART = CHARTS / "orderfleet"
+TOOL = CHARTS / "node_modules/.bin/readme-generator"
+MADE = ("README.md", "values.schema.json")
+
+PORT = {"minimum": 1, "maximum": 65535}
+# As the settings of the services have them, or a pod would not start.
+SECONDS = {"minimum": 0, "maximum": 3600}
+COUNT = {"minimum": 1, "maximum": 100_000}
+QUANTITY = {
+    "type": ["string", "number"],
+    "pattern": "^[0-9.]+(m|k|[KMGTPE]i?)?$",
+    "exclusiveMinimum": 0,
+}
+NAMED = {"items": {"type": "object", "required": ["name"]}}
+# What a type does not tell. The first rule whose pattern has the value's path is the one.
+RULES: dict[str, dict[str, Any]] = {
+    "global.imagePullSecrets": NAMED,
+    "extraObjects": {"items": {"type": ["object", "string"]}},
+    "*.extraEnv": NAMED,
+    "logLevel": {"enum": ["debug", "info", "warning", "error"]},
+    "orders.deadlineSeconds": {"type": "number", "minimum": 1, "maximum": 3600},
+    "*.replicas": {"minimum": 0, "maximum": 10_000},
+    "*.repository": {"minLength": 1},
+    "*.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
+    "*.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
+    "*.port": PORT,
+    "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
+    "api.*.path": {"pattern": "^/"},
+    "api.ingress.hosts": {"items": {"type": "string", "minLength": 1}},
+    "api.httpRoute.hostnames": {"items": {"type": "string", "minLength": 1}},
+    "*.terminationGracePeriodSeconds": {"minimum": 0, "maximum": 86400},
+    "*.waitSeconds": {"minimum": 1, "maximum": 3600},
+    # What sleeps is the kubelet, by whole seconds.
+    "*.preStopSeconds": SECONDS,
+    "*Seconds": SECONDS | {"type": "number"},
+    "*.databasePoolSize": COUNT,
+    "*.*Slots": COUNT,
+    "*.cachedWorkflows": {"minimum": 0, "maximum": 1_000_000},
+    "*.paymentGatewayUrl": {"pattern": "^(https?://.+)?$"},
+    "*.carrierUrl": {"pattern": "^(https?://.+)?$"},
+    # A pod may be given more than values.yaml names: CPU limits, ephemeral-storage.
+    "*.resources.requests": {"additionalProperties": QUANTITY},
+    "*.resources.limits": {"additionalProperties": QUANTITY},
+    "*.resources.*": QUANTITY,
+    "*.maxUnavailable": {
+        "type": ["integer", "string"],
+        "pattern": "^[0-9]+%$",
+        "minimum": 0,
+        "maximum": 10_000,
+    },
+    "postgres.sslMode": {"enum": ["disable", "require", "verify-ca", "verify-full"]},
+    "postgres.persistence.size": {"pattern": "^[0-9.]+([kMGTPE]i?)?$"},
+    "temporal.namespace.name": {"minLength": 1},
+    "temporal.namespace.retention": {"pattern": "^([0-9]+(h|m|s))+$"},
+    "temporal.historyShards": {"minimum": 1, "maximum": 16384},
+    "temporal.postgres.maxConnections": COUNT,
+    "temporal.logLevel": {"enum": ["debug", "info", "warn", "error"]},
+}
+# Beside what values.yaml has: a chart that has this one as a part may switch it by `enabled`, and
+# Helm puts `global` into the values of a sub-chart.
+ALSO = {"": ["enabled"], "postgres": ["global"], "temporal": ["global"]}
+# Names of other charts, which this template refuses with a sentence that tells the name here.
+CHECKS = CHART / "templates/_checks.tpl"
+TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
+
+
+def tighten(values: dict[str, Any], made: dict[str, Any], free: dict[str, str]) -> dict[str, Any]:
+    """Return the schema that refuses what the templates cannot use.
+
+    Args:
+        values: the defaults.
+        made: the tool's schema of them, which has the descriptions.
+        free: the paths of the objects that may have any keys, with their descriptions.
+    """
+    unused = set(RULES)
+
+    def walk(value: Any, found: dict[str, Any], path: str) -> dict[str, Any]:
+        rule = next((rule for rule in RULES if fnmatchcase(path, rule)), None)
+        unused.discard(rule or "")
+        extra = RULES[rule] if rule else {}
+        text = free.get(path) or found.get("description")
+        head = {"description": text} if text else {}
+        if path in free and isinstance(value, dict):
+            return {"type": "object", **head, "default": value}
+        if isinstance(value, dict):
+            inner = found.get("properties", {})
+            properties = {
+                key: walk(value[key], inner.get(key, {}), f"{path}.{key}".lstrip("."))
+                for key in value
+            }
+            for key in [*ALSO.get(path, []), *([] if path else _renamed())]:
+                properties.setdefault(key, {})
+            closed = {"type": "object", "additionalProperties": path == "global"}
+            return closed | {"properties": properties} | extra
+        kind = "array" if isinstance(value, list) else TYPES[type(value)]
+        return {"type": kind, **head, "default": value, **extra}
+
+    schema = walk(values, made, "")
+    if unused:
+        sys.exit(f"charts/schema.py: no value has a path like {', '.join(sorted(unused))}")
+    return {"$schema": "http://json-schema.org/draft-07/schema#"} | schema
+
+
+def make(directory: Path) -> None:
+    """Write both files into a directory."""
+    if not TOOL.exists():
+        sys.exit(f"{TOOL.relative_to(CHARTS.parent)} is missing: make chart-docs")
+    shutil.copy(CHART / "README.md", directory)
+    readme, schema = (directory / name for name in MADE)
+    source = CHART / "values.yaml"
+    done = subprocess.run(
+        [TOOL, "--values", source, "--readme", readme, "--schema", schema],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"charts/orderfleet/values.yaml: {done.stdout}{done.stderr}")
+    text = source.read_text()
+    values = yaml.safe_load(text)
+    free = dict(re.findall(r"^## @param (\S+) \[object[^]]*\] (.*)", text, re.MULTILINE))
+    made = tighten(values, json.loads(schema.read_text()), free)
+    schema.write_text(json.dumps(made, indent=2) + "\n")
+    table = readme.read_text()
+    for path in re.findall(r"^## @param (\S+) \[(?:object|array)\]", text, re.MULTILINE):
+        table = table.replace(*_row(table, path, reduce(getitem, path.split("."), values)))
+    # The tool ends some of its lines with a carriage return.
+    readme.write_text("\n".join(table.splitlines()).rstrip() + "\n")
+
+
+def _renamed() -> list[str]:
+    renamed = re.search(r"\$renamed := dict\n(.*?)-}}", CHECKS.read_text(), re.DOTALL)
+    if renamed is None:
+        sys.exit(f"{CHECKS}: $renamed is not where it was")
+    return re.findall(r'^ *"(\w+)"', renamed[1], re.MULTILINE)
+
+
+def _row(table: str, path: str, default: Any) -> tuple[str, str]:
+    # The tool shows every object and array as an empty one.
+    found = re.search(rf"^\| `{re.escape(path)}` .*", table, re.MULTILINE)
+    if found is None:
+        sys.exit(f"charts/orderfleet/values.yaml: {path} is in no section")
+    row = found[0].rstrip()
+    rest, _ = row.rsplit(" | ", 1)
+    shown = f"`{json.dumps(default)}`".replace("|", r"\|")
+    return row, f"{rest} | {shown:{len(row) - len(rest) - 5}} |"
+
+
+def main() -> None:
+    """Write, or with `--check` exit 1 if one of the files is out of date."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        make(directory)
+        for made in MADE:
+            new, old = directory / made, CHART / made
+            if "--check" not in sys.argv[1:]:
+                shutil.copy(new, old)
+            elif not old.exists() or new.read_text() != old.read_text():
+                sys.exit(f"charts/orderfleet/{made} is out of date: make chart-docs")
+
+
+if __name__ == "__main__":
+    main()

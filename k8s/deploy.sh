@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Builds the images, gets them to the cluster of kubectl's current context and installs the chart, or
+# upgrades it. `make deploy` calls it and hands it these, from the environment:
+#   YES         the name of the context: a yes to a cluster that is not a local one by its name
+#   BUILDER, REGISTRY, BUILD_ARGS   as for `make images`; what has a REGISTRY is pushed to it
+#   TAG         by default the version and a hash of what the images are made of
+#   LOAD        a command that takes the images' names and gets them to the cluster; without one,
+#               kind, k3d, minikube and Docker Desktop are known
+#   NAMESPACE   orderfleet
+#   HELM_ARGS   more arguments of `helm upgrade`, such as --values my-values.yaml; to be given again
+#               with every deployment
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "deploy: $1" >&2
+    exit 2
+}
+need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
+
+builder=${BUILDER:-docker}
+namespace=${NAMESPACE:-orderfleet}
+read -ra helm_args <<<"${HELM_ARGS:-}"
+read -ra load <<<"${LOAD:-}"
+
+need kubectl https://kubernetes.io/docs/tasks/tools/
+need helm https://helm.sh/docs/intro/install/
+need "$builder" "install it, or choose another: make deploy BUILDER=podman"
+context=$(kubectl config current-context 2>/dev/null) ||
+    fail 'kubectl has no current context: make a cluster (kind create cluster), or choose one (kubectl config use-context)'
+
+# A cluster that others use must not get this by a context left behind from yesterday.
+if [[ -n ${YES:-} ]]; then
+    [[ $YES == "$context" ]] || fail "YES=$YES, but the current context is $context"
+else
+    case $context in
+        kind-* | k3d-* | minikube | docker-desktop) ;;
+        *)
+            [[ -t 0 ]] || fail "context $context is not a local cluster by its name: if it is the right one, say YES=$context"
+            read -rp "Deploy to $context, namespace $namespace? Type the context's name: " answer || true
+            [[ ${answer:-} == "$context" ]] || fail "not deployed to $context"
+            ;;
+    esac
+fi
+
+# How images get there: before anything is built, as a build takes minutes.
+if ((${#load[@]})); then
+    need "${load[0]}" 'LOAD names it'
+    way=load
+elif [[ -n ${REGISTRY:-} ]]; then
+    way=push
+else
+    case $context in
+        kind-*) way=kind ;;
+        k3d-*) way=k3d ;;
+        minikube) way=minikube ;;
+        docker-desktop) way=none ;;
+        *) fail "no way is known to get images to $context: set REGISTRY, or LOAD to a command that takes their names" ;;
+    esac
+    case $way in
+        none) [[ $builder == docker ]] || fail "Docker Desktop runs what docker has built: leave BUILDER=$builder out, or set REGISTRY" ;;
+        *) need "$way" "context $context is its; or set LOAD to a command that takes the images' names" ;;
+    esac
+fi
+kubectl --context "$context" get --raw /readyz --request-timeout 10s >/dev/null 2>&1 ||
+    fail "the cluster of context $context does not answer: kubectl --context $context get nodes"
+
+# Pods are replaced when their image's name changes, so another content has to be another tag, and
+# the same content the same: not a commit, which has many contents while one works, and which changes
+# with every text. Hashed are the files that .dockerignore lets into a build, and how it is done.
+content_of() {
+    local files
+    files=$(find LICENSE services -type f \( -name LICENSE -o -name Dockerfile -o -name images.sh \
+        -o -name pyproject.toml -o -name '*requirements.txt' -o -path '*/src/*' \) \
+        ! -path '*/__pycache__/*' ! -path 'services/cli/*' | LC_ALL=C sort)
+    { echo "$files" && git hash-object --no-filters --stdin-paths <<<"$files"; } | git hash-object --stdin
+}
+if [[ -z ${TAG:-} ]]; then
+    need git 'or set TAG to one that changes when the code does'
+    TAG=$(sed -n 's/^version = "\(.*\)"$/\1/p' services/api/pyproject.toml)-$(content_of | cut -c 1-12)
+fi
+export TAG BUILDER=$builder IMAGES='api order_worker shipping_worker'
+services/images.sh
+
+images=()
+values=()
+for service in api:api order-worker:orderWorker shipping-worker:shippingWorker; do
+    images+=("${REGISTRY:-docker.io/library}/orderfleet-${service%:*}:$TAG")
+    values+=(--set-string "${service#*:}.image.tag=$TAG")
+    [[ -z ${REGISTRY:-} ]] || values+=(--set-string "${service#*:}.image.repository=$REGISTRY/orderfleet-${service%:*}")
+done
+
+# What is not in docker's own store goes by a file.
+by_file() { # by_file COMMAND...: calls it with the name of an archive, once for each image
+    local image archives
+    archives=$(mktemp -d)
+    # Now, not at the exit: the variable is gone by then.
+    # shellcheck disable=SC2064
+    trap "rm -rf '$archives'" EXIT
+    for image in "${images[@]}"; do
+        case $builder in
+            buildah) buildah push --quiet "$image" "docker-archive:$archives/image.tar:$image" ;;
+            *) "$builder" save --output "$archives/image.tar" "$image" ;;
+        esac
+        "$@" "$archives/image.tar"
+        rm -f "$archives/image.tar"
+    done
+}
+
+echo "deploy: images to $context"
+case $way-$builder in
+    load-*) "${load[@]}" "${images[@]}" ;;
+    push-*) for image in "${images[@]}"; do "$builder" push "$image"; done ;;
+    kind-docker) kind load docker-image --name "${context#kind-}" "${images[@]}" ;;
+    kind-*) by_file kind load image-archive --name "${context#kind-}" ;;
+    k3d-docker) k3d image import --cluster "${context#k3d-}" "${images[@]}" ;;
+    k3d-*) by_file k3d image import --cluster "${context#k3d-}" ;;
+    minikube-docker) minikube image load --profile "$context" "${images[@]}" ;;
+    minikube-*) by_file minikube image load --profile "$context" ;;
+esac
+
+# By context, as another terminal may have chosen another one meanwhile.
+helm upgrade --install orderfleet charts/orderfleet --kube-context "$context" \
+    --namespace "$namespace" --create-namespace --wait --timeout 5m \
+    "${values[@]}" ${helm_args[@]+"${helm_args[@]}"} || {
+    echo "deploy: not all is ready; see: kubectl --context $context --namespace $namespace get pods,jobs" >&2
+    exit 1
+}

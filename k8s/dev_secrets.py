@@ -1,0 +1,28 @@
+"""Makes the passwords and the API key of overlays/dev, once; a second run changes nothing."""
+
+import os
+import secrets
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+OVERLAY: Final = Path(__file__).parent / "overlays/dev"
+PASSWORDS: Final = ("postgres", "owner", "fleet", "temporal")
+
+
+def write(name: str, values: dict[str, str]) -> None:
+    """Write a file that only its owner reads, unless it is there."""
+    try:
+        file = os.open(OVERLAY / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        print(f"k8s/overlays/dev/{name} is there already")
+        return
+    with os.fdopen(file, "w") as opened:
+        opened.writelines(f"{key}={value}\n" for key, value in values.items())
+    print(f"k8s/overlays/dev/{name} is new; git ignores it")
+
+
+if __name__ == "__main__":
+    write("postgres.env", {f"{name}-password": secrets.token_hex(16) for name in PASSWORDS})
+    key = secrets.token_hex(20)
+    write("api-keys.env", {"key": key, "keys": f"dev:{sha256(key.encode()).hexdigest()}"})

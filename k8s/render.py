@@ -1,0 +1,113 @@
+"""Renders the chart into kustomize bases: base/, temporal/ and postgres/ beside this file.
+
+`make k8s` writes them, a file for each component; `--check` only tells whether they are up to date.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+CHART: Final = HERE.parent / "charts/orderfleet"
+COMMAND: Final = (
+    *("helm", "template", "orderfleet", str(CHART)),
+    *("--namespace", "orderfleet", "--skip-tests", "--values", str(HERE / "values.yaml")),
+)
+MADE: Final = "# Made from the chart by `make k8s`; do not edit.\n"
+KUSTOMIZATION: Final = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+labels:
+  - pairs:
+      app.kubernetes.io/managed-by: kustomize
+resources:
+"""
+# Who applies these files is not Helm, and neither the chart's version nor the images' is what an
+# overlay makes of them.
+LABELS: Final = re.compile(
+    r"^ +(?:helm\.sh/chart|app\.kubernetes\.io/(?:managed-by|version)): .*\n", re.MULTILINE
+)
+# The chart names a Job by a hash of its pod, but a patch or a tag in an overlay makes another pod,
+# and a Job cannot be changed. So kustomize is told to add the hash, which it does after everything
+# else: by an annotation of its own, which it takes away. (`kustomize.config.k8s.io/needs-hash`, the
+# official one, has no effect in files: kubernetes-sigs/kustomize#4833.) A ConfigMap gets it too:
+# the pods that read it change with its name.
+HASHED: Final = re.compile(
+    r"^(kind: (?:ConfigMap|Job)\nmetadata:\n  name: \S+?)(?:-[0-9a-f]{8})?(\"?)\n", re.MULTILINE
+)
+ANNOTATED: Final = (
+    "\\1\\2\n  annotations:\n    internal.config.kubernetes.io/needsHashSuffix: enabled\n"
+)
+COMPONENT: Final = re.compile(r"^    app\.kubernetes\.io/component: \"?([\w-]+)\"?$", re.MULTILINE)
+
+
+class WrongError(Exception):
+    """What stands in the way, for people."""
+
+
+def rendered() -> str:
+    """Return what helm makes of the chart."""
+    try:
+        done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise WrongError("helm is not installed: https://helm.sh/docs/intro/install") from None
+    if done.returncode:
+        raise WrongError(done.stderr.strip())
+    return done.stdout
+
+
+def files_of(text: str) -> dict[Path, str]:
+    """Split what helm made into files, by sub-chart and component, and list them for kustomize."""
+    objects: dict[Path, list[str]] = defaultdict(list)
+    for document in re.split(r"^---\n", text, flags=re.MULTILINE):
+        source, _, body = document.strip().partition("\n")
+        # The rest of the chart's test, which is Helm's to run.
+        if not body or "/templates/tests/" in source:
+            continue
+        component = COMPONENT.search(body)
+        if not component:
+            raise WrongError(f"{source} makes an object without a component")
+        sub_chart = re.match(r"# Source: \w+/charts/(\w+)/", source)
+        directory = Path(sub_chart[1] if sub_chart else "base")
+        found = HASHED.sub(ANNOTATED, LABELS.sub("", body + "\n"))
+        objects[directory / f"{component[1]}.yaml"].append(found)
+    files = {path: MADE + "---\n".join(parts) for path, parts in objects.items()}
+    for directory in {path.parent for path in files}:
+        names = sorted(path.name for path in objects if path.parent == directory)
+        resources = "".join(f"  - {name}\n" for name in names)
+        files[directory / "kustomization.yaml"] = MADE + KUSTOMIZATION + resources
+    return files
+
+
+def main() -> None:
+    """Write the files that are not as they should be, or tell which."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only look; exit 1 at a difference")
+    check: bool = parser.parse_args().check
+    try:
+        wanted = files_of(rendered())
+    except WrongError as error:
+        sys.exit(f"k8s: {error}")
+    there = {
+        path.relative_to(HERE): path.read_text()
+        for directory in {path.parent for path in wanted}
+        for path in (HERE / directory).glob("*")
+    }
+    stale = sorted(path for path in wanted | there if wanted.get(path) != there.get(path))
+    for path in stale:
+        if check:
+            print(f"k8s/{path} is not what the chart makes: run `make k8s`", file=sys.stderr)
+        elif path in wanted:
+            (HERE / path).parent.mkdir(exist_ok=True)
+            (HERE / path).write_text(wanted[path])
+        else:
+            (HERE / path).unlink()
+    sys.exit(bool(stale and check))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+import pytest
+
+from tests.chart.rendering import VALUES, helm, objects_of, pods, render, title
+
+pytestmark = pytest.mark.needs("helm")
+
+PREFIX = "app.kubernetes.io/"
+COMMON = {"example.com/team": "orders", "example.com/cost-center": "4711"}
+# These are whatever the user writes.
+EXTRA = {"orderfleet-as-object", "orderfleet-as-text"}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_object_has_the_recommended_labels(name: str) -> None:
+    for found in objects_of(name):
+        if found["metadata"]["name"] in EXTRA:
+            continue
+        labels = found["metadata"]["labels"]
+        assert labels[f"{PREFIX}name"] == "orderfleet", title(found)
+        assert labels[f"{PREFIX}instance"] == "orderfleet"
+        assert labels[f"{PREFIX}part-of"] == "orderfleet"
+        assert labels[f"{PREFIX}managed-by"] == "Helm"
+        assert labels.keys() >= {f"{PREFIX}component", f"{PREFIX}version", "helm.sh/chart"}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_no_name_twice(name: str) -> None:
+    titles = [title(found) for found in objects_of(name)]
+    assert len(titles) == len(set(titles))
+
+
+def test_common_labels_are_on_every_object_and_pod() -> None:
+    objects = [one for one in objects_of("production-like") if one["metadata"]["name"] not in EXTRA]
+    for found in objects:
+        assert COMMON.items() <= found["metadata"]["labels"].items(), title(found)
+    for pod in pods(objects):
+        assert COMMON.items() <= pod.labels.items(), pod.owner
+
+
+def test_a_common_label_does_not_replace_one_of_the_chart() -> None:
+    own = {f"{PREFIX}name": "mine", f"{PREFIX}component": "mine"}
+    for found in render({"global": {"commonLabels": own}, "api": {"podLabels": own}}):
+        assert "mine" not in str(found), title(found)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_selectors_select_their_own_pods_alone(name: str) -> None:
+    objects = objects_of(name)
+    everyone = list(pods(objects))
+    for found in objects:
+        spec = found.get("spec", {})
+        if found["kind"] in {"Deployment", "StatefulSet", "PodDisruptionBudget"}:
+            selector = spec["selector"]["matchLabels"]
+        elif found["kind"] == "Service":
+            selector = spec["selector"]
+        elif found["kind"] == "NetworkPolicy":
+            selector = spec["podSelector"]["matchLabels"]
+        else:
+            continue
+        chosen = [pod for pod in everyone if selector.items() <= pod.labels.items()]
+        assert len(chosen) == 1, title(found)
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("orderfleet", "orderfleet-api"),
+        ("my-orderfleet", "my-orderfleet-api"),
+        ("shop", "shop-orderfleet-api"),
+    ],
+)
+def test_names_come_from_the_release(release: str, name: str) -> None:
+    done = helm("template", release=release)
+    assert f"\n  name: {name}\n" in done.stdout
+
+
+def test_no_name_is_too_long() -> None:
+    for found in render({"global": {"fullnameOverride": "x" * 53}}):
+        assert len(found["metadata"]["name"]) <= 63, title(found)

@@ -1,0 +1,105 @@
+"""What restarts pods, what does not, and which parts there are."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import VALUES, Object, named, objects_of, pods, render
+
+pytestmark = pytest.mark.needs("helm")
+
+SERVICES = {"api", "order-worker", "shipping-worker"}
+OWN = {"postgres", "postgres-setup", "temporal", "temporal-schema", "temporal-ui"}
+PARTS = SERVICES | OWN | {"migrate", "temporal-namespace", "test"}
+WITHOUT = {
+    "api-key": OWN - {"postgres", "postgres-setup"} | {"temporal-namespace"},
+    "external": OWN,
+    "external-postgres": {"postgres", "postgres-setup"},
+    "mtls": OWN - {"postgres", "postgres-setup"},
+    "temporal-two-replicas": {"temporal-ui"},
+}
+
+
+def templates(values: dict[str, Any] | None = None) -> dict[str, Object]:
+    """Return the pod template of every workload that Kubernetes keeps running."""
+    return {
+        found["metadata"]["labels"]["app.kubernetes.io/component"]: found["spec"]["template"]
+        for found in render(values)
+        if found["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, Object]:
+    found = templates()
+    assert set(found) == SERVICES | {"postgres", "temporal", "temporal-ui"}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("restarted", "values"),
+    [
+        (SERVICES, {"logLevel": "debug"}),
+        ({"api"}, {"orders": {"deadlineSeconds": 20}}),
+        ({"order-worker"}, {"orderWorker": {"settleSeconds": 5}}),
+        ({"shipping-worker"}, {"shippingWorker": {"carrierUrl": "https://carrier"}}),
+        ({"temporal"}, {"temporal": {"dynamicConfig": {"limit.maxIDLength": [{"value": 255}]}}}),
+        (set(), {"api": {"replicas": 5}, "orderWorker": {"replicas": 3}}),
+        (set(), {"global": {"networkPolicy": {"enabled": False}}}),
+        (set(), {"api": {"service": {"port": 81}, "ingress": {"enabled": True}}}),
+    ],
+)
+def test_a_change_restarts_whom_it_concerns(
+    restarted: set[str], values: dict[str, Any], before: dict[str, Object]
+) -> None:
+    after = templates(values)
+    assert {component for component in before if after[component] != before[component]} == restarted
+
+
+def test_the_checksum_is_what_restarts(before: dict[str, Object]) -> None:
+    after = templates({"logLevel": "debug"})
+    for component in SERVICES:
+        old, new = (found[component]["metadata"]["annotations"] for found in (before, after))
+        assert old["checksum/config"] != new["checksum/config"]
+        assert after[component]["spec"] == before[component]["spec"]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_parts(name: str) -> None:
+    found = {pod.labels["app.kubernetes.io/component"] for pod in pods(objects_of(name))}
+    assert found == PARTS - WITHOUT.get(name, set())
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_what_a_pod_mounts_is_there(name: str) -> None:
+    objects = objects_of(name)
+    for pod in pods(objects):
+        volumes = {volume["name"] for volume in pod.spec.get("volumes", [])}
+        if pod.owner.startswith("StatefulSet/"):
+            claims = named(objects, *pod.owner.split("/", 1))["spec"]["volumeClaimTemplates"]
+            volumes |= {claim["metadata"]["name"] for claim in claims}
+        mounted = {
+            mount["name"]
+            for container in pod.containers()
+            for mount in container.get("volumeMounts", [])
+        }
+        assert mounted == volumes, pod.owner
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_config_maps_that_are_named_are_there(name: str) -> None:
+    objects = objects_of(name)
+    there = {found["metadata"]["name"] for found in objects if found["kind"] == "ConfigMap"}
+    named_by_pods = {
+        source["configMapRef"]["name"]
+        for pod in pods(objects)
+        for container in pod.containers()
+        for source in container.get("envFrom", [])
+        if not source["configMapRef"].get("optional")
+    } | {
+        volume["configMap"]["name"]
+        for pod in pods(objects)
+        for volume in pod.spec.get("volumes", [])
+        if "configMap" in volume
+    }
+    assert named_by_pods <= there

@@ -1,0 +1,205 @@
+"""A steady flow of orders from inside the cluster, open loop, that loses no request unseen.
+
+It runs in a pod, with the standard library: an order every 1 / RATE seconds, whatever became of
+the ones before, and beside each a look at an earlier one. Every other request has a connection of
+its own; the others share kept ones. It goes on for at least SECONDS and until there is a file STOP,
+then follows each accepted order to its end, and prints all it saw as JSON, in one line.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any, Final
+
+ENDS: Final = frozenset({"fulfilled", "cancelled", "rejected", "failed", "timed_out"})
+# More than the longest answer takes, less than a client would wait.
+ANSWER_SECONDS: Final = 10.0
+# An order has 15 s; what has not ended after this is not going to.
+END_SECONDS: Final = 45.0
+# What a kept connection says when the server had closed it before it read the request.
+CLOSED: Final = (ConnectionResetError, BrokenPipeError)
+THREADS: Final = 32
+
+
+@dataclass
+class Seen:
+    """What became of the requests."""
+
+    requests: int = 0
+    seconds: list[float] = field(default_factory=list)
+    # Kept connections that were closed before any byte of an answer: the request went again, once.
+    repeated: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
+class Order:
+    """An order that was accepted; `took` is from before it was sent to its end."""
+
+    id: str
+    sent: float
+    state: str = ""
+    took: float = -1.0
+
+
+class Client:
+    """Requests, some on kept connections and some on their own."""
+
+    def __init__(self, host: str, key: str) -> None:
+        self._host = host
+        self._headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        self._kept: queue.LifoQueue[HTTPConnection] = queue.LifoQueue()
+        self.seen = Seen()
+
+    def call(
+        self, method: str, path: str, wanted: int, body: object = None, *, keep: bool
+    ) -> dict[str, Any] | None:
+        """Return the answer, or None for one that did not come or is not what was wanted."""
+        began, text = time.monotonic(), b""
+        what = f"{time.strftime('%X')} {method} {path} {'kept' if keep else 'own'}"
+        try:
+            status, text = (self._kept_call if keep else self._own_call)(method, path, body, what)
+        except (OSError, HTTPException) as error:
+            problem = f"{what}: {type(error).__name__} {error}"
+        else:
+            problem = "" if status == wanted else f"{what}: {status} {text[:200]!r}"
+        with self.seen.lock:
+            self.seen.requests += 1
+            self.seen.seconds.append(time.monotonic() - began)
+            if problem:
+                self.seen.lost.append(problem)
+                return None
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    def _own_call(self, method: str, path: str, body: object, _: str) -> tuple[int, bytes]:
+        connection = HTTPConnection(self._host, timeout=ANSWER_SECONDS)
+        try:
+            return self._send(connection, method, path, body, {"connection": "close"})
+        finally:
+            connection.close()
+
+    def _kept_call(self, method: str, path: str, body: object, what: str) -> tuple[int, bytes]:
+        try:
+            connection, used = self._kept.get_nowait(), True
+        except queue.Empty:
+            connection, used = HTTPConnection(self._host, timeout=ANSWER_SECONDS), False
+        try:
+            found = self._send(connection, method, path, body, {})
+        except CLOSED:
+            connection.close()
+            if not used:
+                raise
+            with self.seen.lock:
+                self.seen.repeated.append(what)
+            connection = HTTPConnection(self._host, timeout=ANSWER_SECONDS)
+            found = self._send(connection, method, path, body, {})
+        except (OSError, HTTPException):
+            connection.close()
+            raise
+        # `sock` is None when the answer said that the connection closes.
+        if connection.sock is not None:
+            self._kept.put(connection)
+        return found
+
+    def _send(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        body: object,
+        more: Mapping[str, str],
+    ) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        connection.request(method, path, data, {**self._headers, **more})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+class Flow:
+    """The orders."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self._client = client
+        self._prefix = prefix
+        self.orders: list[Order] = []
+
+    def place(self, number: int) -> None:
+        """Place one order and look at an earlier one, the two on connections of either kind."""
+        order_id = f"{self._prefix}-{number}"
+        address = {"street": "1 Flow St", "city": "Springfield"}
+        body = {"payment_id": f"{order_id}-payment", "address": address}
+        keep, sent = number % 2 == 0, time.time()
+        accepted = self._client.call(
+            "POST", f"/orders/{order_id}/start", HTTPStatus.ACCEPTED, body, keep=keep
+        )
+        earlier = self.orders[-1] if self.orders else None
+        if accepted:
+            self.orders.append(Order(order_id, sent))
+        if earlier:
+            self._client.call("GET", f"/orders/{earlier.id}", HTTPStatus.OK, keep=not keep)
+
+    def run(self, rate: float, seconds: float, stop: Path) -> None:
+        """Place orders until it is time to stop."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(THREADS) as threads:
+            number = 0
+            while time.monotonic() < began + seconds or not stop.exists():
+                threads.submit(self.place, number).add_done_callback(_raised)
+                number += 1
+                # At a rate, also after a pause of this process: none of the orders is left out.
+                time.sleep(max(0.0, began + number / rate - time.monotonic()))
+
+    def follow(self) -> None:
+        """Wait for the end of each order."""
+        deadline = time.monotonic() + END_SECONDS
+        for order in self.orders:
+            while order.state not in ENDS:
+                told = self._client.call("GET", f"/orders/{order.id}", HTTPStatus.OK, keep=True)
+                if told:
+                    order.state = told["state"]
+                    self._note_end(order, told["events"])
+                if order.state in ENDS or time.monotonic() > deadline:
+                    break
+                time.sleep(0.2)
+
+    def _note_end(self, order: Order, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            if event["type"] in ENDS:
+                order.took = datetime.fromisoformat(event["ts"]).timestamp() - order.sent
+
+
+def _raised(done: Any) -> None:
+    """Let no error of a thread go unseen."""
+    if error := done.exception():
+        sys.stderr.write(f"{error!r}\n")
+        os._exit(1)
+
+
+def main() -> None:
+    """Run, and say what was seen."""
+    env = os.environ
+    flow = Flow(client := Client(env["API_HOST"], env["API_KEY"]), env["PREFIX"])
+    began = time.monotonic()
+    flow.run(float(env["RATE"]), float(env["SECONDS"]), Path(env["STOP"]))
+    ran = time.monotonic() - began
+    flow.follow()
+    seen = {name: value for name, value in vars(client.seen).items() if name != "lock"}
+    orders = [asdict(order) for order in flow.orders]
+    json.dump({"ran": ran, **seen, "orders": orders}, sys.stdout)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

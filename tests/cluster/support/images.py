@@ -1,0 +1,62 @@
+"""The images of a run: built by `make images`' own script, and brought to where the cluster looks.
+
+BUILDER, REGISTRY, BUILD_ARGS and TAG are those of `make images`. LOAD is a command that takes an
+image's name: `kind load docker-image`, `minikube image load`, `docker push`; without one, the
+cluster is taken to find what the builder has built.
+"""
+
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import Final
+
+from tests.cluster.support.commands import run
+from tests.images.services import ROOT, SERVICES
+
+TAG: Final = os.environ.get("TAG") or SERVICES[0].own[SERVICES[0].program]
+# Two versions that a release goes back and forth between.
+OLD: Final = f"{TAG}-test-a"
+NEW: Final = f"{TAG}-test-b"
+_REGISTRY: Final = os.environ.get("REGISTRY") or ""
+_SECONDS: Final = 900.0
+_KEYS: Final = {"api": "api", "order_worker": "orderWorker", "shipping_worker": "shippingWorker"}
+
+
+def image(folder: str, tag: str) -> str:
+    """Name an image as the builder does, with the registry."""
+    program = next(service.program for service in SERVICES if service.folder == folder)
+    return f"{_REGISTRY or 'docker.io/library'}/{program}:{tag}"
+
+
+def values(tag: str) -> dict[str, str]:
+    """Return the chart's values for a version: the tag, and the registry if there is one."""
+    found = {f"{key}.image.tag": tag for key in _KEYS.values()}
+    if _REGISTRY:
+        for service in SERVICES:
+            key = f"{_KEYS[service.folder]}.image.repository"
+            found[key] = f"{_REGISTRY}/{service.program}"
+    return found
+
+
+def build(context: Path, tag: str) -> None:
+    env = {name: value for name, value in os.environ.items() if name != "IMAGES"}
+    run(context / "services/images.sh", seconds=_SECONDS, env={**env, "TAG": tag}, cwd=ROOT)
+
+
+def load(tag: str) -> None:
+    command = shlex.split(os.environ.get("LOAD") or "")
+    if command:
+        for service in SERVICES:
+            run(*command, image(service.folder, tag), seconds=_SECONDS, cwd=ROOT)
+
+
+def changed_copy(directory: Path) -> Path:
+    """Return a copy of what images are built from, in which every service has other code."""
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(ROOT / "services", directory / "services", ignore=unwanted)
+    for name in ("LICENSE", ".dockerignore"):
+        shutil.copy2(ROOT / name, directory)
+    with (directory / "services/core/src/orderfleet/__init__.py").open("a") as module:
+        module.write("# The next version.\n")
+    return directory

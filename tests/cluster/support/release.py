@@ -1,0 +1,135 @@
+"""A release of the chart, and what it is asked."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+
+from orderfleet.store.pool import Pool, open_pool
+from tests.cluster.support.cluster import Json, Namespace
+from tests.cluster.support.commands import wait_until
+from tests.cluster.support.shop import Shop
+from tests.images.services import ROOT
+
+CHART: Final = ROOT / "charts/orderfleet"
+NAME: Final = "orderfleet"
+SERVICES: Final = ("api", "order-worker", "shipping-worker")
+# helm gives up first, and says what it waited for.
+_HELM_SECONDS: Final = 300
+_WAIT: Final = ("--wait", "--wait-for-jobs", f"--timeout={_HELM_SECONDS}s")
+_MORE: Final = 30
+_GONE_SECONDS: Final = 90.0
+
+
+@dataclass(frozen=True)
+class Release:
+    namespace: Namespace
+    postgres_pod: str = f"{NAME}-postgres-0"
+
+    def install(self, values: Mapping[str, Any]) -> None:
+        self._helm("install", NAME, str(CHART), *_set(values), *_WAIT)
+
+    def upgrade(self, values: Mapping[str, Any]) -> None:
+        """Change values; those that are not named are the chart's own."""
+        self._helm("upgrade", NAME, str(CHART), "--reset-values", *_set(values), *_WAIT)
+
+    def rollback(self, revision: int) -> None:
+        self._helm("rollback", NAME, str(revision), *_WAIT)
+
+    def test(self) -> str:
+        return self._helm("test", NAME, "--logs", f"--timeout={_HELM_SECONDS}s")
+
+    def uninstall(self) -> None:
+        self._helm("uninstall", NAME, "--wait", f"--timeout={_HELM_SECONDS}s")
+
+    def _helm(self, *arguments: str) -> str:
+        of = f"--namespace={self.namespace.name}"
+        return self.namespace.cluster.helm(*arguments, of, seconds=_HELM_SECONDS + _MORE)
+
+    @property
+    def key(self) -> str:
+        """The generated key of the API."""
+        return self.namespace.secret(f"{NAME}-api-keys")["key"]
+
+    def psql(self, sql: str, database: str = "orderfleet") -> list[list[str]]:
+        return self.namespace.psql(sql, pod=self.postgres_pod, database=database)
+
+    def running(self) -> dict[str, set[str]]:
+        """Return the images of the services' pods, of those that go away too."""
+        return {
+            service: {
+                pod["spec"]["containers"][0]["image"]
+                for pod in self.namespace.get("pods", component=service)
+            }
+            for service in SERVICES
+        }
+
+    def until_all_run(self, tag: str) -> None:
+        """Wait until the last pod of another version is gone."""
+        wait_until(
+            f"all pods on {tag}",
+            self.running,
+            lambda found: all(
+                {image.rpartition(":")[2] for image in images} == {tag} for images in found.values()
+            ),
+            _GONE_SECONDS,
+        )
+
+    def delete_pod(self, pod: str) -> None:
+        """Delete a pod as a drain of its node does, and do not wait for its end."""
+        self.namespace.kubectl("delete", "pod", pod, "--wait=false")
+
+    def until_replaced(self, component: str, uid: str, *, count: int = 1) -> list[str]:
+        """Wait for as many ready pods of a component, none of them the one that was."""
+
+        def ready() -> list[str]:
+            return [
+                found["metadata"]["uid"]
+                for found in self.namespace.get("pods", component=component)
+                if _is_ready(found) and "deletionTimestamp" not in found["metadata"]
+            ]
+
+        return wait_until(
+            f"{count} ready {component}",
+            ready,
+            lambda uids: len(uids) == count and uid not in uids,
+            _HELM_SECONDS,
+        )
+
+    def uid(self, pod: str) -> str:
+        return self.namespace.kubectl("get", "pod", pod, "--output=jsonpath={.metadata.uid}")
+
+    @asynccontextmanager
+    async def shop(self) -> AsyncIterator[Shop]:
+        """Reach the API as NOTES.txt says: through the Service, with the generated key."""
+        async with (
+            self.namespace.forwarded(f"service/{NAME}-api", 80) as port,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers={"authorization": f"Bearer {self.key}"},
+                timeout=30,
+                trust_env=False,
+            ) as http,
+        ):
+            yield Shop(http)
+
+    @asynccontextmanager
+    async def books(self) -> AsyncIterator[Pool]:
+        """Read Postgres as the fleet's own role does."""
+        password = quote(self.namespace.secret(f"{NAME}-postgres")["fleet-password"])
+        async with self.namespace.forwarded(f"service/{NAME}-postgres", 5432) as port:
+            url = f"postgresql://orderfleet:{password}@127.0.0.1:{port}/orderfleet?sslmode=disable"
+            async with open_pool(url, size=2, wait_seconds=20) as pool:
+                yield pool
+
+
+def _set(values: Mapping[str, Any]) -> list[str]:
+    return [f"--set={name}={value}" for name, value in values.items()]
+
+
+def _is_ready(pod: Json) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

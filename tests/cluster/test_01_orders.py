@@ -1,0 +1,62 @@
+"""An installed release: orders through the Service, the books in Postgres, the logs."""
+
+import asyncio
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli import NOWHERE, Cli
+from tests.cluster.support.release import SERVICES, Release
+from tests.cluster.support.shop import Shop, balanced, states
+from tests.cluster.support.steps import Steps
+from tests.e2e.support.orders import types
+
+pytestmark = pytest.mark.timeout(1800)
+
+# The review takes 2 s, and the charge comes right after it: some are charged by then.
+_CANCELLED_AFTER = (0.0, 2.0, 2.05, 2.1, 2.15, 2.2, 2.3)
+
+
+async def test_orders_and_their_books(release: Release, steps: Steps) -> None:
+    with steps.step("orders through kubectl port-forward") as step:
+        async with release.shop() as shop, release.books() as pool:
+            stranger = await shop.http.get("/orders", headers={"authorization": "Bearer wrong"})
+            assert stranger.status_code == HTTPStatus.UNAUTHORIZED
+            placed = await shop.place_apart("plain", 8, 0.2)
+            cancelled = [await _cancel(shop, seconds) for seconds in _CANCELLED_AFTER]
+            for order_id in placed:
+                order = await shop.ended(order_id)
+                assert order["state"] == "fulfilled", types(order)
+            for order_id, answer in cancelled:
+                order = await shop.ended(order_id)
+                in_time = answer.status_code == HTTPStatus.OK
+                assert order["state"] == ("cancelled" if in_time else "fulfilled"), types(order)
+            everyone = [*placed, *(order_id for order_id, _ in cancelled)]
+            # They hold for the cancelled too: what was captured is refunded.
+            books = await balanced(pool, everyone)
+            ended = await states(pool, everyone)
+            assert ended["cancelled"]
+            step.saw(states=ended, captured=books.captured, refunded=books.refunded)
+
+
+async def _cancel(shop: Shop, seconds: float) -> tuple[str, httpx.Response]:
+    order_id = await shop.place("cancelled")
+    await asyncio.sleep(seconds)
+    answer = await shop.cancel(order_id)
+    assert answer.status_code in {HTTPStatus.OK, HTTPStatus.CONFLICT}, answer.text
+    return order_id, answer
+
+
+async def test_logs(release: Release, steps: Steps, tmp_path: Path) -> None:
+    kubeconfig = {"KUBECONFIG": str(release.namespace.cluster.kubeconfig)}
+    cli = Cli(tmp_path, {**NOWHERE, **kubeconfig})
+    with steps.step("orderfleet logs --kubernetes") as step:
+        for service in SERVICES:
+            command = ("logs", "--service", service, "--kubernetes", "--json")
+            told = await cli(*command, "--namespace", release.namespace.name, "--lines", "50")
+            assert told.status == 0, told
+            said = {line["service"] for line in told.json_lines}
+            assert said == {service}, told.out
+            step.saw(**{service: f"{len(told.json_lines)} lines"})

@@ -1,0 +1,130 @@
+"""The plain manifests: `kubectl apply -k` of the dev overlay, in a namespace of the test's own."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+
+from tests.cluster.support import images
+from tests.cluster.support.cluster import Json, Namespace
+from tests.cluster.support.commands import run, wait_until
+from tests.cluster.support.release import Release
+from tests.cluster.support.shop import balanced
+from tests.cluster.support.steps import Steps
+from tests.images.services import ROOT, SERVICES
+
+pytestmark = pytest.mark.timeout(600)
+
+_APPLY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 300.0
+
+
+async def test_dev_overlay(
+    built: None, new_namespace: Callable[[str], Namespace], steps: Steps, tmp_path: Path
+) -> None:
+    with steps.step("kubectl apply -k k8s/overlays/dev, twice") as step:
+        namespace = new_namespace("third")
+        overlay = _overlay(tmp_path, namespace)
+        _apply(namespace, overlay)
+        wait_until("all is up", lambda: _not_up(namespace), lambda found: not found, _READY_SECONDS)
+        running = sorted(namespace.pods())
+        again = _apply(namespace, overlay)
+        # `configured` says that something was sent, not that it changed what runs: a new Job would
+        # be created, and a new template would bring new pods.
+        assert not [line for line in again if line.endswith(" created")]
+        assert not _not_up(namespace)
+        assert sorted(namespace.pods()) == running
+        fleet = Release(namespace)
+        await _fulfils(fleet)
+        step.saw(objects=len(again))
+    with steps.step("kubectl apply -k with a new tag") as step:
+        before = _names(namespace, "jobs")
+        _tag(overlay, images.NEW)
+        _apply(namespace, overlay)
+        fleet.until_all_run(images.NEW)
+        wait_until("all is up", lambda: _not_up(namespace), lambda found: not found, _READY_SECONDS)
+        # A Job cannot be changed: another image is another Job, and those of the others stay.
+        (job,) = _names(namespace, "jobs") - before
+        assert job.startswith("orderfleet-migrate-")
+        await _fulfils(fleet)
+        step.saw(job=job)
+
+
+async def _fulfils(fleet: Release) -> None:
+    async with fleet.shop() as shop, fleet.books() as pool:
+        order_id = await shop.place("plain")
+        order = await shop.ended(order_id)
+        assert order["state"] == "fulfilled", order
+        await balanced(pool, [order_id])
+
+
+def _names(namespace: Namespace, kind: str) -> set[str]:
+    return {found["metadata"]["name"] for found in namespace.get(kind)}
+
+
+def _overlay(directory: Path, namespace: Namespace) -> Path:
+    """Lay the names of this run over a copy of the dev overlay, which gets secrets of its own."""
+    shutil.copytree(ROOT / "k8s", directory / "k8s", ignore=shutil.ignore_patterns("*.env"))
+    run(sys.executable, directory / "k8s/dev_secrets.py", seconds=_APPLY_SECONDS)
+    rename = [{"op": "replace", "path": "/metadata/name", "value": namespace.name}]
+    overlay = directory / "k8s/overlays/test"
+    overlay.mkdir()
+    (overlay / "kustomization.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "namespace": namespace.name,
+                "resources": ["../dev"],
+                "patches": [{"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(rename)}],
+            }
+        )
+    )
+    _tag(overlay, images.OLD)
+    return overlay
+
+
+def _tag(overlay: Path, tag: str) -> None:
+    """Do what `kustomize edit set image` does for each service."""
+    file = overlay / "kustomization.yaml"
+    registry = os.environ.get("REGISTRY")
+    named = [
+        {
+            "name": service.program,
+            "newTag": tag,
+            **({"newName": f"{registry}/{service.program}"} if registry else {}),
+        }
+        for service in SERVICES
+    ]
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"images": named}))
+
+
+def _apply(namespace: Namespace, overlay: Path) -> list[str]:
+    rendered: list[Json] = [
+        found
+        for found in yaml.safe_load_all(namespace.cluster.kubectl("kustomize", str(overlay)))
+        if found
+    ]
+    # Nothing of it may get to where another one is.
+    elsewhere = {
+        found["metadata"].get("namespace", found["metadata"]["name"]) for found in rendered
+    } - {namespace.name}
+    assert not elsewhere, f"outside {namespace.name}: {elsewhere}"
+    applied = namespace.cluster.kubectl("apply", "-k", str(overlay), seconds=_APPLY_SECONDS)
+    return applied.splitlines()
+
+
+def _not_up(namespace: Namespace) -> list[str]:
+    """Name what is not complete or not ready yet."""
+    wanted = [
+        (found["metadata"]["name"], found["status"].get("readyReplicas", 0), found["spec"])
+        for kind in ("deployments", "statefulsets")
+        for found in namespace.get(kind)
+    ]
+    waiting = [name for name, ready, spec in wanted if ready != spec["replicas"]]
+    jobs = namespace.get("jobs")
+    waiting += [job["metadata"]["name"] for job in jobs if not job["status"].get("succeeded")]
+    return waiting
