@@ -110,7 +110,7 @@ _INSIDE: Final = [
         "Calls of Temporal that failed",
         "By gRPC status. NOT_FOUND is an order that was asked for and is not there.",
         Query(
-            rate("temporal_request_failure", API, "operation, status_code"),
+            rate("temporal_request_failure_total", API, "operation, status_code"),
             "{{operation}} {{status_code}}",
         ),
         unit="ops",

@@ -112,11 +112,13 @@ _QUEUES: Final = [
         "Throughput of $queue",
         "Workflow tasks and activities that the pods take, and workflows that complete.",
         Query(
-            rate("temporal_workflow_task_queue_poll_succeed", f"{WORKERS}, {_QUEUE}"),
+            rate("temporal_workflow_task_queue_poll_succeed_total", f"{WORKERS}, {_QUEUE}"),
             "workflow tasks",
         ),
-        Query(rate("temporal_activity_task_received", f"{WORKERS}, {_QUEUE}"), "activities"),
-        Query(rate("temporal_workflow_completed", f"{WORKERS}, {_QUEUE}"), "workflows completed"),
+        Query(rate("temporal_activity_task_received_total", f"{WORKERS}, {_QUEUE}"), "activities"),
+        Query(
+            rate("temporal_workflow_completed_total", f"{WORKERS}, {_QUEUE}"), "workflows completed"
+        ),
         unit="ops",
         repeat="queue",
     ),
@@ -183,7 +185,11 @@ _PODS: Final = [
         "Failed workflow tasks",
         "A bug or a change that old histories do not fit: their orders stand still. Empty is good.",
         Query(
-            rate("temporal_workflow_task_execution_failed", WORKERS, "failure_reason, task_queue"),
+            rate(
+                "temporal_workflow_task_execution_failed_total",
+                WORKERS,
+                "failure_reason, task_queue",
+            ),
             "{{failure_reason}} in {{task_queue}}",
         ),
         unit="ops",

@@ -144,7 +144,7 @@ _WORKFLOWS: Final = [
         "Calls of the fleet that failed",
         f"{_OUTSIDE}By service's pod and gRPC status.",
         Query(
-            rate("temporal_request_failure", SERVICES, "operation, status_code"),
+            rate("temporal_request_failure_total", SERVICES, "operation, status_code"),
             "{{operation}} {{status_code}}",
         ),
         unit="ops",

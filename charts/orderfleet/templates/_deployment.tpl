@@ -12,6 +12,16 @@ ORDERFLEET_LOG_FORMAT: json
 ORDERFLEET_PROBE_HOST: "0.0.0.0"
 ORDERFLEET_PROBE_PORT: "9090"
 ORDERFLEET_DRAIN_SECONDS: {{ .values.drainSeconds | quote }}
+{{- with .root.Values.traces }}
+{{- if .endpoint }}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
+OTEL_EXPORTER_OTLP_PROTOCOL: {{ .protocol | quote }}
+OTEL_TRACES_SAMPLER: {{ .sampler | quote }}
+{{- with .samplerArg }}
+OTEL_TRACES_SAMPLER_ARG: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{/* Environment of both workers: dict "root" "values". */}}

@@ -36,7 +36,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* To gateways over HTTP: a list of URLs. */}}
+{{/* To gateways and collectors: a list of URLs. */}}
 {{- define "orderfleet.egress.urls" -}}
 {{- range . }}
 {{- if . }}

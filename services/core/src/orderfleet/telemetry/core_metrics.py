@@ -67,6 +67,7 @@ def _start() -> tuple[Runtime, int]:
         metrics = PrometheusConfig(
             bind_address=f"{_LOOPBACK}:{port}",
             unit_suffix=True,
+            counters_total_suffix=True,
             durations_as_seconds=True,
             histogram_bucket_overrides=_EDGES,
         )
