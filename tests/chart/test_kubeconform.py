@@ -14,7 +14,7 @@ pytestmark = pytest.mark.needs("kubeconform", "helm")
 REF = re.compile(r'"\$ref": "[^"]*#/\$defs/([^"]+)"')
 VERSIONS = ["1.31.0", "1.32.0", "1.33.0", "1.34.0"]
 # Their schemas come with Gateway API and Prometheus' operator, not with Kubernetes.
-NOT_OF_KUBERNETES = {"HTTPRoute", "PodMonitor"}
+NOT_OF_KUBERNETES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
 KINDS = [
     "configmap-v1",
     "deployment-apps-v1",
