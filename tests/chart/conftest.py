@@ -1,9 +1,7 @@
-import os
-import shutil
-
 import pytest
 
-REQUIRED = os.environ.get("CHART_TOOLS") == "required"
+from tests import needs
+
 # What is not checked where the tool is missing.
 TOOLS = {
     "helm": "the chart is not rendered",
@@ -15,13 +13,8 @@ TOOLS = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*tools): programs that a test cannot do without")
+    needs.declare(config)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    for tool in (tool for marker in item.iter_markers("needs") for tool in marker.args):
-        if not shutil.which(tool):
-            message = f"{tool} is not on PATH: {TOOLS[tool]}"
-            if REQUIRED:
-                pytest.fail(message, pytrace=False)
-            pytest.skip(message)
+    needs.look_for(item, TOOLS)
