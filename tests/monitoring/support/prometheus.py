@@ -100,6 +100,7 @@ async def run_prometheus(
                 base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=_PATIENCE
             ) as http:
                 found = Prometheus(http)
+                await eventually(lambda: _ready(http), bool)
                 await eventually(
                     lambda: _scraped(found), lambda number: number == len(targets(fleet))
                 )
@@ -128,11 +129,16 @@ def _config(fleet: Fleet, seconds: int) -> Json:
     }
 
 
-async def _scraped(prometheus: Prometheus) -> int:
+async def _ready(http: httpx.AsyncClient) -> bool:
+    """Tell whether it answers queries: it listens before it does."""
     try:
-        return sum(one["value"][1] == "1" for one in await prometheus.up())
+        return (await http.get("/-/ready")).is_success
     except httpx.TransportError:
-        return 0
+        return False
+
+
+async def _scraped(prometheus: Prometheus) -> int:
+    return sum(one["value"][1] == "1" for one in await prometheus.up())
 
 
 _PATIENCE: Final = 30.0
