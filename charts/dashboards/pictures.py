@@ -116,7 +116,7 @@ async def render(seconds: float, rate: float) -> None:
             orders = Orders(http, pool, fleet)
             start = time.time()
             print(f"driving {rate:g} orders a second for {seconds:g} s")  # noqa: T201  # a script
-            await mishaps.failing_workflow_task(orders)
+            await mishaps.failing_workflow_task(orders.fleet.temporal_address)
             await drive(orders, seconds, rate)
             end = time.time()
             for name_, json in dashboards().items():

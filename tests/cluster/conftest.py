@@ -5,8 +5,9 @@
 
 The context has to be a local cluster's by its name, or ORDERFLEET_TEST_CONTEXT has to name it.
 BUILDER, REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that takes an
-image to the cluster (see support/images.py). A step alone, after the installation:
-`make test-cluster PYTEST_ARGS="-k upgrade"`.
+image to the cluster (see support/images.py). PROMETHEUS is namespace/service:port of one in the
+cluster that scrapes annotated pods, such as monitoring/prometheus:9090; what needs it is skipped
+without. A step alone, after the installation: `make test-cluster PYTEST_ARGS="-k upgrade"`.
 """
 
 import os

@@ -3,12 +3,12 @@
 A fleet of its own drives every path, and what has to go wrong for a counter to be there goes wrong.
 """
 
-import math
 import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ from tests.e2e.support import faults
 from tests.e2e.support.orders import Orders, clients, eventually
 from tests.e2e.test_metrics import Busy
 from tests.monitoring.support import mishaps, promql
-from tests.monitoring.support.panels import panels
+from tests.monitoring.support.panels import panels, shown
 from tests.monitoring.support.prometheus import Prometheus, labels, run_prometheus, targets
 from tests.monitoring.support.rules import rules
 
@@ -80,7 +80,7 @@ async def told(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
         # First what starts processes anew: their counters begin at 0 again.
         await mishaps.postgres_away(orders)
         await mishaps.history_that_does_not_fit(orders)
-        await mishaps.failing_workflow_task(orders)
+        await mishaps.failing_workflow_task(orders.fleet.temporal_address)
         await mishaps.unknown_order(orders)
         await Busy(orders).drive()
         yield Told(await _scraped(targets(fleet)), prometheus)
@@ -128,8 +128,7 @@ async def test_each_label_is_one_of_the_metrics(told: Told, where: str) -> None:
         known: set[str] = set()
         for selector in promql.selectors(one.expr):
             known = known.union(*told.series.get(selector.name, []))
-        shown = set(re.findall(r"{{(\w+)}}", one.legend))
-        assert promql.labels(one.expr) | shown <= known
+        assert promql.labels(one.expr) | shown(one.legend) <= known
 
 
 @pytest.mark.needs("prometheus")
@@ -140,20 +139,9 @@ async def test_each_expression_has_data(told: Told, where: str) -> None:
         if one.where != where:
             continue
         for part in promql.parts(one.expr):
-            found = await eventually(
-                lambda part=part: _numbers(told.prometheus, part),  # type: ignore[misc]
-                bool,
-            )
-            shown = set(re.findall(r"{{(\w+)}}", one.legend))
-            assert all(shown <= series["metric"].keys() for series in found), f"{found[0]}"
-
-
-async def _numbers(prometheus: Prometheus, expr: str) -> list[dict[str, Any]]:
-    return [
-        series
-        for series in await prometheus.query(expr)
-        if not math.isnan(float(series["value"][1]))
-    ]
+            found = await eventually(partial(told.prometheus.numbers, part), bool)
+            legend = shown(one.legend)
+            assert all(legend <= series["metric"].keys() for series in found), f"{found[0]}"
 
 
 @pytest.mark.needs("prometheus")

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tests.cluster.support.cluster import Json, Namespace
 from tests.cluster.support.commands import wait_until
-from tests.cluster.support.images import image
 from tests.cluster.support.release import NAME, Release
+from tests.cluster.support.scripts import run_script
 from tests.cluster.support.steps import Step
 from tests.e2e.support.orders import DEADLINE
 
@@ -75,8 +75,7 @@ def flow(release: Release, name: str, tag: str) -> Iterator[Flow]:
     """Let orders flow while the block runs."""
     namespace = release.namespace
     running = Flow(namespace, release, name)
-    namespace.create("v1", "ConfigMap", name, data={"flow.py": _SCRIPT.read_text()})
-    namespace.create("v1", "Pod", name, spec=_spec(name, tag))
+    run_script(namespace, name, _SCRIPT, tag, env=_env(name))
     try:
         wait_until("orders flow", running._accepted, lambda number: number >= _FIRST, 60)
         yield running
@@ -94,8 +93,8 @@ def flow(release: Release, name: str, tag: str) -> Iterator[Flow]:
         namespace.kubectl("delete", f"pod/{name}", f"configmap/{name}", "--now")
 
 
-def _spec(name: str, tag: str) -> Json:
-    env: dict[str, Any] = {
+def _env(name: str) -> list[Json]:
+    env = {
         "API_HOST": f"{NAME}-api",
         "PREFIX": name,
         "RATE": str(_RATE),
@@ -103,41 +102,10 @@ def _spec(name: str, tag: str) -> Json:
         "STOP": _STOP,
     }
     key = {"secretKeyRef": {"name": f"{NAME}-api-keys", "key": "key"}}
-    return {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 10001,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": [
-            {
-                "name": "flow",
-                "image": image("api", tag),
-                "imagePullPolicy": "IfNotPresent",
-                "command": ["python", "/flow/flow.py"],
-                "env": [
-                    {"name": "API_KEY", "valueFrom": key},
-                    *({"name": name, "value": value} for name, value in env.items()),
-                ],
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
-                "volumeMounts": [
-                    {"name": "flow", "mountPath": "/flow"},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "flow", "configMap": {"name": name}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
-    }
+    return [
+        {"name": "API_KEY", "valueFrom": key},
+        *({"name": name, "value": value} for name, value in env.items()),
+    ]
 
 
 def _spread(seconds: list[float]) -> str:

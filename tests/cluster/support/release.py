@@ -1,5 +1,6 @@
 """A release of the chart, and what it is asked."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -127,7 +128,12 @@ class Release:
 
 
 def _set(values: Mapping[str, Any]) -> list[str]:
-    return [f"--set={name}={value}" for name, value in values.items()]
+    return [
+        f"--set-json={name}={json.dumps(value)}"
+        if isinstance(value, list | dict)
+        else f"--set={name}={value}"
+        for name, value in values.items()
+    ]
 
 
 def _is_ready(pod: Json) -> bool:

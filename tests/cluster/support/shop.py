@@ -11,7 +11,7 @@ import httpx
 
 from orderfleet.store.ledger import Balance, balance
 from orderfleet.store.pool import Pool
-from tests.e2e.support.orders import ENDS, HOME, Json, new_id
+from tests.e2e.support.orders import ENDS, HOME, Json, new_id, types
 
 T = TypeVar("T")
 
@@ -89,6 +89,19 @@ class Shop:
             lambda order: order["state"] in ENDS,
             seconds,
         )
+
+    async def until(self, order_id: str, event: str, *, seconds: float = 20) -> Json:
+        """Wait until the order's trail has an event of this type."""
+        return await eventually(
+            f"{event} of {order_id}",
+            lambda: self.show(order_id),
+            lambda order: event in types(order),
+            seconds,
+        )
+
+    async def reject(self, order_id: str) -> httpx.Response:
+        decision = {"approved": False, "reviewer": "somebody", "reason": "looked at it"}
+        return await self.http.post(f"/orders/{order_id}/review", json=decision)
 
     async def cancel(self, order_id: str) -> httpx.Response:
         return await self.http.post(f"/orders/{order_id}/signals/cancel", json={})

@@ -23,9 +23,9 @@ class AnotherRelease:
         await workflow.wait_condition(lambda: False)
 
 
-async def failing_workflow_task(orders: Orders) -> None:
+async def failing_workflow_task(temporal_address: str) -> None:
     """Start a workflow that no worker knows."""
-    client = await Client.connect(orders.fleet.temporal_address)
+    client = await Client.connect(temporal_address)
     handle = await client.start_workflow(
         "NoSuchWorkflow",
         id=new_id("unknown"),

@@ -62,6 +62,11 @@ def panels(namespace: str = NAMESPACE, release: str = RELEASE) -> Iterator[Panel
                 yield Panel(name, row, panel, values | {"queue": "|".join(QUEUES)})
 
 
+def shown(legend: str) -> set[str]:
+    """Return the labels that a legend shows."""
+    return set(re.findall(r"{{(\w+)}}", legend))
+
+
 def filled(text: str, values: dict[str, str]) -> str:
     """Put the variables' values in, as Grafana does."""
     text = text.replace("${deadline:text}", "15")

@@ -1,6 +1,7 @@
 """A real Prometheus that scrapes a fleet of this machine as it would scrape pods of a cluster."""
 
 import asyncio
+import math
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -58,6 +59,10 @@ class Prometheus:
             return [{"metric": {}, "value": data["result"]}]
         found: list[Json] = data["result"]
         return found
+
+    async def numbers(self, expr: str) -> list[Json]:
+        """Evaluate an expression now and leave out what is no number, as a panel does."""
+        return [one for one in await self.query(expr) if not math.isnan(float(one["value"][1]))]
 
     async def query_range(self, expr: str, start: float, end: float, step: float) -> list[Json]:
         """Evaluate an expression over time."""

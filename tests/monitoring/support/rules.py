@@ -14,19 +14,19 @@ DEADLINE: Final = "15"
 Rule = dict[str, Any]
 
 
-def rules() -> dict[str, Rule]:
+def rules(namespace: str = NAMESPACE, release: str = RELEASE) -> dict[str, Rule]:
     """Return the rules of a release, by the name of their file."""
     return {
-        path.stem: yaml.safe_load(filled(path.read_text()))
+        path.stem: yaml.safe_load(filled(path.read_text(), namespace, release))
         for path in sorted(CHART.glob("alerts/*.yaml"))
     }
 
 
-def filled(text: str) -> str:
+def filled(text: str, namespace: str, release: str) -> str:
     """Put a release in, as templates/monitoring/alerts.yaml does."""
     for name, value in (
-        ("$namespace", NAMESPACE),
-        ("$release", RELEASE),
+        ("$namespace", namespace),
+        ("$release", release),
         ("$deadline", DEADLINE),
     ):
         text = text.replace(name, value)

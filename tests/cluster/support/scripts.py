@@ -1,0 +1,56 @@
+"""A Python file of the tests that runs in a pod of the cluster, with the standard library."""
+
+from pathlib import Path
+from typing import Final
+
+from tests.cluster.support.cluster import Json, Namespace
+from tests.cluster.support.images import image
+
+# What a Service finds the pod by.
+LABEL: Final = "orderfleet-test"
+
+
+def run_script(
+    namespace: Namespace, name: str, script: Path, tag: str, *, env: list[Json] | None = None
+) -> None:
+    """Start it; the pod and the ConfigMap have the name, and the pod a label with it."""
+    namespace.create("v1", "ConfigMap", name, data={script.name: script.read_text()})
+    metadata = {"name": name, "labels": {LABEL: name}}
+    spec = _spec(name, script.name, tag, env or [])
+    namespace.create("v1", "Pod", name, metadata=metadata, spec=spec)
+
+
+def _spec(name: str, script: str, tag: str, env: list[Json]) -> Json:
+    return {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 10001,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": name,
+                # For its Python.
+                "image": image("api", tag),
+                "imagePullPolicy": "IfNotPresent",
+                "command": ["python", f"/script/{script}"],
+                "env": env,
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [
+                    {"name": "script", "mountPath": "/script"},
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "script", "configMap": {"name": name}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }

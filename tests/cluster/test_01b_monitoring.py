@@ -1,0 +1,248 @@
+"""Metrics, dashboards, alerts and traces of the release, before anything happens to it.
+
+A Prometheus that scrapes annotated pods is the cluster's own: PROMETHEUS says where it is. The
+PrometheusRule and the PodMonitor need the CRDs of its operator, which a plain cluster lacks, so
+they are not installed here: tests/monitoring renders them and lets promtool test the alerts. What
+is evaluated here are the same expressions, on what real pods tell.
+"""
+
+import json
+import os
+import re
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Final
+
+import httpx
+import pytest
+
+from tests.cluster.support import images
+from tests.cluster.support.cluster import Namespace
+from tests.cluster.support.collectors import Collecting
+from tests.cluster.support.release import NAME, SERVICES, Release
+from tests.cluster.support.shop import Shop, balanced, eventually
+from tests.cluster.support.steps import Steps
+from tests.e2e.support import faults
+from tests.e2e.support.collector import Span
+from tests.e2e.support.orders import HOME, Json, new_id
+from tests.monitoring.support import mishaps, promql
+from tests.monitoring.support.panels import dashboards, panels, shown
+from tests.monitoring.support.prometheus import Prometheus
+from tests.monitoring.support.rules import rules
+
+pytestmark = pytest.mark.timeout(1800)
+
+_PROMETHEUS: Final = re.compile(r"([a-z0-9-]+)/([a-z0-9-]+):(\d+)")
+_SCRAPED: Final = {"api": 2, "order-worker": 2, "shipping-worker": 2, "temporal": 1}
+# Pods that went away are found to be gone, and those that came are scraped.
+_SCRAPED_SECONDS: Final = 60.0
+_QUERIES_SECONDS: Final = 60.0
+# Shorter than any `for` of an alert: what is over by then does not fire.
+_OVER_SECONDS: Final = 10.0
+_TRACE_SECONDS: Final = 30.0
+# Fires because of what `mishaps` does here, and what would need more than that to have data at all.
+_FIRES: Final = {"WorkflowTaskFailures"}
+_NEEDS_MORE: Final = {"ApiErrors", "WorkflowNonDeterminism"}
+_KINDS: Final = ("plain", "carrier-refuses", "reply-lost", "declined", "plain")
+
+
+@pytest.fixture(scope="module")
+def collecting(
+    release: Release, new_namespace: Callable[[str], Namespace], steps: Steps
+) -> Iterator[Collecting]:
+    """Turn on dashboards and traces, and let gateways fail for the kinds of orders of `faults`."""
+    found = Collecting(new_namespace("collector"))
+    with steps.step("helm upgrade with dashboards, traces and faults of the gateways"):
+        found.start(images.OLD)
+        name = "ORDERFLEET_GATEWAY_FAULTS"
+        env = [{"name": name, "value": faults.ENV[name]}]
+        release.upgrade(
+            {
+                **images.values(images.OLD),
+                "dashboards.enabled": "true",
+                "traces.endpoint": found.url,
+                "traces.protocol": "http/protobuf",
+                "orderWorker.extraEnv": env,
+                "shippingWorker.extraEnv": env,
+            }
+        )
+    yield found
+    # The steps after these are about the release as it is by default.
+    with steps.step("helm upgrade back to no values"):
+        release.upgrade(images.values(images.OLD))
+
+
+@asynccontextmanager
+async def _prometheus(release: Release) -> AsyncIterator[Prometheus]:
+    where = os.environ.get("PROMETHEUS")
+    if not where:
+        pytest.skip("PROMETHEUS=namespace/service:port is not set: no metric is scraped")
+    named = _PROMETHEUS.fullmatch(where)
+    assert named, f"PROMETHEUS={where} is not namespace/service:port"
+    namespace = Namespace(release.namespace.cluster, named[1])
+    async with (
+        namespace.forwarded(f"service/{named[2]}", int(named[3])) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
+    ):
+        yield Prometheus(http)
+
+
+def test_the_dashboards_are_there_for_the_sidecar(collecting: Collecting, release: Release) -> None:
+    selector = ("--selector=grafana_dashboard=1", "--output=json")
+    found = json.loads(release.namespace.kubectl("get", "configmaps", *selector))["items"]
+    texts = {name: text for one in found for name, text in one["data"].items()}
+    assert {name: json.loads(text) for name, text in texts.items()} == {
+        f"orderfleet-{name}.json": board for name, board in dashboards().items()
+    }
+
+
+async def test_the_services_and_temporal_are_scraped_and_nothing_else(
+    collecting: Collecting, release: Release, steps: Steps
+) -> None:
+    async with _prometheus(release) as prometheus:
+        with steps.step("pods that Prometheus scrapes, by annotation") as step:
+            namespace = release.namespace
+
+            async def differ() -> set[tuple[str, ...]]:
+                return _annotated(namespace) ^ await _up(prometheus, namespace)
+
+            await eventually("targets", differ, lambda found: not found, _SCRAPED_SECONDS)
+            found = Counter(component for component, *_ in await _up(prometheus, namespace))
+            assert found == _SCRAPED
+            others = {_component(pod) for pod in namespace.get("pods")} - found.keys()
+            # All of them are there, and none is scraped.
+            assert {"postgres", "temporal-ui", "migrate"} <= others
+            step.saw(targets=sum(found.values()), others=sorted(others))
+
+
+async def test_every_query_has_data_and_no_alert_fires_that_should_not(
+    collecting: Collecting, release: Release, steps: Steps
+) -> None:
+    async with (
+        _prometheus(release) as prometheus,
+        release.shop() as shop,
+        release.books() as pool,
+        release.namespace.forwarded(f"service/{NAME}-temporal", 7233) as temporal,
+    ):
+        with steps.step("queries of dashboards and alerts, orders of all kinds") as step:
+            queries = _panels(release.namespace) + _alerts(release.namespace)
+            lacking, placed = queries, dict[str, str]()
+            await mishaps.failing_workflow_task(f"127.0.0.1:{temporal}")
+            deadline = time.monotonic() + _QUERIES_SECONDS
+            while lacking:
+                assert time.monotonic() < deadline, f"without data: {lacking}"
+                # A rate needs two scrapes, so the orders keep coming.
+                placed |= await _orders_of_all_kinds(shop)
+                lacking = [one for one in lacking if not await _has_data(prometheus, *one)]
+            alerts = rules(release.namespace.name, NAME)
+
+            async def firing() -> set[str]:
+                return {
+                    name for name, rule in alerts.items() if await prometheus.query(rule["expr"])
+                }
+
+            await eventually("alerts", firing, lambda found: found == _FIRES, _OVER_SECONDS)
+            await balanced(pool, placed)
+            step.saw(
+                queries=len(queries), alerts=len(alerts), orders=dict(Counter(placed.values()))
+            )
+
+
+async def test_an_order_is_one_trace_of_all_services(
+    collecting: Collecting, release: Release, steps: Steps
+) -> None:
+    with steps.step("one trace of an order, OTLP over HTTP") as step:
+        trace_id, order_id = secrets.token_hex(16), new_id("traced")
+        async with release.shop() as shop:
+            answer = await shop.http.post(
+                f"/orders/{order_id}/start",
+                json={"payment_id": f"pay-{order_id}", "address": HOME},
+                headers={"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"},
+            )
+            assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
+        async with collecting.reached() as taken:
+
+            async def spans() -> list[Span]:
+                return (await taken.spans()).of_trace(trace_id)
+
+            found = await eventually("the whole trace", spans, _is_whole, _TRACE_SECONDS)
+            step.saw(spans=dict(Counter(span.service for span in found)))
+
+
+def _component(pod: Json) -> str:
+    labels: dict[str, str] = pod["metadata"]["labels"]
+    return labels["app.kubernetes.io/component"]
+
+
+def _annotated(namespace: Namespace) -> set[tuple[str, ...]]:
+    """Return what should be up: component and pod."""
+    return {
+        (_component(pod), pod["metadata"]["name"], "1")
+        for pod in namespace.get("pods")
+        if pod["metadata"].get("annotations", {}).get("prometheus.io/scrape") == "true"
+    }
+
+
+async def _up(prometheus: Prometheus, namespace: Namespace) -> set[tuple[str, ...]]:
+    """Return what is up, by the labels of the scrape."""
+    return {
+        (one["metric"].get("component", ""), one["metric"].get("pod", ""), one["value"][1])
+        for one in await prometheus.query(f'up{{namespace="{namespace.name}"}}')
+    }
+
+
+def _panels(namespace: Namespace) -> list[tuple[str, str, str]]:
+    """Return the queries of all panels: where, expression, legend."""
+    return [
+        (panel.key, expr, legend)
+        for panel in panels(namespace.name, NAME)
+        for expr, legend in panel.queries()
+    ]
+
+
+def _alerts(namespace: Namespace) -> list[tuple[str, str, str]]:
+    return [
+        (f"alert {name}", rule["expr"], "")
+        for name, rule in rules(namespace.name, NAME).items()
+        if name not in _NEEDS_MORE
+    ]
+
+
+async def _has_data(prometheus: Prometheus, where: str, expr: str, legend: str) -> bool:
+    """Tell whether all that is compared or joined has data, with the labels that are shown."""
+    for part in promql.parts(expr):
+        found = await prometheus.numbers(part)
+        if not found:
+            return False
+        for series in found:
+            assert shown(legend) <= series["metric"].keys(), f"{where}: {series}"
+    return True
+
+
+async def _orders_of_all_kinds(shop: Shop) -> dict[str, str]:
+    """Place an order for each kind of end and of counter; return their states."""
+    placed = [await shop.place(kind) for kind in _KINDS]
+    _, refused, *_, rejected = placed
+    unknown = await shop.http.get(f"/orders/{new_id('nobody')}/status")
+    assert unknown.status_code == HTTPStatus.NOT_FOUND
+    await shop.until(rejected, "validated")
+    answer = await shop.reject(rejected)
+    assert answer.status_code == HTTPStatus.OK, answer.text
+    # Charged, and the carrier does not take it.
+    await shop.until(refused, "dispatch_failed")
+    answer = await shop.cancel(refused)
+    assert answer.status_code == HTTPStatus.OK, answer.text
+    ended = [(await shop.ended(order_id))["state"] for order_id in placed]
+    assert ended == ["fulfilled", "cancelled", "fulfilled", "failed", "rejected"]
+    return dict(zip(placed, ended, strict=True))
+
+
+def _is_whole(spans: list[Span]) -> bool:
+    ids = {span.span_id for span in spans}
+    roots = [span for span in spans if span.parent_id not in ids]
+    services = {f"{NAME}-{service}" for service in SERVICES}
+    return {span.service for span in spans} == services and len(roots) == 1
