@@ -102,3 +102,21 @@ spec:
     {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/*
+The policy of a service: dict "root" "component" "values", "urls" of what else it calls, "ingress" of
+what it takes beside the scrapes.
+*/}}
+{{- define "orderfleet.serviceNetworkPolicy" -}}
+{{- include "orderfleet.networkPolicy" (dict
+  "root" .root
+  "component" .component
+  "ingress" (append .ingress (include "orderfleet.ingress.metrics" .root))
+  "egress" (list
+    (include "orderfleet.egress.postgres" .root)
+    (include "orderfleet.egress.temporal" .root)
+    (include "orderfleet.egress.urls" (prepend .urls .root.Values.traces.endpoint))
+    (.values.extraEgress | empty | ternary "" (toYaml .values.extraEgress))
+  )
+) }}
+{{- end -}}

@@ -7,7 +7,7 @@ A source is looked at every few seconds, apart from scrapes, and told as long as
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Final, NoReturn
 
@@ -16,14 +16,12 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 
 from orderfleet.store.health import last_migration_failed, schema_version
 from orderfleet.store.pool import Pool
 from orderfleet.store.totals import read_totals
+from orderfleet.task_queues import TYPES, count_pollers, describe_task_queue
 from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -34,14 +32,6 @@ TEMPORAL: Final = "temporal"
 _LOOK_SECONDS: Final = 2.5
 # An order ends within its deadline, or SettleOrders ends it at the latest 5 s after it.
 _GRACE: Final = timedelta(seconds=5)
-_TYPES: Final = {
-    "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-}
-# A poll lasts a minute, and Temporal remembers who asked for five: who was not seen for longer
-# than this is gone.
-_SEEN: Final = timedelta(seconds=90)
-
 Look = Callable[[], Awaitable[list[Metric]]]
 
 
@@ -177,27 +167,16 @@ async def look_at_temporal(client: Client, queues: Iterable[str]) -> list[Metric
         "task_queue",
         "type",
     )
-    asked = [(queue, kind) for queue in sorted(set(queues)) for kind in _TYPES]
-    answers = await asyncio.gather(*(_describe(client, *one) for one in asked))
-    now = datetime.now(UTC)
+    asked = [(queue, kind) for queue in sorted(set(queues)) for kind in TYPES]
+    within = timedelta(seconds=_LOOK_SECONDS)
+    answers = await asyncio.gather(
+        *(describe_task_queue(client, *one, within=within) for one in asked)
+    )
     for labels, answer in zip(asked, answers, strict=True):
-        seen = [one.last_access_time.ToDatetime(UTC) for one in answer.pollers]
         backlog.add_metric(labels, answer.stats.approximate_backlog_count)
         age.add_metric(labels, answer.stats.approximate_backlog_age.ToTimedelta().total_seconds())
-        pollers.add_metric(labels, sum(now - at < _SEEN for at in seen))
+        pollers.add_metric(labels, count_pollers(answer))
     return [backlog, age, pollers]
-
-
-async def _describe(client: Client, queue: str, kind: str) -> DescribeTaskQueueResponse:
-    return await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=queue),
-            task_queue_type=_TYPES[kind],
-            report_stats=True,
-        ),
-        timeout=timedelta(seconds=_LOOK_SECONDS),
-    )
 
 
 def _gauge(name: str, meaning: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:

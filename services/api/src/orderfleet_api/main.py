@@ -3,8 +3,8 @@
 import asyncio
 import socket
 import sys
-from functools import partial
 from importlib import import_module
+from typing import Final
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
@@ -16,12 +16,8 @@ from orderfleet.client import connect
 from orderfleet.probes import serve_probes
 from orderfleet.service import Life, run_service
 from orderfleet.settings import start
-from orderfleet.store.pool import open_pool
-from orderfleet.telemetry.core_metrics import CoreMetrics
-from orderfleet.telemetry.database import DatabaseMetrics
 from orderfleet.telemetry.logs import configure_logs
-from orderfleet.telemetry.metrics import make_registry, render
-from orderfleet.telemetry.traces import configure_traces
+from orderfleet.telemetry.process import observed
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.backlog import fleet_gauges
@@ -29,21 +25,22 @@ from orderfleet_api.limits import HEADER_SECONDS, MAX_HEADER_BYTES
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
+PROGRAM: Final = "orderfleet-api"
 # A busy Temporal is asked again after 1 s, then 2 s, 4 s, ...: with 3 s in all, a client that went
 # on would never say that it is busy and not away.
-RETRIES = 2
+RETRIES: Final = 2
 
 log = structlog.stdlib.get_logger(__name__)
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = start(ApiSettings, "orderfleet-api")
+    settings = start(ApiSettings, PROGRAM)
     configure_logs(
         settings.log_level, settings.log_format, service="api", traced=bool(settings.spans_by)
     )
     _check_free(settings.api_host, settings.api_port)
-    run_service("orderfleet-api", lambda life: serve(settings, life), drain=settings.drain_seconds)
+    run_service(PROGRAM, lambda life: serve(settings, life), drain=settings.drain_seconds)
 
 
 async def serve(settings: ApiSettings, life: Life) -> None:
@@ -51,34 +48,25 @@ async def serve(settings: ApiSettings, life: Life) -> None:
 
     Neither Postgres nor Temporal is waited for: without them the answer is 503.
     """
-    core = CoreMetrics()
-    registry = make_registry("orderfleet-api", life, drain_seconds=settings.drain_seconds)
-    metrics = ApiMetrics(registry)
-    database = DatabaseMetrics(registry)
-    async with (
-        configure_traces(settings, service="orderfleet-api") as traces,
-        open_pool(
-            settings.database_url,
-            size=settings.database_pool_size,
-            wait_seconds=0,
-            lazy=True,
-            connection_class=database.timed(traces.connection_class),
-        ) as pool,
-    ):
-        database.watch(pool)
+    async with observed(settings, life, program=PROGRAM, lazy=True) as seen:
         client = await connect(
-            settings, runtime=core.runtime, lazy=True, retries=RETRIES, plugins=traces.plugins
+            settings,
+            runtime=seen.core.runtime,
+            lazy=True,
+            retries=RETRIES,
+            plugins=seen.traces.plugins,
         )
+        metrics = ApiMetrics(seen.registry)
         # By name, as it imports OpenTelemetry.
-        spans = [import_module("orderfleet_api.tracing").RequestSpans()] if traces.on else []
-        app = create_app(Backends(pool, client, settings, life.stopping, metrics), spans)
+        spans = [import_module("orderfleet_api.tracing").RequestSpans()] if seen.traces.on else []
+        app = create_app(Backends(seen.pool, client, settings, life.stopping, metrics), spans)
         probes = serve_probes(
             settings.probe_host,
             settings.probe_port,
             ready=lambda: life.ready,
-            metrics=partial(render, registry, core),
+            metrics=seen.metrics,
         )
-        async with fleet_gauges(registry, pool, client, settings):
+        async with fleet_gauges(seen.registry, seen.pool, client, settings):
             with probes:
                 await _serve_http(metrics.measured(app), settings, life)
 
@@ -129,7 +117,7 @@ def _check_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            print(f"orderfleet-api: {host}:{port}: {error.strerror}", file=sys.stderr)
+            print(f"{PROGRAM}: {host}:{port}: {error.strerror}", file=sys.stderr)
             raise SystemExit(1) from None
 
 

@@ -1,6 +1,6 @@
 """The shipping worker: ShippingWorkflow and the carrier on the shipping queue."""
 
-from functools import partial
+from typing import Final
 
 from orderfleet.client import connect
 from orderfleet.gateways import Carrier
@@ -8,23 +8,22 @@ from orderfleet.http_gateways import HTTPCarrier
 from orderfleet.service import Life, run_service
 from orderfleet.settings import start
 from orderfleet.simulated_gateways import SimulatedCarrier
-from orderfleet.store.pool import Pool, open_pool
-from orderfleet.telemetry.core_metrics import CoreMetrics
-from orderfleet.telemetry.database import DatabaseMetrics
+from orderfleet.store.pool import Pool
 from orderfleet.telemetry.logs import configure_logs
-from orderfleet.telemetry.metrics import WorkerMetrics, make_registry, render
-from orderfleet.telemetry.traces import configure_traces
+from orderfleet.telemetry.metrics import WorkerMetrics
+from orderfleet.telemetry.process import observed
 from orderfleet.worker import make_worker, run_worker
 from orderfleet_shipping_worker.activities import ShippingActivities
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 
+PROGRAM: Final = "orderfleet-shipping-worker"
 WORKFLOWS = (ShippingWorkflow,)
 
 
 def main() -> None:
     """Run the shipping worker until SIGTERM."""
-    settings = start(ShippingWorkerSettings, "orderfleet-shipping-worker")
+    settings = start(ShippingWorkerSettings, PROGRAM)
     configure_logs(
         settings.log_level,
         settings.log_format,
@@ -32,7 +31,7 @@ def main() -> None:
         traced=bool(settings.spans_by),
     )
     run_service(
-        "orderfleet-shipping-worker",
+        PROGRAM,
         lambda life: serve(settings, life),
         drain=settings.drain_seconds,
     )
@@ -40,32 +39,18 @@ def main() -> None:
 
 async def serve(settings: ShippingWorkerSettings, life: Life) -> None:
     """Connect, poll the shipping queue, drain."""
-    core = CoreMetrics()
-    registry = make_registry(
-        "orderfleet-shipping-worker", life, drain_seconds=settings.drain_seconds
-    )
-    metrics = WorkerMetrics(registry)
-    database = DatabaseMetrics(registry)
-    async with (
-        configure_traces(settings, service="orderfleet-shipping-worker") as traces,
-        open_pool(
-            settings.database_url,
-            size=settings.database_pool_size,
-            wait_seconds=settings.start_wait_seconds,
-            connection_class=database.timed(traces.connection_class),
-        ) as pool,
-    ):
-        database.watch(pool)
-        client = await connect(settings, runtime=core.runtime, plugins=traces.plugins)
+    async with observed(settings, life, program=PROGRAM) as seen:
+        metrics = WorkerMetrics(seen.registry)
+        client = await connect(settings, runtime=seen.core.runtime, plugins=seen.traces.plugins)
         worker = make_worker(
             client,
             settings,
             task_queue=settings.shipping_task_queue,
             workflows=WORKFLOWS,
-            activities=ShippingActivities(pool, carrier(settings, pool), metrics).all(),
+            activities=ShippingActivities(seen.pool, carrier(settings, seen.pool), metrics).all(),
             metrics=metrics,
         )
-        await run_worker(worker, settings, life, metrics=partial(render, registry, core))
+        await run_worker(worker, settings, life, metrics=seen.metrics)
 
 
 def carrier(settings: ShippingWorkerSettings, pool: Pool) -> Carrier:

@@ -7,29 +7,19 @@ from typing import Final
 from uuid import uuid4
 
 from msgspec import Struct
-from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import (
-    DescribeTaskQueueRequest,
-    DescribeTaskQueueResponse,
-    PollActivityTaskQueueRequest,
-)
+from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import Client
 
 from orderfleet.messages import ORDER_STATE, SETTLE_SCHEDULE
 from orderfleet.namespace import look_at_search_attribute, require_namespace
 from orderfleet.settings import CommonSettings
+from orderfleet.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import ask, open_temporal
 
-_TYPES: Final = {
-    "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-}
-# A worker's poll lasts a minute; who was not seen for longer is gone.
-_SEEN: Final = timedelta(seconds=90)
 # The server wants a second at the least, and ends the poll a second before it is over.
 _POLL: Final = timedelta(seconds=2.2)
 _CLOCK_QUEUE: Final = "orderfleet-doctor"
@@ -98,15 +88,12 @@ async def _namespace(client: Client) -> tuple[bool, str]:
 
 async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
     """Look whether both kinds of tasks of a queue are polled for."""
-    seen = [await _seen(client, queue, kind) for kind in _TYPES.values()]
-    counts = ", ".join(f"{count} for {kind}" for kind, count in zip(_TYPES, seen, strict=True))
-    return all(seen), f"pollers of {queue}: {counts}"
-
-
-async def _seen(client: Client, queue: str, kind: TaskQueueType.ValueType) -> int:
-    answer = await _describe(client, queue, kind)
-    now = datetime.now(UTC)
-    return sum(now - one.last_access_time.ToDatetime(UTC) < _SEEN for one in answer.pollers)
+    workflows, activities = [
+        count_pollers(await ask(describe_task_queue(client, queue, type_)))
+        for type_ in ("workflow", "activity")
+    ]
+    found = f"pollers of {queue}: {workflows} for workflows, {activities} for activities"
+    return bool(workflows and activities), found
 
 
 async def _schedule(client: Client) -> tuple[bool, str]:
@@ -121,7 +108,6 @@ async def _clock(client: Client) -> Check:
     No answer of Temporal carries its time, but it keeps when a queue was last polled. So a queue
     that is nobody's is polled, which starts and changes nothing.
     """
-    kind = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
     identity = f"{_CLOCK_QUEUE}-{uuid4().hex[:8]}"
     request = PollActivityTaskQueueRequest(
         namespace=client.namespace, task_queue=TaskQueue(name=_CLOCK_QUEUE), identity=identity
@@ -129,7 +115,7 @@ async def _clock(client: Client) -> Check:
     before = datetime.now(UTC)
     try:
         await ask(client.workflow_service.poll_activity_task_queue(request, timeout=_POLL))
-        answer = await _describe(client, _CLOCK_QUEUE, kind)
+        answer = await ask(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
     except CommandError as error:
         return Check("clock of Temporal", ok=False, found=str(error), fix="see what Temporal says")
     after = datetime.now(UTC)
@@ -137,12 +123,3 @@ async def _clock(client: Client) -> Check:
     if not told:
         return Check("clock of Temporal", ok=False, found="cannot be told", fix="try again")
     return clock("Temporal", told[0].ToDatetime(UTC), before, after)
-
-
-async def _describe(
-    client: Client, queue: str, kind: TaskQueueType.ValueType
-) -> DescribeTaskQueueResponse:
-    request = DescribeTaskQueueRequest(
-        namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-    )
-    return await ask(client.workflow_service.describe_task_queue(request))

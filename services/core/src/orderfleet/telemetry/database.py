@@ -1,12 +1,14 @@
 """What a process tells of its Postgres: the pool's connections and the time of its statements."""
 
+from contextlib import AbstractContextManager
 from time import perf_counter
 from types import TracebackType
-from typing import Any, ClassVar, Final, cast
+from typing import ClassVar, Final, cast
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from orderfleet.store.pool import STATEMENT_SECONDS, Connection, Pool
+from orderfleet.store.watched import WatchedConnection
 
 _EDGES: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
@@ -56,47 +58,31 @@ class DatabaseMetrics:
         self._size.set(pool.get_max_size())
 
 
-class _TimedConnection(Connection):
-    """A connection that times what the fleet calls; the pool's own statements go other ways."""
+class _TimedConnection(WatchedConnection):
+    """A connection that times its statements."""
 
     __slots__ = ()
 
     completed: ClassVar[Histogram]
     failed: ClassVar[Histogram]
 
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        """Execute a statement."""
-        if query == self.get_reset_query():
-            return await super().execute(query, *args, **options)
-        with _Timed(self):
-            return await super().execute(query, *args, **options)
-
-    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch all rows."""
-        with _Timed(self):
-            return await super().fetch(query, *args, **options)
-
-    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch the first row."""
-        with _Timed(self):
-            return await super().fetchrow(query, *args, **options)
-
-    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch the first value."""
-        with _Timed(self):
-            return await super().fetchval(query, *args, **options)
+    def around(self, query: str) -> AbstractContextManager[None]:
+        """Time the statement, and what else is around it."""
+        return _Timed(self, super().around(query))
 
 
 class _Timed:
     """Times the block; a third of what `contextlib` costs."""
 
-    __slots__ = ("_began", "_connection")
+    __slots__ = ("_began", "_connection", "_inner")
 
-    def __init__(self, connection: _TimedConnection) -> None:
+    def __init__(self, connection: _TimedConnection, inner: AbstractContextManager[None]) -> None:
         self._connection = connection
+        self._inner = inner
 
     def __enter__(self) -> None:
         self._began = perf_counter()
+        self._inner.__enter__()
 
     def __exit__(
         self,
@@ -104,5 +90,8 @@ class _Timed:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        duration = self._connection.completed if kind is None else self._connection.failed
-        duration.observe(perf_counter() - self._began)
+        try:
+            self._inner.__exit__(kind, error, traceback)
+        finally:
+            duration = self._connection.completed if kind is None else self._connection.failed
+            duration.observe(perf_counter() - self._began)

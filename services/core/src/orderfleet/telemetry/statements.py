@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from opentelemetry.semconv.attributes.db_attributes import (
@@ -23,7 +23,7 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, get_tracer
 
-from orderfleet.store.pool import Connection
+from orderfleet.store.watched import WatchedConnection
 
 # A verb and its table; `FROM` a function is not one.
 _OPERATION: Final = re.compile(
@@ -35,37 +35,20 @@ _NAMED: Final = re.compile(r"(?:\bWITH|,)\s+([a-z_]+)\s+AS\s*\(", re.IGNORECASE)
 _SUMMARY_LENGTH: Final = 255
 
 
-class TracedConnection(Connection):
+class TracedConnection(WatchedConnection):
     """A connection that makes a span of each statement."""
 
     __slots__ = ()
 
-    async def execute(self, query: str, *args: Any, **options: Any) -> str:
-        """Execute a statement."""
-        with self._span(query):
-            return await super().execute(query, *args, **options)
-
-    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch all rows."""
-        with self._span(query):
-            return await super().fetch(query, *args, **options)
-
-    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch the first row."""
-        with self._span(query):
-            return await super().fetchrow(query, *args, **options)
-
-    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
-        """Fetch the first value."""
-        with self._span(query):
-            return await super().fetchval(query, *args, **options)
-
     @contextmanager
-    def _span(self, query: str) -> Iterator[None]:
-        # Alone it would be a trace of its own, and there is nothing to see in one: a probe, the
-        # pool's own reset.
-        if not get_current_span().is_recording() or query == self.get_reset_query():
-            yield
+    def around(self, query: str) -> Iterator[None]:
+        """Make the span, unless the statement would be a trace of its own.
+
+        There is nothing to see in one: a probe, a look of the metrics.
+        """
+        if not get_current_span().is_recording():
+            with super().around(query):
+                yield
             return
         summary = summary_of(query)
         with get_tracer(__name__).start_as_current_span(
@@ -81,7 +64,8 @@ class TracedConnection(Connection):
             set_status_on_exception=False,
         ) as span:
             try:
-                yield
+                with super().around(query):
+                    yield
             except Exception as error:
                 span.set_status(Status(StatusCode.ERROR))
                 state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
