@@ -78,6 +78,7 @@ one sentence that names the value.
 {{- fail (printf "orders.shippingTaskQueue: must differ from orders.taskQueue, got %q twice" .Values.orders.taskQueue) }}
 {{- end }}
 {{- include "orderfleet.checks.autoscaling" . }}
+{{- include "orderfleet.checks.connections" . }}
 {{- with .Values.api.httpRoute }}
 {{- if and .enabled (not .parentRefs) }}
 {{- fail "api.httpRoute.parentRefs: needed when api.httpRoute.enabled is true" }}
@@ -86,6 +87,29 @@ one sentence that names the value.
 {{- end -}}
 
 {{/* Autoscaling that could not scale, or that scales to nothing without having been told so. */}}
+{{/*
+Postgres' connections if all pods are there that may be, one more of each service during an upgrade,
+and Temporal's: its four services have a pool for each of its two databases. 10 are for the Jobs.
+*/}}
+{{- define "orderfleet.checks.connections" -}}
+{{- $needed := 10 }}
+{{- range $key := list "api" "orderWorker" "shippingWorker" }}
+{{- $values := get $.Values $key }}
+{{- $pods := include "orderfleet.scaled" (dict "root" $ "values" $values) | empty | not | ternary $values.autoscaling.maxReplicas $values.replicas }}
+{{- $needed = add $needed (mul (add $pods 1) $values.databasePoolSize) }}
+{{- end }}
+{{- with .Values.temporal }}
+{{- if and .enabled (not .postgres.host) }}
+{{- $needed = add $needed (mul 8 .replicas .postgres.maxConnections) }}
+{{- end }}
+{{- end }}
+{{- with .Values.postgres }}
+{{- if and .enabled (hasKey .parameters "max_connections") (gt $needed (int .parameters.max_connections)) }}
+{{- fail (printf "postgres.parameters.max_connections: %v is less than the %d that all pods may open (see databasePoolSize)" .parameters.max_connections $needed) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "orderfleet.checks.autoscaling" -}}
 {{- $auto := .Values.autoscaling }}
 {{- range $key := list "api" "orderWorker" "shippingWorker" }}
