@@ -10,7 +10,7 @@ from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.pods import births
 from tests.cluster.scaling.support.results import Results
-from tests.cluster.scaling.support.watching import Trigger, Watch
+from tests.cluster.scaling.support.watching import Trigger, Watch, fallbacks
 from tests.cluster.support import images
 from tests.cluster.support.commands import run, wait_until
 from tests.cluster.support.flows import Flow, Load, flow
@@ -28,12 +28,20 @@ _BURST_SECONDS: Final = 50
 _CANCEL_AFTER: Final = 3.0
 # The last recommendation leaves the window, a round of the autoscaler of 15 s, twice for two pods.
 _DOWN_SECONDS: Final = 120
+_SIGNALS_SECONDS: Final = 60
 # From the step in load to the new pod that polls.
 _LIMIT_SECONDS: Final = 45
 
 
 def test_the_pipeline_is_well(release: Release, watch: Watch, steps: Steps) -> None:
     with steps.step("orderfleet doctor --kubernetes") as step:
+        # Before the first scrape there is no data, which is no zero.
+        wait_until(
+            "all signals",
+            lambda: fallbacks(release.namespace),
+            lambda found: not found,
+            _SIGNALS_SECONDS,
+        )
         said = doctor(release)
         step.saw(checks=said.count("OK"))
 
@@ -124,7 +132,7 @@ def _path(
     looks = watch.since(began)
     signal = next(one for one in looks if (courses.needed(one, service, asked) or 0) > LEAST)
     rise = next(one for one in courses.changes(looks, service) if one.after > one.before)
-    first = births(release.namespace, service, rise.at - 1)[0]
+    first = births(release.namespace, service, began)[0]
     polling = first.polling - began
     assert polling <= _LIMIT_SECONDS
     return {

@@ -45,7 +45,8 @@ async def test_a_stopped_prometheus_scales_nothing_down(
                 stopped = time.time()
             ended = time.time()
             said = await asyncio.to_thread(doctor, release, wanted=1)
-            assert "Prometheus" in said
+            assert "FAIL  Prometheus" in said, said
+            assert "Fallback is True" in said, said
             await asyncio.sleep(ended + _AWAY_SECONDS - time.time())
             away = watch.since(stopped)
         placed.show(step)

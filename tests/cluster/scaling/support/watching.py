@@ -115,6 +115,16 @@ def triggers(namespace: Namespace) -> dict[str, Trigger]:
     }
 
 
+def fallbacks(namespace: Namespace) -> set[str]:
+    """Return the services of which KEDA lacks a signal."""
+    return {
+        _component(scaled)
+        for scaled in namespace.get("scaledobjects")
+        for one in scaled["status"].get("conditions", ())
+        if one["type"] == "Fallback" and one["status"] == "True"
+    }
+
+
 def _component(found: Json) -> str:
     component: str = found["metadata"]["labels"]["app.kubernetes.io/component"]
     return component
