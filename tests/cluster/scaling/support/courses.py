@@ -8,6 +8,8 @@ from typing import Final
 
 from tests.cluster.scaling.support.watching import Look, Trigger
 
+# kube-controller-manager's --horizontal-pod-autoscaler-sync-period, by default.
+ROUND_SECONDS: Final = 15
 # A metric within this of its target changes nothing: kube-controller-manager's own default.
 _TOLERANCE: Final = 0.1
 
@@ -46,10 +48,18 @@ def needed(look: Look, service: str, triggers: Mapping[str, Trigger]) -> int | N
 def idle_before(
     looks: Sequence[Look], fall: Change, service: str, triggers: Mapping[str, Trigger]
 ) -> float:
-    """Return for how many seconds before a fall there was no work for more pods than it left."""
-    busy = [
-        look.at
-        for look in looks
-        if look.at < fall.at and (needed(look, service, triggers) or 0) > fall.after
-    ]
-    return fall.at - max(busy)
+    """Return for how many seconds before a fall there was no work for more pods than it left.
+
+    Work is what lasts for a round of the autoscaler: what is over sooner, it may not see.
+    """
+    since, last = math.inf, -math.inf
+    for look in looks:
+        if look.at >= fall.at:
+            break
+        if (needed(look, service, triggers) or 0) <= fall.after:
+            since = math.inf
+            continue
+        since = min(since, look.at)
+        if look.at - since >= ROUND_SECONDS:
+            last = look.at
+    return fall.at - last
