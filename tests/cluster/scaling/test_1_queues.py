@@ -104,7 +104,8 @@ async def test_without_load_both_come_down(
                 idle = courses.idle_before(looks, fall, service, asked)
                 assert idle > WINDOW_SECONDS - courses.ROUND_SECONDS, f"{service} {fall}"
                 step.saw(**{f"{service} at {fall.after} after": f"{idle:.0f} idle seconds"})
-        results.add("Without load both come down", step.seen, watch.since(began - 5), {})
+        seen = watch.since(began - _BURST_SECONDS)
+        results.add("Without load both come down", step.seen, seen, {"load ended": began})
         async with release.books() as pool:
             await balanced(pool, placed.accepted)
 
@@ -129,7 +130,7 @@ def _path(
 ) -> dict[str, str]:
     """Return the parts of the time from the step in load to the first new pod that polls."""
     looks = watch.since(began)
-    signal = next(one for one in looks if (courses.needed(one, service, asked) or 0) > LEAST)
+    signal = next(one for one in looks if courses.needed([one], service, asked) > LEAST)
     rise = next(one for one in courses.changes(looks, service) if one.after > one.before)
     first = births(release.namespace, service, began)[0]
     polling = first.polling - began

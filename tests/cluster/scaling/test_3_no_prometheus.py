@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.results import Results
-from tests.cluster.scaling.support.watching import Watch
+from tests.cluster.scaling.support.watching import Look, Watch
 from tests.cluster.scaling.test_1_queues import doctor
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Json, Namespace
@@ -72,11 +72,16 @@ async def test_a_stopped_prometheus_scales_nothing_down(
 
 def _until_up(watch: Watch) -> None:
     wait_until(
-        "all pods of the shipping worker",
-        lambda: watch.looks[-1].ready["shipping-worker"],
-        lambda ready: ready == MOST,
+        "all pods of the shipping worker, and work for them",
+        lambda: watch.looks[-1],
+        lambda look: look.ready["shipping-worker"] == MOST and _busy(look),
         _UP_SECONDS,
     )
+
+
+def _busy(look: Look) -> bool:
+    # Two pods are good for 3 slots.
+    return (look.values["shipping-worker used"] or 0) > 3
 
 
 def _until_down(watch: Watch) -> None:

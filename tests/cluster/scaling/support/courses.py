@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 from typing import Final
 
 from tests.cluster.scaling.support.watching import Look, Trigger
@@ -33,15 +34,17 @@ def most(looks: Sequence[Look], service: str) -> int:
     return max(look.replicas[service] for look in looks)
 
 
-def needed(look: Look, service: str, triggers: Mapping[str, Trigger]) -> int | None:
-    """Return the pods that a scaler would ask for; None if it cannot know."""
-    asked = []
+def needed(looks: Sequence[Look], service: str, triggers: Mapping[str, Trigger]) -> int:
+    """Return the pods that a scaler would ask for, by the mean of what these looks saw.
+
+    A signal that was away is not in it.
+    """
+    asked = [0]
     for name, trigger in triggers.items():
-        if name.startswith(f"{service} "):
-            value = look.values[name]
-            if value is None:
-                return None
-            asked.append(math.ceil(value / trigger.threshold - _TOLERANCE))
+        seen = [look.values[name] for look in looks] if name.startswith(f"{service} ") else []
+        known = [value for value in seen if value is not None]
+        if known:
+            asked.append(math.ceil(fmean(known) / trigger.threshold - _TOLERANCE))
     return max(asked)
 
 
@@ -50,16 +53,13 @@ def idle_before(
 ) -> float:
     """Return for how many seconds before a fall there was no work for more pods than it left.
 
-    Work is what lasts for a round of the autoscaler: what is over sooner, it may not see.
+    It is the mean of a round of the autoscaler that counts: shorter peaks it may not see.
     """
-    since, last = math.inf, -math.inf
-    for look in looks:
+    last = -math.inf
+    for index, look in enumerate(looks):
         if look.at >= fall.at:
             break
-        if (needed(look, service, triggers) or 0) <= fall.after:
-            since = math.inf
-            continue
-        since = min(since, look.at)
-        if look.at - since >= ROUND_SECONDS:
+        round_ = [one for one in looks[: index + 1] if one.at > look.at - ROUND_SECONDS]
+        if needed(round_, service, triggers) > fall.after:
             last = look.at
     return fall.at - last
