@@ -12,8 +12,9 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt test-integration \
-	test-e2e test-monitoring fuzz images test-images test-cluster deploy k8s k8s-secrets chart-docs \
+.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
+	test-integration test-e2e test-monitoring fuzz images test-images test-cluster test-scaling \
+	deploy k8s k8s-secrets chart-docs \
 	dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
@@ -57,7 +58,10 @@ test-images: .venv/.dev-stamp images  ## build the images and look into them
 	$(BIN)/pytest tests/images $(PYTEST_ARGS)
 
 test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster: LOAD, KEEP and others, see tests/cluster/conftest.py
-	$(BIN)/pytest tests/cluster --exitfirst $(PYTEST_ARGS)
+	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
+
+test-scaling: .venv/.pictures-stamp  ## each task queue scales by itself, on kubectl's cluster: see tests/cluster/scaling/conftest.py
+	$(BIN)/pytest tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
 
 deploy:  ## the images and the chart to kubectl's cluster, if it is a local one, or YES=CONTEXT
 	@k8s/deploy.sh

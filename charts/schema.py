@@ -32,6 +32,7 @@ QUANTITY = {
     "pattern": "^[0-9.]+(m|k|[KMGTPE]i?)?$",
     "exclusiveMinimum": 0,
 }
+MODE = "(apiKey|basic|bearer|custom|oauth|tls)"
 NAMED = {"items": {"type": "object", "required": ["name"]}}
 # What a type does not tell. The first rule whose pattern has the value's path is the one.
 RULES: dict[str, dict[str, Any]] = {
@@ -41,6 +42,20 @@ RULES: dict[str, dict[str, Any]] = {
     "logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "orders.deadlineSeconds": {"type": "number", "minimum": 1, "maximum": 3600},
     "*.replicas": {"minimum": 0, "maximum": 10_000},
+    # An API that is not there tells nobody that it is wanted.
+    "api.autoscaling.minReplicas": {"minimum": 1, "maximum": 10_000},
+    "*.minReplicas": {"minimum": 0, "maximum": 10_000},
+    "*.maxReplicas": {"minimum": 1, "maximum": 10_000},
+    "autoscaling.mode": {"enum": ["none", "keda", "hpa"]},
+    "autoscaling.prometheus.address": {"pattern": "^(https?://.+)?$"},
+    "autoscaling.prometheus.authModes": {"pattern": f"^({MODE}(,{MODE})*)?$"},
+    # KEDA takes whole seconds.
+    "autoscaling.keda.pollingSeconds": {"minimum": 1, "maximum": 3600},
+    "autoscaling.keda.cooldownSeconds": SECONDS,
+    "autoscaling.keda.backlogFrom": {"enum": ["prometheus", "temporal"]},
+    "*.slotTargetPercent": {"minimum": 1, "maximum": 100},
+    "*.backlogTarget": COUNT,
+    "*.requestsTarget": COUNT,
     "*.repository": {"minLength": 1},
     "*.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},
     "*.pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},

@@ -1,6 +1,7 @@
-"""Renders the chart into kustomize bases: base/, temporal/ and postgres/ beside this file.
+"""Renders the chart into kustomize bases beside this file: base/, temporal/ and postgres/.
 
-`make k8s` writes them, a file for each component; `--check` only tells whether they are up to date.
+What scales them is a component, keda/. `make k8s` writes them, a file for each component of the
+chart; `--check` only tells whether they are up to date.
 """
 
 import argparse
@@ -8,14 +9,21 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 HERE: Final = Path(__file__).parent
+KEDA: Final = Path("keda")
 CHART: Final = HERE.parent / "charts/orderfleet"
 COMMAND: Final = (
     *("helm", "template", "orderfleet", str(CHART)),
     *("--namespace", "orderfleet", "--skip-tests", "--values", str(HERE / "values.yaml")),
+)
+# The queries name the namespace and the pods of base/; an overlay says where Prometheus is.
+SCALED: Final = (
+    *("--set", "autoscaling.mode=keda"),
+    *("--set", "autoscaling.prometheus.address=http://prometheus.monitoring:9090"),
 )
 MADE: Final = "# Made from the chart by `make k8s`; do not edit.\n"
 KUSTOMIZATION: Final = """\
@@ -26,10 +34,23 @@ labels:
       app.kubernetes.io/managed-by: kustomize
 resources:
 """
+COMPONENT_OF_KUSTOMIZE: Final = """\
+apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+patches:
+  # Whoever scales sets the number.
+  - target:
+      kind: Deployment
+      name: orderfleet-(api|order-worker|shipping-worker)
+    patch: |
+      - {op: remove, path: /spec/replicas}
+resources:
+"""
 # Who applies these files is not Helm, and neither the chart's version nor the images' is what an
 # overlay makes of them.
 LABELS: Final = re.compile(
-    r"^ +(?:helm\.sh/chart|app\.kubernetes\.io/(?:managed-by|version)): .*\n", re.MULTILINE
+    r"^ +(?:helm\.sh/chart: .*|app\.kubernetes\.io/(?:managed-by: Helm|version: .*))\n",
+    re.MULTILINE,
 )
 # The chart names a Job by a hash of its pod, but a patch or a tag in an overlay makes another pod,
 # and a Job cannot be changed. So kustomize is told to add the hash, which it does after everything
@@ -49,10 +70,10 @@ class WrongError(Exception):
     """What stands in the way, for people."""
 
 
-def rendered() -> str:
+def rendered(*more: str) -> str:
     """Return what helm makes of the chart."""
     try:
-        done = subprocess.run(COMMAND, capture_output=True, text=True, check=False)
+        done = subprocess.run((*COMMAND, *more), capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise WrongError("helm is not installed: https://helm.sh/docs/intro/install") from None
     if done.returncode:
@@ -60,27 +81,48 @@ def rendered() -> str:
     return done.stdout
 
 
-def files_of(text: str) -> dict[Path, str]:
-    """Split what helm made into files, by sub-chart and component, and list them for kustomize."""
+def files_of(text: str, scaled: str) -> dict[Path, str]:
+    """Split what helm made into files, by sub-chart and component, and list them for kustomize.
+
+    Args:
+        text: everything but the scalers.
+        scaled: the same with them; the rest of it is not looked at.
+    """
     objects: dict[Path, list[str]] = defaultdict(list)
-    for document in re.split(r"^---\n", text, flags=re.MULTILINE):
-        source, _, body = document.strip().partition("\n")
-        # The rest of the chart's test, which is Helm's to run.
-        if not body or "/templates/tests/" in source:
-            continue
-        component = COMPONENT.search(body)
-        if not component:
-            raise WrongError(f"{source} makes an object without a component")
+    for source, body in documents_of(text):
         sub_chart = re.match(r"# Source: \w+/charts/(\w+)/", source)
         directory = Path(sub_chart[1] if sub_chart else "base")
-        found = HASHED.sub(ANNOTATED, LABELS.sub("", body + "\n"))
-        objects[directory / f"{component[1]}.yaml"].append(found)
+        found = HASHED.sub(ANNOTATED, LABELS.sub("", body))
+        objects[directory / f"{component_of(source, body)}.yaml"].append(found)
+    for source, body in documents_of(scaled):
+        if "\nkind: ScaledObject\n" in body:
+            # Not by the component's kustomization, which would label everything else, too.
+            found = LABELS.sub("", body.replace("managed-by: Helm", "managed-by: kustomize"))
+            objects[KEDA / f"{component_of(source, body)}.yaml"].append(found)
     files = {path: MADE + "---\n".join(parts) for path, parts in objects.items()}
     for directory in {path.parent for path in files}:
         names = sorted(path.name for path in objects if path.parent == directory)
         resources = "".join(f"  - {name}\n" for name in names)
-        files[directory / "kustomization.yaml"] = MADE + KUSTOMIZATION + resources
+        head = COMPONENT_OF_KUSTOMIZE if directory == KEDA else KUSTOMIZATION
+        files[directory / "kustomization.yaml"] = MADE + head + resources
     return files
+
+
+def documents_of(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the objects of a rendering, each with the line that tells its template."""
+    for document in re.split(r"^---\n", text, flags=re.MULTILINE):
+        source, _, body = document.strip().partition("\n")
+        # The rest of the chart's test, which is Helm's to run.
+        if body and "/templates/tests/" not in source:
+            yield source, body + "\n"
+
+
+def component_of(source: str, body: str) -> str:
+    """Return the component that an object belongs to."""
+    component = COMPONENT.search(body)
+    if not component:
+        raise WrongError(f"{source} makes an object without a component")
+    return component[1]
 
 
 def main() -> None:
@@ -89,7 +131,7 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="only look; exit 1 at a difference")
     check: bool = parser.parse_args().check
     try:
-        wanted = files_of(rendered())
+        wanted = files_of(rendered(), rendered(*SCALED))
     except WrongError as error:
         sys.exit(f"k8s: {error}")
     there = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.chart.rendering import CHART, ROOT, VALUES, objects_of, template, text_of
 
@@ -13,11 +14,12 @@ pytestmark = pytest.mark.needs("kubeconform", "helm")
 
 REF = re.compile(r'"\$ref": "[^"]*#/\$defs/([^"]+)"')
 VERSIONS = ["1.31.0", "1.32.0", "1.33.0", "1.34.0"]
-# Their schemas come with Gateway API and Prometheus' operator, not with Kubernetes.
-NOT_OF_KUBERNETES = {"HTTPRoute", "PodMonitor", "PrometheusRule"}
+# Their schemas come with Gateway API, Prometheus' operator and KEDA, not with Kubernetes.
+NOT_OF_KUBERNETES = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 KINDS = [
     "configmap-v1",
     "deployment-apps-v1",
+    "horizontalpodautoscaler-autoscaling-v2",
     "ingress-networking-v1",
     "job-batch-v1",
     "networkpolicy-networking-v1",
@@ -117,13 +119,17 @@ def strings(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own", "external"])
+@pytest.mark.parametrize("mode", ["keda", "hpa"])
 def test_a_text_that_looks_like_a_number_stays_a_text(
-    own: bool, schemas: Path, tmp_path: Path
+    mode: str, own: bool, schemas: Path, tmp_path: Path
 ) -> None:
     values = strings(json.loads((CHART / "values.schema.json").read_text()))
     values["orders"]["shippingTaskQueue"] = "456"
     values["extraObjects"] = []
     values["api"]["ingress"] |= {"enabled": True, "hosts": ["123"]}
+    values["autoscaling"] |= {"mode": mode}
+    values["autoscaling"]["prometheus"] |= {"address": "http://123", "authModes": "basic"}
+    values["autoscaling"]["keda"]["backlogFrom"] = "temporal"
     values["postgres"]["enabled"] = values["temporal"]["enabled"] = own
     values["temporal"]["address"] = "" if own else "123:123"
     values["temporal"]["tls"]["enabled"] = not own
@@ -131,6 +137,8 @@ def test_a_text_that_looks_like_a_number_stays_a_text(
     if own:
         values["postgres"]["host"] = ""
         del values["temporal"]["tls"], values["temporal"]["apiKey"]
+        values["autoscaling"]["keda"]["temporalAuthentication"] = ""
+        values["temporal"]["allowFrom"] = [{"namespaceSelector": {}}]
         # With an own Postgres these are as they are.
         for key in ("host", "user", "database", "visibilityDatabase"):
             del values["temporal"]["postgres"][key]
@@ -139,6 +147,17 @@ def test_a_text_that_looks_like_a_number_stays_a_text(
     found = kubeconform(schemas, VERSIONS[-1], rendered)
     wrong = [f"{one['kind']}/{one['name']}: {one['msg']}" for one in found if one["msg"]]
     assert not wrong, "\n".join(wrong)
+    # No schema tells that these are texts.
+    triggers = [
+        trigger
+        for one in yaml.safe_load_all(rendered.read_text())
+        if one and one["kind"] == "ScaledObject"
+        for trigger in one["spec"]["triggers"]
+    ]
+    assert len(triggers) == (5 if mode == "keda" else 0)
+    for trigger in triggers:
+        assert all(isinstance(text, str) for text in trigger["metadata"].values()), trigger
+        assert trigger.get("authenticationRef", {"name": "123"}) == {"name": "123"}
 
 
 def test_a_wrong_field_is_found(schemas: Path, tmp_path: Path) -> None:

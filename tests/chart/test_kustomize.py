@@ -1,4 +1,4 @@
-"""k8s/: bases made from the chart, and two overlays, as `kubectl kustomize` builds them."""
+"""k8s/: bases made from the chart, and three overlays, as `kubectl kustomize` builds them."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from tests.chart.rendering import ROOT, Object, named, pods, title
 
 pytestmark = pytest.mark.needs("helm", "kubectl")
 
-OVERLAYS = ["dev", "external"]
+OVERLAYS = ["dev", "external", "keda"]
 # What has to be in the namespace before overlays/external: its kustomization.yaml says so.
 GIVEN = {
     "Secret/orderfleet-postgres": {"owner-password", "fleet-password"},
@@ -87,10 +87,12 @@ def test_a_difference_is_found_and_made_good(k8s: Path) -> None:
         file.write("# by hand\n")
     (k8s / "postgres/gone.yaml").touch()
     (k8s / "temporal/temporal-ui.yaml").unlink()
+    (k8s / "keda/api.yaml").unlink()
     done = script(k8s, "render.py", "--check")
     assert done.returncode == 1
     assert [line.split()[0] for line in done.stderr.splitlines()] == [
         "k8s/base/api.yaml",
+        "k8s/keda/api.yaml",
         "k8s/postgres/gone.yaml",
         "k8s/temporal/temporal-ui.yaml",
     ]
@@ -102,7 +104,7 @@ def test_a_difference_is_found_and_made_good(k8s: Path) -> None:
 def test_what_is_named_is_there(overlay: str, k8s: Path) -> None:
     objects = build(k8s / "overlays" / overlay)
     there = {title(found): set(found.get("data", {})) for found in objects}
-    there |= {} if overlay == "dev" else GIVEN
+    there |= GIVEN if overlay == "external" else {}
     spaces = {found["metadata"].get("namespace") for found in objects}
     assert spaces - {None} == {"orderfleet"}
     seen = set()
@@ -195,6 +197,39 @@ def test_dev_is_all_of_the_chart_and_its_namespace(k8s: Path) -> None:
     assert set(names(objects, "StatefulSet")) == {"orderfleet-postgres"}
     deployments = set(names(objects, "Deployment"))
     assert deployments == SERVICES | {"orderfleet-temporal", "orderfleet-temporal-ui"}
+
+
+def test_keda_is_dev_without_replicas_and_with_scalers(k8s: Path) -> None:
+    before, after = (build(k8s / "overlays" / name) for name in ("dev", "keda"))
+    scalers = [found for found in after if found["kind"] == "ScaledObject"]
+    assert {found["spec"]["scaleTargetRef"]["name"] for found in scalers} == SERVICES
+    assert {found["metadata"]["name"] for found in scalers} == SERVICES
+    for found in before:
+        if found["kind"] == "Deployment" and found["metadata"]["name"] in SERVICES:
+            assert found["spec"].pop("replicas") == 2
+    # Kinds are in another order.
+    rest = [found for found in after if found not in scalers]
+    assert sorted(rest, key=title) == sorted(before, key=title)
+
+
+def test_keda_asks_the_prometheus_of_one_file(k8s: Path) -> None:
+    file = k8s / "overlays/keda/prometheus.yaml"
+    file.write_text(file.read_text().replace("http://prometheus.monitoring:9090", "https://mine"))
+    scalers = [found for found in build(k8s / "overlays/keda") if found["kind"] == "ScaledObject"]
+    asked = [trigger["metadata"] for one in scalers for trigger in one["spec"]["triggers"]]
+    assert [one["serverAddress"] for one in asked] == ["https://mine"] * 5
+    # An overlay that changes the namespace has to change these too: its header says so.
+    assert all('{namespace="orderfleet", pod=~"orderfleet-' in one["query"] for one in asked)
+
+
+def test_keda_fits_on_the_other_overlay_too(k8s: Path) -> None:
+    objects = above(k8s, "external", components=["../../keda"], namespace="orderfleet")
+    assert set(names(objects, "ScaledObject")) == SERVICES
+    assert not [
+        title(found)
+        for found in objects
+        if found["kind"] == "Deployment" and "replicas" in found["spec"]
+    ]
 
 
 def test_external_takes_all_it_reaches_from_one_file(k8s: Path) -> None:

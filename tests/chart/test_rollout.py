@@ -15,6 +15,7 @@ WITHOUT = {
     "api-key": OWN - {"postgres", "postgres-setup"} | {"temporal-namespace"},
     "external": OWN,
     "external-postgres": {"postgres", "postgres-setup"},
+    "keda": OWN - {"postgres", "postgres-setup"},
     "mtls": OWN - {"postgres", "postgres-setup"},
     "temporal-two-replicas": {"temporal-ui"},
 }
@@ -45,6 +46,7 @@ def before() -> dict[str, Object]:
         ({"shipping-worker"}, {"shippingWorker": {"carrierUrl": "https://carrier"}}),
         ({"temporal"}, {"temporal": {"dynamicConfig": {"limit.maxIDLength": [{"value": 255}]}}}),
         (set(), {"api": {"replicas": 5}, "orderWorker": {"replicas": 3}}),
+        (set(), {"autoscaling": {"mode": "hpa"}}),
         (set(), {"global": {"networkPolicy": {"enabled": False}}}),
         (set(), {"api": {"service": {"port": 81}, "ingress": {"enabled": True}}}),
     ],

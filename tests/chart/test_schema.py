@@ -12,6 +12,11 @@ from tests.chart.rendering import CHART, helm
 
 pytestmark = pytest.mark.needs("helm")
 
+KEDA = "autoscaling.mode=keda,autoscaling.prometheus.address=http://prometheus:9090"
+FROM_TEMPORAL = f"{KEDA},autoscaling.keda.backlogFrom=temporal"
+THERE = "temporal.enabled=false,temporal.address=there:7233"
+CLOUD = f"{THERE},temporal.apiKey.existingSecret=x"
+ZERO = "shippingWorker.autoscaling.minReplicas=0,shippingWorker.autoscaling.scaleToZero=true"
 # What somebody may write, and what helm has to say to it.
 REFUSED = {
     # Names.
@@ -51,7 +56,20 @@ REFUSED = {
     "api.podDisruptionBudget.maxUnavailable=-1": (
         "at '/api/podDisruptionBudget/maxUnavailable': minimum: got -1, want 0"
     ),
+    "api.autoscaling.minReplicas=0": "at '/api/autoscaling/minReplicas': minimum: got 0, want 1",
+    "api.autoscaling.maxReplicas=0": "at '/api/autoscaling/maxReplicas': minimum: got 0, want 1",
+    "orderWorker.autoscaling.minReplicas=-1": "at '/orderWorker/autoscaling/minReplicas': minimum",
+    "orderWorker.autoscaling.slotTargetPercent=0": "slotTargetPercent': minimum: got 0, want 1",
+    "orderWorker.autoscaling.slotTargetPercent=101": "slotTargetPercent': maximum: got 101",
+    "shippingWorker.autoscaling.backlogTarget=0": "backlogTarget': minimum: got 0, want 1",
+    "api.autoscaling.requestsTarget=0": "at '/api/autoscaling/requestsTarget': minimum: got 0",
+    "autoscaling.keda.pollingSeconds=0": "at '/autoscaling/keda/pollingSeconds': minimum: got 0",
+    "autoscaling.keda.cooldownSeconds=-1": "at '/autoscaling/keda/cooldownSeconds': minimum",
     # Choices and patterns.
+    "autoscaling.mode=vpa": "at '/autoscaling/mode': value must be one of 'none', 'keda', 'hpa'",
+    "autoscaling.prometheus.address=prometheus:9090": "at '/autoscaling/prometheus/address': 'prom",
+    "autoscaling.prometheus.authModes=password": "at '/autoscaling/prometheus/authModes': 'pas",
+    "autoscaling.keda.backlogFrom=redis": "at '/autoscaling/keda/backlogFrom': value must be one",
     "logLevel=verbose": "at '/logLevel': value must be one of 'debug', 'info', 'warning', 'error'",
     "temporal.logLevel=warning": "at '/temporal/logLevel': value must be one of 'debug', 'info'",
     "api.image.pullPolicy=always": "at '/api/image/pullPolicy': value must be one of 'Always'",
@@ -90,6 +108,43 @@ REFUSED = {
     "temporal.postgres.database=x": "temporal.postgres: the release's own Postgres has the role",
     "orders.taskQueue=": "orders.taskQueue: must not be empty",
     "orders.taskQueue=shipping-tq": "orders.shippingTaskQueue: must differ from orders.taskQueue",
+    "autoscaling.mode=keda": "autoscaling.prometheus.address: needed when autoscaling.mode is keda",
+    "autoscaling.prometheus.authModes=basic": (
+        "autoscaling.prometheus.authentication: needed with autoscaling.prometheus.authModes"
+    ),
+    "autoscaling.keda.temporalAuthentication=x": (
+        "autoscaling.keda.temporalAuthentication: only with autoscaling.keda.backlogFrom temporal"
+    ),
+    FROM_TEMPORAL: "temporal.allowFrom: has to let KEDA's operator in when",
+    f"{FROM_TEMPORAL},autoscaling.keda.temporalAuthentication=x": (
+        "autoscaling.keda.temporalAuthentication: only for a Temporal that is there already"
+    ),
+    f"{FROM_TEMPORAL},{THERE},temporal.tls.enabled=true": (
+        "autoscaling.keda.temporalAuthentication: needed, as KEDA speaks TLS to Temporal only"
+    ),
+    f"{FROM_TEMPORAL},{CLOUD}": "autoscaling.keda.temporalAuthentication: needed, as KEDA speaks",
+    "api.autoscaling.maxReplicas=1": ("api.autoscaling.maxReplicas: 1 is less than minReplicas, 2"),
+    "shippingWorker.autoscaling.minReplicas=11": (
+        "shippingWorker.autoscaling.maxReplicas: 10 is less than minReplicas, 11"
+    ),
+    f"{KEDA},orderWorker.autoscaling.minReplicas=0": (
+        "orderWorker.autoscaling.minReplicas: 0 needs scaleToZero"
+    ),
+    f"{KEDA},orderWorker.autoscaling.scaleToZero=true": (
+        "orderWorker.autoscaling.minReplicas: has to be 0 with scaleToZero, got 2"
+    ),
+    f"autoscaling.mode=hpa,{ZERO}": (
+        "shippingWorker.autoscaling.scaleToZero: needs autoscaling.mode keda, got hpa"
+    ),
+    ZERO: "shippingWorker.autoscaling.scaleToZero: needs autoscaling.mode keda, got none",
+    f"{KEDA},{ZERO},alerts.enabled=true": "alerts.disabled: has to have MetricsMissing",
+    f"{KEDA},{ZERO},alerts.enabled=true,alerts.disabled={{MetricsMissing}}": (
+        "alerts.disabled: has to have TaskQueueWithoutPollers with shippingWorker.autoscaling"
+    ),
+    "autoscaling.mode=hpa,orders.taskQueue=shop/orders": (
+        'orders.taskQueue: "shop/orders" cannot be a label\'s value'
+    ),
+    "autoscaling.mode=hpa,orders.shippingTaskQueue=-x": 'orders.shippingTaskQueue: "-x" cannot be',
     "api.httpRoute.enabled=true": "api.httpRoute.parentRefs: needed when api.httpRoute.enabled",
     "api.terminationGracePeriodSeconds=21": (
         "api.terminationGracePeriodSeconds: 21 is less than the 22 s that a drain may take"
@@ -142,6 +197,16 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         "temporal.namespace.retention=72h30m",
         "postgres.parameters.work_mem=16MB",
         "api.affinity=null",
+        f"{KEDA},{ZERO}",
+        f"{KEDA},orders.taskQueue=shop/orders",
+        f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",
+        f"{FROM_TEMPORAL},{CLOUD},autoscaling.keda.temporalAuthentication=x",
+        f"{FROM_TEMPORAL},{THERE}",
+        # Who a pod is may be told without any of the modes.
+        f"{KEDA},autoscaling.prometheus.authentication=x",
+        f"{KEDA},autoscaling.prometheus.authentication=x,autoscaling.prometheus.authModes=tls\\,basic",
+        "api.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=30",
+        "api.autoscaling.behavior=null",
         # A chart that has this one as a part.
         "global.any.thing=1",
         "enabled=true",

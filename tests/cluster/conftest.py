@@ -30,7 +30,6 @@ from tests.images.services import ROOT  # noqa: E402
 
 _STEPS: Final = pytest.StashKey[Steps]()
 _NAMESPACES: Final = pytest.StashKey[list[Namespace]]()
-_TABLE: Final = ROOT / ".data/test-cluster.json"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -109,5 +108,6 @@ def pytest_terminal_summary(
         terminalreporter.section("what was done and seen")
         for step in steps.done:
             terminalreporter.line(step.line)
-        steps.write(_TABLE)
-        terminalreporter.line(f"also in {_TABLE.relative_to(ROOT)}")
+        table = ROOT / f".data/test-{Path(config.args[0]).name}.json"
+        steps.write(table)
+        terminalreporter.line(f"also in {table.relative_to(ROOT)}")

@@ -3,7 +3,9 @@
 It runs in a pod, with the standard library: an order every 1 / RATE seconds, whatever became of
 the ones before, and beside each a look at an earlier one. Every other request has a connection of
 its own; the others share kept ones. It goes on for at least SECONDS and until there is a file STOP,
-then follows each accepted order to its end, and prints all it saw as JSON, in one line.
+then follows each accepted order to its end, and prints all it saw as JSON, in one line. LOOKS is
+how often it looks at earlier orders for each that it places; with CANCEL_AFTER, each order is
+cancelled so many seconds after it was accepted.
 """
 
 import json
@@ -12,7 +14,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -29,6 +31,10 @@ END_SECONDS: Final = 45.0
 # What a kept connection says when the server had closed it before it read the request.
 CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
+PLACED: Final = (HTTPStatus.ACCEPTED,)
+FOUND: Final = (HTTPStatus.OK,)
+# Applied, or left as a signal for a worker that is slow to answer.
+CANCELLED: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 
 
 @dataclass
@@ -63,7 +69,7 @@ class Client:
         self.seen = Seen()
 
     def call(
-        self, method: str, path: str, wanted: int, body: object = None, *, keep: bool
+        self, method: str, path: str, wanted: Collection[int], body: object = None, *, keep: bool
     ) -> dict[str, Any] | None:
         """Return the answer, or None for one that did not come or is not what was wanted."""
         began, text = time.monotonic(), b""
@@ -73,7 +79,7 @@ class Client:
         except (OSError, HTTPException) as error:
             problem = f"{what}: {type(error).__name__} {error}"
         else:
-            problem = "" if status == wanted else f"{what}: {status} {text[:200]!r}"
+            problem = "" if status in wanted else f"{what}: {status} {text[:200]!r}"
         with self.seen.lock:
             self.seen.requests += 1
             self.seen.seconds.append(time.monotonic() - began)
@@ -130,9 +136,13 @@ class Client:
 class Flow:
     """The orders."""
 
-    def __init__(self, client: Client, prefix: str) -> None:
+    def __init__(
+        self, client: Client, prefix: str, *, looks: int = 1, cancel_after: float | None = None
+    ) -> None:
         self._client = client
         self._prefix = prefix
+        self._looks = looks
+        self._cancel_after = cancel_after
         self.orders: list[Order] = []
 
     def place(self, number: int) -> None:
@@ -141,14 +151,18 @@ class Flow:
         address = {"street": "1 Flow St", "city": "Springfield"}
         body = {"payment_id": f"{order_id}-payment", "address": address}
         keep, sent = number % 2 == 0, time.time()
-        accepted = self._client.call(
-            "POST", f"/orders/{order_id}/start", HTTPStatus.ACCEPTED, body, keep=keep
-        )
+        accepted = self._client.call("POST", f"/orders/{order_id}/start", PLACED, body, keep=keep)
         earlier = self.orders[-1] if self.orders else None
         if accepted:
             self.orders.append(Order(order_id, sent))
-        if earlier:
-            self._client.call("GET", f"/orders/{earlier.id}", HTTPStatus.OK, keep=not keep)
+        for _ in range(self._looks):
+            if earlier is None:
+                break
+            self._client.call("GET", f"/orders/{earlier.id}", FOUND, keep=not keep)
+        if accepted and self._cancel_after is not None:
+            time.sleep(max(0.0, sent + self._cancel_after - time.time()))
+            path = f"/orders/{order_id}/signals/cancel"
+            self._client.call("POST", path, CANCELLED, {}, keep=keep)
 
     def run(self, rate: float, seconds: float, stop: Path) -> None:
         """Place orders until it is time to stop."""
@@ -166,7 +180,7 @@ class Flow:
         deadline = time.monotonic() + END_SECONDS
         for order in self.orders:
             while order.state not in ENDS:
-                told = self._client.call("GET", f"/orders/{order.id}", HTTPStatus.OK, keep=True)
+                told = self._client.call("GET", f"/orders/{order.id}", FOUND, keep=True)
                 if told:
                     order.state = told["state"]
                     self._note_end(order, told["events"])
@@ -190,7 +204,13 @@ def _raised(done: Any) -> None:
 def main() -> None:
     """Run, and say what was seen."""
     env = os.environ
-    flow = Flow(client := Client(env["API_HOST"], env["API_KEY"]), env["PREFIX"])
+    after = env.get("CANCEL_AFTER")
+    flow = Flow(
+        client := Client(env["API_HOST"], env["API_KEY"]),
+        env["PREFIX"],
+        looks=int(env.get("LOOKS", "1")),
+        cancel_after=float(after) if after else None,
+    )
     began = time.monotonic()
     flow.run(float(env["RATE"]), float(env["SECONDS"]), Path(env["STOP"]))
     ran = time.monotonic() - began

@@ -1,14 +1,31 @@
-"""A process is killed in the middle of orders: none is lost, charged twice or late."""
+"""A process is killed in the middle of orders: none is lost, charged twice or late.
+
+What it costs an order is told at the end of the run; the limit is 4 s. That it is not more is seen
+in the histories: by which timeout the server found out.
+"""
 
 import asyncio
 import signal
+from typing import NamedTuple
 
 import pytest
+from temporalio.api.enums.v1 import TimeoutType
 
 from tests.e2e.support.costs import Costs
 from tests.e2e.support.orders import Json, Orders, new_id, seconds, types
+from tests.e2e.support.pairs import pair
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+class Phase(NamedTuple):
+    """A moment of an order: who works at it, and how to tell that it has come."""
+
+    worker: str
+    kind: str
+    event: str
+    step: str
+    child: str = ""
 
 
 async def _kill(orders: Orders, name: str) -> None:
@@ -23,6 +40,73 @@ async def _fulfilled_once(orders: Orders, order_id: str) -> Json:
     assert await orders.charges(order_id) == ["captured"]
     assert await orders.shipments(order_id) == ["taken"]
     return order
+
+
+async def test_order_worker_killed_while_its_orders_rest(
+    orders: Orders, undisturbed: dict[str, float], costs: Costs, unused_tcp_port: int
+) -> None:
+    async with pair(orders, "order-worker", unused_tcp_port) as workers:
+        order_id = await orders.place("plain")
+        await workers.kill(await workers.at_rest(order_id))
+        order = await _fulfilled_once(orders, order_id)
+        # The task at the review's end waited for the dead worker; nothing else was lost.
+        assert await workers.lost_tasks(order_id) == [TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START]
+        assert await workers.lost_attempts(order_id) == []
+    costs.add("order worker of two, during review", undisturbed["plain"], seconds(order))
+
+
+async def test_order_worker_killed_during_a_workflow_task(
+    orders: Orders, undisturbed: dict[str, float], costs: Costs, unused_tcp_port: int
+) -> None:
+    async with pair(orders, "order-worker", unused_tcp_port) as workers:
+        workers.stand_still()
+        order_id = await orders.place("plain")
+        holder = await workers.task_under_way(order_id)
+        await workers.kill(holder)
+        workers.go_on()
+        order = await _fulfilled_once(orders, order_id)
+        assert await workers.lost_tasks(order_id) == [TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE]
+    costs.add("order worker of two, during a task", undisturbed["plain"], seconds(order))
+
+
+async def test_shipping_worker_killed_during_a_workflow_task(
+    orders: Orders, undisturbed: dict[str, float], costs: Costs, unused_tcp_port: int
+) -> None:
+    async with pair(orders, "shipping-worker", unused_tcp_port) as workers:
+        order_id = await orders.place("plain")
+        await orders.until(order_id, "validated")
+        workers.stand_still()
+        shipping = f"{order_id}/shipping/1"
+        holder = await workers.task_under_way(shipping)
+        await workers.kill(holder)
+        workers.go_on()
+        order = await _fulfilled_once(orders, order_id)
+        assert await workers.lost_tasks(shipping) == [TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE]
+    costs.add("shipping worker of two, during a task", undisturbed["plain"], seconds(order))
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        Phase("order-worker", "slow-charge", "charging", "charge"),
+        Phase("shipping-worker", "slow-carrier", "dispatching", "dispatch", "/shipping/1"),
+    ],
+    ids=lambda at: at.step,
+)
+async def test_worker_killed_during_an_activity(
+    orders: Orders, undisturbed: dict[str, float], costs: Costs, unused_tcp_port: int, at: Phase
+) -> None:
+    async with pair(orders, at.worker, unused_tcp_port) as workers:
+        order_id = await orders.place(at.kind)
+        await orders.until(order_id, at.event)
+        await workers.kill(await workers.activity_under_way(order_id + at.child))
+        order = await _fulfilled_once(orders, order_id)
+        lost = await workers.lost_attempts(order_id + at.child)
+        assert lost == [TimeoutType.TIMEOUT_TYPE_HEARTBEAT]
+        status = await orders.last_status(order_id)
+        assert status["errors"] == [f"{at.step}: worker lost"]
+    what = f"{at.worker.replace('-', ' ')} of two, during a {at.step}"
+    costs.add(what, undisturbed[at.kind], seconds(order))
 
 
 async def test_order_worker_killed(

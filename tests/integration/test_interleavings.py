@@ -36,6 +36,7 @@ _WEATHER: Final = st.builds(
     losses=st.sampled_from([0.0, 0.1, 0.3]),
     patience=st.sampled_from([0.02, 0.06, 0.5]),
     deadline=st.sampled_from([0.05, 0.15, 0.4, 2.0]),
+    heard=st.sampled_from([0.0, 0.5, 1.0]),
 )
 _FINE: Final = Weather(seed=1, losses=0, patience=0.5, deadline=2)
 _numbers = itertools.count()

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import httpx
 import pytest
@@ -24,6 +24,7 @@ from tests.monitoring.support import mishaps, promql
 from tests.monitoring.support.panels import panels, shown
 from tests.monitoring.support.prometheus import Prometheus, labels, run_prometheus, targets
 from tests.monitoring.support.rules import rules
+from tests.monitoring.support.signals import HPA, KEDA, ZERO, signals
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -142,6 +143,21 @@ async def test_each_expression_has_data(told: Told, where: str) -> None:
             found = await eventually(partial(told.prometheus.numbers, part), bool)
             legend = shown(one.legend)
             assert all(legend <= series["metric"].keys() for series in found), f"{found[0]}"
+
+
+@pytest.mark.needs("prometheus", "helm")
+@pytest.mark.parametrize("values", [KEDA, ZERO, HPA], ids=["keda", "zero", "hpa"])
+async def test_each_signal_of_a_scaler_is_one_number(told: Told, values: dict[str, Any]) -> None:
+    assert told.prometheus
+    for name, expr in signals(values).items():
+        for selector in promql.selectors(expr):
+            series = told.series.get(selector.name, [])
+            assert any(map(selector.selects, series)), f"{name}: nothing is {selector}"
+        found = await eventually(partial(told.prometheus.numbers, expr), bool)
+        assert len(found) == 1, name
+        # Of a release that is not scraped there is none: no data is not 0.
+        elsewhere = expr.replace('namespace="shop"', 'namespace="elsewhere"')
+        assert await told.prometheus.query(elsewhere) == [], name
 
 
 @pytest.mark.needs("prometheus")

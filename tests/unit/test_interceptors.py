@@ -1,19 +1,28 @@
-"""What every activity runs inside: the count of its attempts, and injected faults."""
+"""What every activity runs inside: its beats, the count of its attempts, and injected faults."""
 
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    RetryState,
+    TimeoutType,
+)
+from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.attempts import AttemptsInterceptor, StepResult
+from orderfleet.attempts import AttemptsInterceptor, StepResult, failed_step
 from orderfleet.faults import FLAKY_ACTIVITIES, FlakyInterceptor, ForcedFailureError
 from orderfleet.messages import StepStatus
+from orderfleet.policies import HEARTBEAT_TIMEOUT
 
 GIVEN = ExecuteActivityInput(fn=lambda: None, args=[], executor=None, headers={})
 
@@ -27,11 +36,17 @@ class Activity(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         if isinstance(self._outcome, Exception):
             raise self._outcome
-        return self._outcome
+        return await self._outcome() if callable(self._outcome) else self._outcome
 
 
 def environment(
-    *, attempt: int = 1, told: tuple[str, ...] = (), kind: str = "charge", order_id: str = "o-1"
+    *,
+    attempt: int = 1,
+    told: tuple[str | float, ...] = (),
+    kind: str = "charge",
+    order_id: str = "o-1",
+    limit: float = 4,
+    heartbeat: timedelta | None = HEARTBEAT_TIMEOUT,
 ) -> tuple[ActivityEnvironment, list[tuple[Any, ...]]]:
     heartbeats: list[tuple[Any, ...]] = []
     found = ActivityEnvironment()
@@ -39,6 +54,8 @@ def environment(
         found.info,
         attempt=attempt,
         heartbeat_details=told,
+        heartbeat_timeout=heartbeat,
+        start_to_close_timeout=timedelta(seconds=limit),
         activity_type=kind,
         workflow_id=f"{order_id}/shipping/1",
     )
@@ -63,11 +80,129 @@ async def test_a_result_tells_of_the_attempts_before_it() -> None:
     assert (await run(found, StepResult())).status == StepStatus(3, ["one", "two"], "two")
 
 
-async def test_an_attempt_that_left_no_word_timed_out() -> None:
-    found, heartbeats = environment(attempt=3, told=("one",))
-    assert (await run(found, StepResult())).errors == ("one", "timed out")
+@pytest.mark.parametrize(
+    ("told", "limit", "word"),
+    [
+        (("one",), 4, "worker lost"),
+        (("one", 0.5), 4, "worker lost"),
+        (("one", 2.4), 4, "worker lost"),
+        # Silent for less than the heartbeat's timeout when its time was over.
+        (("one", 2.5), 4, "timed out"),
+        (("one", 3.5), 4, "timed out"),
+        (("one",), 1.5, "timed out"),
+    ],
+)
+async def test_an_attempt_that_left_no_word_was_lost_or_took_too_long(
+    told: tuple[str | float, ...], limit: float, word: str
+) -> None:
+    found, heartbeats = environment(attempt=3, told=told, limit=limit)
+    assert (await run(found, StepResult())).errors == ("one", word)
     # Kept for the next one at once, as this attempt may leave no word either.
-    assert heartbeats == [("one", "timed out")]
+    assert heartbeats == [("one", word)]
+
+
+async def test_of_two_attempts_without_a_word_the_beats_are_the_first_ones() -> None:
+    found, heartbeats = environment(attempt=3, told=(3.5,))
+    assert (await run(found, StepResult())).errors == ("timed out", "worker lost")
+    assert heartbeats == [("timed out", "worker lost")]
+
+
+async def test_an_attempt_without_a_heartbeat_timeout_can_only_have_timed_out() -> None:
+    found, _ = environment(attempt=2, heartbeat=None)
+    assert (await run(found, StepResult())).errors == ("timed out",)
+
+
+async def test_an_attempt_whose_count_was_reset_keeps_what_it_was_told() -> None:
+    found, heartbeats = environment(attempt=1, told=("one", "two"))
+    assert (await run(found, StepResult())).errors == ("one", "two")
+    assert heartbeats == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        (TimeoutType.HEARTBEAT, "worker lost"),
+        (TimeoutType.START_TO_CLOSE, "timed out"),
+        (TimeoutType.SCHEDULE_TO_CLOSE, "timed out"),
+    ],
+)
+def test_of_the_last_attempt_the_server_tells_what_ended_it(kind: TimeoutType, word: str) -> None:
+    error = ActivityError(
+        "failed",
+        scheduled_event_id=5,
+        started_event_id=6,
+        identity="worker",
+        activity_type="charge",
+        activity_id="1",
+        retry_state=RetryState.MAXIMUM_ATTEMPTS_REACHED,
+    )
+    left = ["one", "two", 1.5]
+    error.__cause__ = TemporalTimeoutError("late", type=kind, last_heartbeat_details=left)
+    assert failed_step(error) == (StepStatus(3, ["one", "two", word], word), word)
+
+
+def slept(seconds: float) -> Callable[[], Awaitable[StepResult]]:
+    async def outcome() -> StepResult:
+        await asyncio.sleep(seconds)
+        return StepResult()
+
+    return outcome
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beat every 20 ms."""
+    interval = timedelta(seconds=0.02)
+    monkeypatch.setattr("orderfleet.heartbeats.HEARTBEAT_INTERVAL", interval)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_long_attempt_beats_with_the_errors_and_how_long_it_has_run() -> None:
+    found, heartbeats = environment(attempt=3, told=("one", "two"))
+    await run(found, slept(0.11))
+    assert len(heartbeats) >= 3
+    assert {beat[:-1] for beat in heartbeats} == {("one", "two")}
+    ran = [beat[-1] for beat in heartbeats]
+    assert ran == sorted(ran)
+    assert 0.02 <= ran[0] < ran[-1]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("heartbeat", [HEARTBEAT_TIMEOUT, None])
+async def test_no_beat_comes_after_the_end_nor_without_a_timeout(
+    heartbeat: timedelta | None,
+) -> None:
+    found, heartbeats = environment(heartbeat=heartbeat)
+    await run(found, slept(0.05 if heartbeat is None else 0.0))
+    await asyncio.sleep(0.05)
+    assert heartbeats == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_an_attempt_that_is_cancelled_beats_no_more() -> None:
+    found, heartbeats = environment()
+    running = asyncio.ensure_future(run(found, slept(60)))
+    await asyncio.sleep(0.05)
+    found.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    beats = len(heartbeats)
+    assert beats
+    await asyncio.sleep(0.05)
+    assert len(heartbeats) == beats
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_last_beat_of_a_failure_is_its_error() -> None:
+    async def outcome() -> None:
+        await asyncio.sleep(0.05)
+        raise ValueError("boom")
+
+    found, heartbeats = environment()
+    with pytest.raises(ApplicationError):
+        await run(found, outcome)
+    assert len(heartbeats) >= 2
+    assert heartbeats[-1] == ("boom",)
 
 
 async def test_a_failure_tells_all_and_stays_what_it_is() -> None:

@@ -1,4 +1,6 @@
+import ast
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,8 @@ from orderfleet.policies import (
     GATEWAY_CALL_SECONDS,
     GATEWAY_LOOKUP_SECONDS,
     GATEWAY_STEP,
+    HEARTBEAT_INTERVAL,
+    HEARTBEAT_TIMEOUT,
     SHORTEST_STEP,
     UNDO_STEP,
     Budget,
@@ -48,3 +52,27 @@ def test_a_gateway_is_given_up_before_its_activity_is() -> None:
     assert GATEWAY_STEP.total_seconds() > GATEWAY_CALL_SECONDS
     slowest = GATEWAY_CALL_SECONDS + 2 * GATEWAY_LOOKUP_SECONDS
     assert slowest < UNDO_STEP.total_seconds()
+
+
+def test_a_beat_may_be_lost_or_a_second_late() -> None:
+    assert timedelta(seconds=1) <= HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL
+    assert HEARTBEAT_TIMEOUT > 2 * HEARTBEAT_INTERVAL
+    # The SDK's own limit would keep the second of three beats back.
+    assert HEARTBEAT_INTERVAL < 0.8 * HEARTBEAT_TIMEOUT
+
+
+def test_every_activity_is_missed_when_its_worker_dies() -> None:
+    services = Path(__file__).parents[2] / "services"
+    found = [
+        (path.name, call.lineno, {keyword.arg for keyword in call.keywords})
+        for path in services.rglob("*_worker/src/**/*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr.startswith(("execute_activity", "start_activity"))
+        # An interceptor's, which runs the activity itself.
+        and ast.unparse(call.func.value) == "workflow"
+    ]
+    assert found
+    unheard = [one[:2] for one in found if "heartbeat_timeout" not in one[2]]
+    assert unheard == []

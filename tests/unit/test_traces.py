@@ -1,5 +1,6 @@
 """Traces: off at no cost, on without a word that an exception says."""
 
+import asyncio
 import subprocess
 import sys
 from contextlib import suppress
@@ -7,9 +8,13 @@ from contextlib import suppress
 import pytest
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.trace import StatusCode, get_tracer
+from temporalio.activity import ActivityCancellationDetails
+from temporalio.testing import ActivityEnvironment
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from orderfleet.settings import ServiceSettings, SettingsError
 from orderfleet.store import payments, steps
+from orderfleet.telemetry.attempts import FailedAttempts
 from orderfleet.telemetry.statements import summary_of
 from tests.spans import exported
 
@@ -148,3 +153,44 @@ def test_what_an_exception_says_stays_here() -> None:
     assert found.attributes == {ERROR_TYPE: "ValueError"}
     assert [event.name for event in found.events] == ["half way"]
     assert (found.status.status_code, found.status.description) == (StatusCode.ERROR, None)
+
+
+class _Hanging(ActivityInboundInterceptor):
+    def __init__(self) -> None:
+        """Stand where the activity itself would."""
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> None:  # noqa: A002
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        # The server's answer to the beat of an attempt that it has given up.
+        (ActivityCancellationDetails(not_found=True), "timed_out"),
+        (ActivityCancellationDetails(timed_out=True), "timed_out"),
+        (ActivityCancellationDetails(worker_shutdown=True), "worker_shutdown"),
+        (ActivityCancellationDetails(cancel_requested=True), None),
+    ],
+)
+async def test_an_attempt_that_was_given_up_is_an_error_and_a_cancelled_one_is_not(
+    why: ActivityCancellationDetails, told: str | None
+) -> None:
+    exporter = exported()
+    exporter.clear()
+    environment = ActivityEnvironment()
+    attempt = FailedAttempts().intercept_activity(_Hanging())
+    work = ExecuteActivityInput(fn=print, args=[], executor=None, headers={})
+
+    async def run() -> None:
+        with get_tracer("test").start_as_current_span("attempt"):
+            await attempt.execute_activity(work)
+
+    running = asyncio.ensure_future(environment.run(run))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    environment.cancel(why)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    [span] = exporter.get_finished_spans()
+    assert (span.attributes or {}).get(ERROR_TYPE) == told

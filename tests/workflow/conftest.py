@@ -5,21 +5,10 @@ its workflow, and skips no more time then.
 """
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import pytest
 import pytest_asyncio
 
 from tests.workflow.fleet import Fleet, running_fleet
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The SDK warns of a cancel that crosses the activity's own end; as an error it would stop the
-    # worker.
-    crossed = pytest.mark.filterwarnings("ignore:Cannot find activity to cancel")
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(crossed)
 
 
 @pytest_asyncio.fixture

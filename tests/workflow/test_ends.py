@@ -17,6 +17,13 @@ from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row
 
 
+@pytest.fixture
+def without_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep attempts silent: the test server takes a beat of one that it gave up for the next's."""
+    interval = timedelta(hours=1)
+    monkeypatch.setattr("orderfleet.heartbeats.HEARTBEAT_INTERVAL", interval)
+
+
 async def test_an_order_is_fulfilled_step_by_step(fleet: Fleet) -> None:
     case = fleet.order()
     await case.start()
@@ -147,6 +154,7 @@ async def test_a_charge_whose_reply_is_lost_is_undone(fleet: Fleet) -> None:
     assert end.refund.payment == "refunded"
 
 
+@pytest.mark.usefixtures("without_beats")
 async def test_a_charge_that_hangs_is_given_up_and_undone(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +170,24 @@ async def test_a_charge_that_hangs_is_given_up_and_undone(
     assert end.refund.payment == "voided"
 
 
+@pytest.mark.usefixtures("without_beats")
+async def test_an_attempt_whose_worker_is_heard_no_more_is_given_up_and_told_apart(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policies, "HEARTBEAT_TIMEOUT", timedelta(seconds=0.3))
+    case = fleet.order(deadline=60)
+    case.script("validate", hang)
+    case.script("gateway", hang, hang, hang)
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: worker lost")
+    assert end.status.steps["validate"].errors == ["worker lost"]
+    assert end.status.steps["charge"].errors == ["worker lost"] * 3
+    assert end.refund is not None
+    assert end.refund.payment == "voided"
+
+
+@pytest.mark.usefixtures("without_beats")
 async def test_errors_of_all_attempts_are_collected(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,9 +77,92 @@ one sentence that names the value.
 {{- if eq .Values.orders.taskQueue .Values.orders.shippingTaskQueue }}
 {{- fail (printf "orders.shippingTaskQueue: must differ from orders.taskQueue, got %q twice" .Values.orders.taskQueue) }}
 {{- end }}
+{{- include "orderfleet.checks.autoscaling" . }}
+{{- include "orderfleet.checks.connections" . }}
 {{- with .Values.api.httpRoute }}
 {{- if and .enabled (not .parentRefs) }}
 {{- fail "api.httpRoute.parentRefs: needed when api.httpRoute.enabled is true" }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Autoscaling that could not scale, or that scales to nothing without having been told so. */}}
+{{/*
+Postgres' connections if all pods are there that may be, one more of each service during an upgrade,
+and Temporal's: its four services have a pool for each of its two databases. 10 are for the Jobs.
+*/}}
+{{- define "orderfleet.checks.connections" -}}
+{{- $needed := 10 }}
+{{- range $key := list "api" "orderWorker" "shippingWorker" }}
+{{- $values := get $.Values $key }}
+{{- $pods := include "orderfleet.scaled" (dict "root" $ "values" $values) | empty | not | ternary $values.autoscaling.maxReplicas $values.replicas }}
+{{- $needed = add $needed (mul (add $pods 1) $values.databasePoolSize) }}
+{{- end }}
+{{- with .Values.temporal }}
+{{- if and .enabled (not .postgres.host) }}
+{{- $needed = add $needed (mul 8 .replicas .postgres.maxConnections) }}
+{{- end }}
+{{- end }}
+{{- with .Values.postgres }}
+{{- if and .enabled (hasKey .parameters "max_connections") (gt $needed (int .parameters.max_connections)) }}
+{{- fail (printf "postgres.parameters.max_connections: %v is less than the %d that all pods may open (see databasePoolSize)" .parameters.max_connections $needed) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.checks.autoscaling" -}}
+{{- $auto := .Values.autoscaling }}
+{{- range $key := list "api" "orderWorker" "shippingWorker" }}
+{{- with get (get $.Values $key) "autoscaling" }}
+{{- $zero := .scaleToZero | default false }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail (printf "%s.autoscaling.maxReplicas: %v is less than minReplicas, %v" $key .maxReplicas .minReplicas) }}
+{{- end }}
+{{- if and (eq (int .minReplicas) 0) (not $zero) }}
+{{- fail (printf "%s.autoscaling.minReplicas: 0 needs scaleToZero, as orders after a pause may time out before a pod is there" $key) }}
+{{- end }}
+{{- if and $zero (ne (int .minReplicas) 0) }}
+{{- fail (printf "%s.autoscaling.minReplicas: has to be 0 with scaleToZero, got %v" $key .minReplicas) }}
+{{- end }}
+{{- if and $zero (ne $auto.mode "keda") }}
+{{- fail (printf "%s.autoscaling.scaleToZero: needs autoscaling.mode keda, got %s" $key $auto.mode) }}
+{{- end }}
+{{- if and $zero $.Values.alerts.enabled }}
+{{- range list "MetricsMissing" "TaskQueueWithoutPollers" }}
+{{- if not (has . $.Values.alerts.disabled) }}
+{{- fail (printf "alerts.disabled: has to have %s with %s.autoscaling.scaleToZero, as it fires when no pod is there" . $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and (eq $auto.mode "keda") (not $auto.prometheus.address) }}
+{{- fail "autoscaling.prometheus.address: needed when autoscaling.mode is keda" }}
+{{- end }}
+{{- if and $auto.prometheus.authModes (not $auto.prometheus.authentication) }}
+{{- fail "autoscaling.prometheus.authentication: needed with autoscaling.prometheus.authModes" }}
+{{- end }}
+{{- $temporal := and (eq $auto.mode "keda") (eq $auto.keda.backlogFrom "temporal") }}
+{{- if and $auto.keda.temporalAuthentication (ne $auto.keda.backlogFrom "temporal") }}
+{{- fail "autoscaling.keda.temporalAuthentication: only with autoscaling.keda.backlogFrom temporal" }}
+{{- end }}
+{{- with .Values.temporal }}
+{{- if and $temporal (not .enabled) (or .tls.enabled .apiKey.existingSecret) (not $auto.keda.temporalAuthentication) }}
+{{- fail "autoscaling.keda.temporalAuthentication: needed, as KEDA speaks TLS to Temporal only with a certificate or an API key" }}
+{{- end }}
+{{- if and $temporal .enabled $auto.keda.temporalAuthentication }}
+{{- fail "autoscaling.keda.temporalAuthentication: only for a Temporal that is there already, not with temporal.enabled" }}
+{{- end }}
+{{- if and $temporal .enabled $.Values.global.networkPolicy.enabled (not .allowFrom) }}
+{{- fail "temporal.allowFrom: has to let KEDA's operator in when autoscaling.keda.backlogFrom is temporal" }}
+{{- end }}
+{{- end }}
+{{- if eq $auto.mode "hpa" }}
+{{- range $key := list "taskQueue" "shippingTaskQueue" }}
+{{- $queue := get $.Values.orders $key }}
+{{- if not (regexMatch "^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$" $queue) }}
+{{- fail (printf "orders.%s: %q cannot be a label's value, which autoscaling.mode hpa needs" $key $queue) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

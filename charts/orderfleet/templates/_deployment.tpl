@@ -71,7 +71,9 @@ metadata:
   labels:
     {{- include "orderfleet.labels" . | nindent 4 }}
 spec:
+  {{- if not (include "orderfleet.scaled" .) }}
   replicas: {{ .values.replicas }}
+  {{- end }}
   revisionHistoryLimit: 3
   selector:
     matchLabels:

@@ -66,7 +66,7 @@ topologySpreadConstraints:
 
 {{/* A PodDisruptionBudget: dict "root" "component" "values". One pod alone would block every drain of its node. */}}
 {{- define "orderfleet.disruptionBudget" -}}
-{{- if and .values.podDisruptionBudget.enabled (gt (int .values.replicas) 1) }}
+{{- if and .values.podDisruptionBudget.enabled (gt (include "orderfleet.leastReplicas" . | int) 1) }}
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:

@@ -6,9 +6,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -25,6 +26,7 @@ _FOR_TESTS: Final = ("kind-*", "k3d-*", "minikube", "docker-desktop")
 CONFIRMATION: Final = "ORDERFLEET_TEST_CONTEXT"
 _SECONDS: Final = 60.0
 _FORWARDING: Final = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ")
+_SERVING: Final = re.compile(r"Starting to serve on 127\.0\.0\.1:(\d+)")
 
 
 class NotOursError(Exception):
@@ -69,6 +71,20 @@ class Cluster:
 
     def helm(self, *arguments: str, seconds: float) -> str:
         return run("helm", *arguments, seconds=seconds, env=self.env)
+
+    @contextmanager
+    def proxied(self) -> Iterator[str]:
+        """Serve the API server on loopback: many small looks cost less than a kubectl each."""
+        command = ("kubectl", "proxy", "--address=127.0.0.1", "--port=0")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.env) as child:
+            try:
+                assert child.stdout is not None
+                line = child.stdout.readline()
+                found = _SERVING.match(line)
+                assert found, f"kubectl proxy: {line or 'ended'}"
+                yield f"http://127.0.0.1:{found[1]}"
+            finally:
+                child.terminate()
 
     def namespace(self, name: str) -> "Namespace":
         """Make a namespace that enforces the strictest of the Pod Security Standards."""

@@ -18,8 +18,12 @@ def run(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     cwd: Path | None = None,
+    wanted: int = 0,
 ) -> str:
-    """Run a program to its end and return what it printed; a failure shows the end of that."""
+    """Run a program to its end and return what it printed.
+
+    It has to exit with the status that is wanted, else the end of what it printed is shown.
+    """
     # stdout and stderr apart, as kubectl puts warnings beside the JSON that is asked for.
     try:
         done = subprocess.run(
@@ -36,7 +40,7 @@ def run(
         said = b"".join((error.stdout or b"", error.stderr or b"")).decode(errors="replace")
         raise AssertionError(f"{_line(command)}: over {seconds:g} s: {said[-_TOLD:]}") from None
     said = f"{done.stdout}\n{done.stderr}"
-    assert done.returncode == 0, f"{_line(command)}: {done.returncode}: {said[-_TOLD:]}"
+    assert done.returncode == wanted, f"{_line(command)}: {done.returncode}: {said[-_TOLD:]}"
     return done.stdout
 
 

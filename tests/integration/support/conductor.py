@@ -41,9 +41,11 @@ class Weather:
     losses: float
     """Share of the statements that are lost, half of them after their commit."""
     patience: float
-    """Seconds after which an attempt is given up; it runs on beside the next one."""
+    """Seconds after which an attempt is given up; it may run on beside the next one."""
     deadline: float
     """Seconds after which the order is ended, whatever runs."""
+    heard: float = 0.0
+    """Share of the attempts given up that learn of it, and are cancelled wherever they are."""
 
 
 class StepFailedError(Exception):
@@ -152,8 +154,14 @@ class Conductor:
         pool = self._pool if number < _FOUL else self._clean
         running = asyncio.ensure_future(attempt(pool, number))
         self._attempts.add(running)
-        async with asyncio.timeout(self._weather.patience if number < _FOUL else None):
-            return await asyncio.shield(running)
+        try:
+            async with asyncio.timeout(self._weather.patience if number < _FOUL else None):
+                return await asyncio.shield(running)
+        except (TimeoutError, asyncio.CancelledError):
+            if self._chance.random() < self._weather.heard:
+                later = self._chance.choice(_PAUSES)
+                asyncio.get_running_loop().call_later(later, running.cancel)
+            raise
 
     def _fate(self) -> tuple[Fate, float]:
         fate = Fate.FINE

@@ -15,6 +15,7 @@ from orderfleet.orders import Address, Item, Order, OrderState
 from orderfleet.simulated_gateways import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
 from orderfleet.store.reads import events_of, find_order
+from orderfleet.telemetry.metrics import WorkerMetrics
 from orderfleet.worker import make_worker
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
@@ -59,7 +60,9 @@ class Fleet:
     def order_settings(self, **more: Any) -> OrderWorkerSettings:
         return OrderWorkerSettings(**(self.common() | more))
 
-    def order_worker(self, faults: Faults = (), **more: Any) -> Worker:
+    def order_worker(
+        self, faults: Faults = (), *, metrics: WorkerMetrics | None = None, **more: Any
+    ) -> Worker:
         """Build an order worker as its `serve` does."""
         settings = self.order_settings(gateway_faults=faults, **more)
         orders = OrderActivities(
@@ -74,6 +77,7 @@ class Fleet:
             task_queue=settings.order_task_queue,
             workflows=order_main.WORKFLOWS,
             activities=[*orders.all(), *settling.all()],
+            metrics=metrics,
         )
 
     def shipping_worker(self, faults: Faults = (), **more: Any) -> Worker:

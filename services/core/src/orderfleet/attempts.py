@@ -2,15 +2,18 @@
 
 Temporal retries activities by itself, so a workflow learns of the last attempt only. An attempt
 leaves the errors up to it in its heartbeat, which is all that the server hands to the next one;
-the step's result or last failure then tells them all. It costs nothing while nothing fails.
+the step's result or last failure then tells them all. While it runs, it also leaves there how long
+it has. It costs nothing while nothing fails and nothing takes long.
 """
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 from temporalio import activity
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from temporalio.worker import (
     ActivityInboundInterceptor,
@@ -18,11 +21,12 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from orderfleet.heartbeats import beating
 from orderfleet.messages import StepStatus
 
-# What the server does not tell: an attempt that left no word was given up by its timeout, or its
-# worker died.
-NO_WORD: Final = "timed out"
+# What is said of an attempt that left no word: it took too long, or its worker was heard no more.
+TIMED_OUT: Final = "timed out"
+WORKER_LOST: Final = "worker lost"
 _ERROR_LENGTH: Final = 300
 
 
@@ -42,7 +46,9 @@ def failed_step(error: ActivityError) -> tuple[StepStatus, str]:
     """Return attempts and errors of a step that failed for good, and its last error."""
     match error.cause:
         case TemporalTimeoutError() as cause:
-            errors = [*map(str, cause.last_heartbeat_details), NO_WORD]
+            errors, _ = _left_behind(cause.last_heartbeat_details)
+            lost = cause.type is TimeoutType.HEARTBEAT
+            errors.append(WORKER_LOST if lost else TIMED_OUT)
         case ApplicationError() as cause if cause.details:
             errors = [str(one) for one in cause.details[0]]
         case cause:
@@ -65,12 +71,13 @@ class AttemptsInterceptor(Interceptor):
 class _Attempts(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
-        errors = [str(error) for error in info.heartbeat_details]
-        if missing := info.attempt - 1 - len(errors):
-            errors += [NO_WORD] * missing
+        errors, lived = _left_behind(info.heartbeat_details)
+        if (missing := info.attempt - 1 - len(errors)) > 0:
+            errors += [_last_word(info, lived), *[_last_word(info)] * (missing - 1)]
             activity.heartbeat(*errors)
         try:
-            result = await super().execute_activity(input)
+            with beating(lambda seconds: activity.heartbeat(*errors, seconds)):
+                result = await super().execute_activity(input)
         except Exception as error:
             told = error.message if isinstance(error, ApplicationError) else str(error)
             errors.append((told or type(error).__name__)[:_ERROR_LENGTH])
@@ -79,6 +86,23 @@ class _Attempts(ActivityInboundInterceptor):
         if isinstance(result, StepResult) and errors:
             return msgspec.structs.replace(result, attempts=info.attempt, errors=tuple(errors))
         return result
+
+
+def _left_behind(details: Sequence[Any]) -> tuple[list[str], float]:
+    """Return the errors in a heartbeat, and the seconds that the attempt after them had run."""
+    errors = [one for one in details if isinstance(one, str)]
+    return errors, next((float(one) for one in details if not isinstance(one, str)), 0.0)
+
+
+def _last_word(info: activity.Info, lived: float = 0.0) -> str:
+    """Return which timeout came first for an attempt last heard of after so many seconds.
+
+    The server knows and does not tell the next attempt; it goes by the same three numbers.
+    """
+    if info.heartbeat_timeout is None or info.start_to_close_timeout is None:
+        return TIMED_OUT
+    silent = timedelta(seconds=lived) + info.heartbeat_timeout
+    return WORKER_LOST if silent < info.start_to_close_timeout else TIMED_OUT
 
 
 def _with_details(error: Exception, errors: list[str]) -> ApplicationError:

@@ -43,6 +43,12 @@ GATEWAY_STEP: Final = timedelta(seconds=4)
 GATEWAY_CALL_SECONDS: Final = 2.5
 GATEWAY_LOOKUP_SECONDS: Final = 1.0
 
+# Every activity has it: the attempt of a worker that dies is given up so long after its last beat,
+# not at the end of its time (3 to 5 s; 30 s for settling). With three beats to a timeout an event
+# loop may stand still for 1 s, or a beat be lost, before an attempt that lives is given up.
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.5)
+HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
+
 # Shipping is started again on failure, 3 times in all.
 SHIPPING_ATTEMPTS: Final = 3
 SHIPPING_BACKOFF: Final = timedelta(seconds=1)

@@ -147,6 +147,7 @@ class Changes:
             argument,
             start_to_close_timeout=min(policies.SQL_STEP, left),
             schedule_to_close_timeout=left,
+            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
             retry_policy=policies.STEP_RETRY,
         )
 

@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
         RefundResult,
     )
     from orderfleet.orders import OrderState
-    from orderfleet.policies import UNDO_RETRY, UNDO_STEP
+    from orderfleet.policies import HEARTBEAT_TIMEOUT, UNDO_RETRY, UNDO_STEP
     from orderfleet_order_worker.activities import EndInput, OrderActivities, RefundPaymentInput
 
 
@@ -32,6 +32,7 @@ class RefundWorkflow:
             OrderActivities.end,
             EndInput(refund.order_id, refund.state, refund.reason),
             start_to_close_timeout=UNDO_STEP,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=UNDO_RETRY,
         )
         if ended.state is OrderState.FULFILLED:
@@ -44,12 +45,14 @@ class RefundWorkflow:
                 task_queue=refund.shipping_task_queue,
                 result_type=bool,
                 start_to_close_timeout=UNDO_STEP,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=UNDO_RETRY,
             )
         payment = await workflow.execute_activity_method(
             OrderActivities.refund,
             RefundPaymentInput(refund.order_id, refund.payment_id),
             start_to_close_timeout=UNDO_STEP,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=UNDO_RETRY,
         )
         return RefundResult(payment, recalled=recalled)

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.messages import SETTLE_WORKFLOW
-    from orderfleet.policies import SETTLE_STEP, STEP_RETRY
+    from orderfleet.policies import HEARTBEAT_TIMEOUT, SETTLE_STEP, STEP_RETRY
     from orderfleet_order_worker.settle_activities import SettleActivities, SettleSummary
 
 
@@ -18,5 +18,6 @@ class SettleOrders:
         return await workflow.execute_activity_method(
             SettleActivities.settle,
             start_to_close_timeout=SETTLE_STEP,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=STEP_RETRY,
         )

@@ -200,6 +200,7 @@ class OrderWorkflow(OrderHandlers):
                 argument,
                 start_to_close_timeout=min(limit, left),
                 schedule_to_close_timeout=left,
+                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
                 retry_policy=policies.STEP_RETRY,
             )
         except ActivityError as error:
@@ -247,6 +248,7 @@ class OrderWorkflow(OrderHandlers):
                 activities.EndInput(self._id, end.state, end.reason, events),
                 start_to_close_timeout=min(policies.SQL_STEP, left),
                 schedule_to_close_timeout=left,
+                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
                 retry_policy=policies.STEP_RETRY,
             )
         except ActivityError as error:

@@ -67,6 +67,7 @@ class ShippingWorkflow:
                 self._shipping,
                 start_to_close_timeout=min(limit, left) if left else limit,
                 schedule_to_close_timeout=left,
+                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
                 retry_policy=policies.STEP_RETRY,
             )
         except ActivityError as error:

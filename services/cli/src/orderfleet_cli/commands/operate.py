@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orderfleet_cli.commands.options import AsJson, examples
-from orderfleet_cli.errors import FAILED
+from orderfleet_cli.commands.options import AsJson, Namespace, examples
+from orderfleet_cli.errors import FAILED, UsageError
 from orderfleet_cli.lazy import lazy
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def register(app: typer.Typer) -> None:
         watch
     )
     app.command(epilog=examples("orderfleet load --rate 20 --seconds 60"))(load)
-    app.command(epilog=examples("orderfleet doctor"))(doctor)
+    app.command(
+        epilog=examples("orderfleet doctor", "orderfleet doctor --kubernetes --namespace shop")
+    )(doctor)
     app.command(epilog=examples("orderfleet api-key shop"))(api_key)
 
 
@@ -60,9 +62,7 @@ def logs(
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="Ask kubectl, by the label of the component.")
     ] = False,
-    namespace: Annotated[
-        str, typer.Option(help="Of Kubernetes; kubectl's own by default.", show_default=False)
-    ] = "",
+    namespace: Namespace = "",
     as_json: AsJson = False,
 ) -> None:
     """Show the log of a service, of the fleet on this machine or of one in Kubernetes."""
@@ -107,9 +107,37 @@ def load(
         raise typer.Exit(FAILED)
 
 
-def doctor(as_json: AsJson = False) -> None:
-    """Check the fleet: what is reachable, set up and in time. It changes nothing."""
-    if not running.run(checks.doctor(as_json=as_json)):
+def doctor(
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Check a release of the chart, by kubectl.")
+    ] = False,
+    namespace: Namespace = "",
+    release: Annotated[
+        str, typer.Option(help="Of the chart; the only one by default.", show_default=False)
+    ] = "",
+    prometheus: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="To ask this one; by default the one that the ScaledObjects name.",
+            show_default=False,
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Check the fleet: what is reachable, set up and in time. It changes nothing.
+
+    With --kubernetes, check how a release is scaled, from end to end: its pods, the scrape of
+    their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. What cannot be
+    looked at from here is SKIP, which is no failure.
+    """
+    if kubernetes:
+        good = running.run(checks.kubernetes(namespace, release, prometheus, as_json=as_json))
+    elif namespace or release or prometheus:
+        raise UsageError("--namespace, --release and --prometheus are for --kubernetes")
+    else:
+        good = running.run(checks.doctor(as_json=as_json))
+    if not good:
         raise typer.Exit(FAILED)
 
 

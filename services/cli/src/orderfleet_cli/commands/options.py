@@ -8,6 +8,9 @@ OrderId: TypeAlias = Annotated[
     str, typer.Argument(metavar="ID", help="The order's id.", show_default=False)
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Namespace: TypeAlias = Annotated[
+    str, typer.Option(help="Of Kubernetes; kubectl's own by default.", show_default=False)
+]
 Street: TypeAlias = Annotated[str, typer.Option(help="Street and number.")]
 City: TypeAlias = Annotated[str, typer.Option(help="Town.")]
 Name: TypeAlias = Annotated[str, typer.Option(help="Who receives it.", show_default=False)]

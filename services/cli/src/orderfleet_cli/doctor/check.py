@@ -9,12 +9,15 @@ _SKEW: Final = 1.0
 
 
 class Check(Struct, frozen=True):
-    """The outcome of one check; `found` is for both outcomes, `fix` for the bad one."""
+    """The outcome of one check; `found` is for all outcomes, `fix` for all but the good one.
+
+    `ok` is None if it could not be looked at from here.
+    """
 
     name: str
-    ok: bool
+    ok: bool | None
     found: str
-    fix: str
+    fix: str = ""
 
 
 def clock(where: str, told: datetime, before: datetime, after: datetime) -> Check:

@@ -1,9 +1,12 @@
 """All checks, and how they are shown."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Final
 
 from orderfleet_cli.api import Api
 from orderfleet_cli.doctor.check import Check
+from orderfleet_cli.doctor.cluster.checks import check_cluster
 from orderfleet_cli.doctor.postgres import check_postgres
 from orderfleet_cli.doctor.temporal import check_temporal
 from orderfleet_cli.errors import CommandError
@@ -11,17 +14,33 @@ from orderfleet_cli.ordering import the_api
 from orderfleet_cli.output import one_line, show, show_json, table
 from orderfleet_cli.settings import injected_faults
 
+_WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
+
 
 async def doctor(*, as_json: bool) -> bool:
-    """Run and show the checks; return whether all are well."""
+    """Run and show the checks of the fleet that is set; return whether all are well."""
     async with the_api() as api:
         groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
-    checks = [*(check for group in groups for check in group), _check_faults()]
-    good = all(check.ok for check in checks)
+    return _show(
+        [*(check for group in groups for check in group), _check_faults()], as_json=as_json
+    )
+
+
+async def kubernetes(namespace: str, release: str, prometheus: str, *, as_json: bool) -> bool:
+    """Run and show the checks of a release in Kubernetes; return whether none fails.
+
+    Raises:
+        CommandError: there is no kubectl, no cluster or no such release.
+    """
+    return _show(await check_cluster(namespace, release, prometheus), as_json=as_json)
+
+
+def _show(checks: Sequence[Check], *, as_json: bool) -> bool:
+    good = all(check.ok is not False for check in checks)
     if as_json:
         show_json({"ok": good, "checks": checks})
         return good
-    rows = (("OK" if one.ok else "FAIL", one.name, _said(one)) for one in checks)
+    rows = ((_WORDS[one.ok], one.name, _said(one)) for one in checks)
     show(table("", "check", "", rows=rows))
     return good
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from asyncio.subprocess import PIPE
 from collections import deque
 from collections.abc import AsyncIterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final, TextIO, cast
 
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.kubectl import find_kubectl
 from orderfleet_cli.logs.lines import as_json, as_text
 
 _POLL: Final = 0.2
@@ -61,15 +61,13 @@ async def kubernetes(service: str, namespace: str, show: Show) -> None:
     Raises:
         CommandError: kubectl is not installed, or failed; it says itself why.
     """
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        raise CommandError("kubectl is not installed")
+    kubectl = find_kubectl()
     of_service = [f"--selector={_LABEL}={service}"]
     of_service += [f"--namespace={namespace}"] if namespace else []
     # kubectl itself takes the logs of no pod at all for a success.
-    if not await _pods(kubectl, of_service):
+    if not await kubectl.answer("get", "pods", *of_service, "--output=name"):
         raise CommandError(f"no pod of {service} in namespace {namespace or 'of the context'}")
-    command = [kubectl, "logs", *of_service, f"--tail={show.lines}"]
+    command = [kubectl.program, "logs", *of_service, f"--tail={show.lines}"]
     command.append(f"--max-log-requests={_PODS}")
     command += ["--follow"] if show.follow else []
     child = await asyncio.create_subprocess_exec(*command, stdout=PIPE, limit=_LONGEST_LINE)
@@ -83,15 +81,6 @@ async def kubernetes(service: str, namespace: str, show: Show) -> None:
             await child.wait()
     if status:
         raise CommandError(f"kubectl ended with status {status}")
-
-
-async def _pods(kubectl: str, of_service: list[str]) -> list[str]:
-    get = [kubectl, "get", "pods", *of_service, "--output=name"]
-    child = await asyncio.create_subprocess_exec(*get, stdout=PIPE)
-    found, _ = await child.communicate()
-    if child.returncode:
-        raise CommandError(f"kubectl ended with status {child.returncode}")
-    return found.decode().split()
 
 
 async def _following(path: Path, log: TextIO) -> AsyncIterator[str]:

@@ -58,6 +58,7 @@ def _given_up() -> str:
     details = activity.cancellation_details()
     if details is None:
         return ""
-    if details.timed_out:
+    # The server's answer to the beat of an attempt that it has given up is that it knows none.
+    if details.timed_out or details.not_found:
         return "timed_out"
     return "worker_shutdown" if details.worker_shutdown else ""

@@ -1,0 +1,201 @@
+{{/*
+Who scales the services, and by what. Two rules hold for every query: it sees the series of this
+release alone, and no data is an error, never 0, as nobody is to be scaled down by a dead Prometheus.
+*/}}
+
+{{/* "true" if a scaler owns the replicas: dict "root" "values". Temporal has none. */}}
+{{- define "orderfleet.scaled" -}}
+{{- if and (hasKey .values "autoscaling") (ne .root.Values.autoscaling.mode "none") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Pods that are there without any load: dict "root" "values". */}}
+{{- define "orderfleet.leastReplicas" -}}
+{{- if include "orderfleet.scaled" . }}{{ .values.autoscaling.minReplicas }}{{ else }}{{ .values.replicas }}{{ end -}}
+{{- end -}}
+
+{{/* PromQL matchers of a component's pods: dict "root" "component", "queue" if the series have one. */}}
+{{- define "orderfleet.series" -}}
+namespace={{ .root.Release.Namespace | quote }}, pod=~"{{ include "orderfleet.fullname" .root }}-{{ .component }}-.+"
+{{- with .queue }}, task_queue={{ . | quote }}{{ end }}
+{{- end -}}
+
+{{/*
+Pods that the slots in use ask for: dict "root" "component" "values" "queue". Both kinds, as workflow
+tasks and activities fill up each for itself.
+*/}}
+{{- define "orderfleet.query.slots" -}}
+{{- $series := include "orderfleet.series" . -}}
+{{- $target := divf .values.autoscaling.slotTargetPercent 100 -}}
+max(
+{{- range $index, $kind := list "Activity" "Workflow" }}
+{{- $slots := get $.values (printf "%sSlots" (lower $kind)) | int }}
+{{- if $index }} or {{ end -}}
+sum by (worker_type) (temporal_worker_task_slots_used{ {{- $series }}, worker_type="{{ $kind }}Worker"}) / ({{ $target }} * {{ $slots }})
+{{- end }})
+{{- /* Without a pod there is no series. 0 is told only if Temporal itself sees nobody poll the queue. */}}
+{{- if .values.autoscaling.scaleToZero }} or max(orderfleet_task_queue_pollers{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}) == 0
+{{- end }}
+{{- end -}}
+
+{{/* Tasks that wait: dict "root" "queue". Every API pod tells the same of the whole queue. */}}
+{{- define "orderfleet.query.backlog" -}}
+sum(max by (task_queue, type) (orderfleet_task_queue_backlog{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}))
+{{- end -}}
+
+{{/*
+Requests a second: dict "root" "component". Pods that are scraped and have counted none yet have 0,
+or an API that nobody calls after a rollout would stay as large as it is.
+*/}}
+{{- define "orderfleet.query.requests" -}}
+{{- $series := include "orderfleet.series" . -}}
+sum(rate(orderfleet_http_requests_total{ {{- $series -}} }[1m])) or 0 * sum(orderfleet_http_requests_in_progress{ {{- $series -}} }) unless sum(orderfleet_http_requests_total{ {{- $series -}} })
+{{- end -}}
+
+{{/* A trigger that asks Prometheus: dict "root" "name" "query" "threshold". */}}
+{{- define "orderfleet.trigger" -}}
+{{- $prometheus := .root.Values.autoscaling.prometheus -}}
+- type: prometheus
+  name: {{ .name }}
+  metricType: AverageValue
+  metadata:
+    serverAddress: {{ $prometheus.address | trimSuffix "/" | quote }}
+    query: |-
+      {{- .query | nindent 6 }}
+    threshold: {{ .threshold | quote }}
+    ignoreNullValues: "false"
+    {{- with $prometheus.authModes }}
+    authModes: {{ . | quote }}
+    {{- end }}
+  {{- with $prometheus.authentication }}
+  authenticationRef:
+    name: {{ . | quote }}
+  {{- end }}
+{{- end -}}
+
+{{/* The backlog as Temporal tells it to KEDA: dict "root" "values" "queue". An own Temporal is in another namespace than KEDA. */}}
+{{- define "orderfleet.trigger.temporal" -}}
+{{- $temporal := .root.Values.temporal -}}
+- type: temporal
+  name: backlog
+  metricType: AverageValue
+  metadata:
+    endpoint: {{ $temporal.enabled | ternary (include "orderfleet.temporal.address" .root | replace ":" (printf ".%s.svc:" .root.Release.Namespace)) $temporal.address | quote }}
+    namespace: {{ $temporal.namespace.name | quote }}
+    taskQueue: {{ .queue | quote }}
+    queueTypes: workflow,activity
+    targetQueueSize: {{ .values.autoscaling.backlogTarget | int | quote }}
+    {{- if and (not $temporal.enabled) $temporal.tls.serverName }}
+    tlsServerName: {{ $temporal.tls.serverName | quote }}
+    {{- end }}
+  {{- with .root.Values.autoscaling.keda.temporalAuthentication }}
+  authenticationRef:
+    name: {{ . | quote }}
+  {{- end }}
+{{- end -}}
+
+{{/* What KEDA asks: dict "root" "component" "values", for a worker "queue". */}}
+{{- define "orderfleet.triggers" -}}
+{{- $auto := .values.autoscaling -}}
+{{- if .queue -}}
+{{ include "orderfleet.trigger" (dict "root" .root "name" "slots" "query" (include "orderfleet.query.slots" .) "threshold" 1) }}
+{{ if eq .root.Values.autoscaling.keda.backlogFrom "temporal" -}}
+{{ include "orderfleet.trigger.temporal" . }}
+{{- else -}}
+{{ include "orderfleet.trigger" (dict "root" .root "name" "backlog" "query" (include "orderfleet.query.backlog" .) "threshold" (int $auto.backlogTarget)) }}
+{{- end }}
+{{- else -}}
+{{ include "orderfleet.trigger" (dict "root" .root "name" "requests" "query" (include "orderfleet.query.requests" .) "threshold" (int $auto.requestsTarget)) }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.scaledObject" -}}
+{{- $keda := .root.Values.autoscaling.keda -}}
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef:
+    name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  pollingInterval: {{ $keda.pollingSeconds }}
+  cooldownPeriod: {{ $keda.cooldownSeconds }}
+  minReplicaCount: {{ .values.autoscaling.minReplicas }}
+  maxReplicaCount: {{ .values.autoscaling.maxReplicas }}
+  # Of a signal that is away: as many pods as there are.
+  fallback:
+    failureThreshold: 3
+    replicas: {{ max 1 .values.autoscaling.minReplicas }}
+    behavior: currentReplicasIfHigher
+  {{- with .values.autoscaling.behavior }}
+  advanced:
+    horizontalPodAutoscalerConfig:
+      behavior:
+        {{- toYaml . | nindent 8 }}
+  {{- end }}
+  triggers:
+    {{- include "orderfleet.triggers" . | nindent 4 }}
+{{- end -}}
+
+{{/* A metric of docs/prometheus-adapter.yaml: dict "root" "name" "labels" "target". */}}
+{{- define "orderfleet.metric" -}}
+- type: External
+  external:
+    metric:
+      name: {{ .name }}
+      selector:
+        matchLabels:
+          release: {{ include "orderfleet.fullname" .root | quote }}
+          {{- range $name, $value := .labels }}
+          {{ $name }}: {{ $value | quote }}
+          {{- end }}
+    target:
+      type: AverageValue
+      averageValue: {{ .target | quote }}
+{{- end -}}
+
+{{/* What Kubernetes' autoscaler asks: dict "root" "component" "values", for a worker "queue". */}}
+{{- define "orderfleet.metrics" -}}
+{{- $auto := .values.autoscaling -}}
+{{- if .queue -}}
+{{- range $kind := list "Activity" "Workflow" -}}
+{{- $slots := get $.values (printf "%sSlots" (lower $kind)) -}}
+{{ include "orderfleet.metric" (dict "root" $.root "name" "orderfleet_slots_used" "labels" (dict "component" $.component "task_queue" $.queue "worker_type" (printf "%sWorker" $kind)) "target" (divf (mul $slots $auto.slotTargetPercent) 100)) }}
+{{ end -}}
+{{ include "orderfleet.metric" (dict "root" .root "name" "orderfleet_tasks_waiting" "labels" (dict "task_queue" .queue) "target" (int $auto.backlogTarget)) }}
+{{- else -}}
+{{ include "orderfleet.metric" (dict "root" .root "name" "orderfleet_requests_per_second" "labels" (dict "component" .component) "target" (int $auto.requestsTarget)) }}
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.horizontalPodAutoscaler" -}}
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  labels:
+    {{- include "orderfleet.labels" . | nindent 4 }}
+spec:
+  scaleTargetRef:
+    apiVersion: apps/v1
+    kind: Deployment
+    name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
+  minReplicas: {{ .values.autoscaling.minReplicas }}
+  maxReplicas: {{ .values.autoscaling.maxReplicas }}
+  {{- with .values.autoscaling.behavior }}
+  behavior:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  metrics:
+    {{- include "orderfleet.metrics" . | nindent 4 }}
+{{- end -}}
+
+{{/* A service's scaler: dict "root" "component" "values", for a worker "queue". */}}
+{{- define "orderfleet.scaler" -}}
+{{- if eq .root.Values.autoscaling.mode "keda" }}
+{{- include "orderfleet.scaledObject" . }}
+{{- else if eq .root.Values.autoscaling.mode "hpa" }}
+{{- include "orderfleet.horizontalPodAutoscaler" . }}
+{{- end }}
+{{- end -}}

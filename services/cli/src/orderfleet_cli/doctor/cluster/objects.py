@@ -1,0 +1,168 @@
+"""Objects of Kubernetes and of KEDA, as far as the checks look at them."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+_PAUSES: Final = ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out")
+
+
+class Metadata(Struct, frozen=True, rename="camel"):
+    """Name, labels and annotations."""
+
+    name: str
+    namespace: str = ""
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    deletion_timestamp: str = ""
+
+
+class Condition(Struct, frozen=True, rename="camel"):
+    """What a controller says of an object; KEDA leaves the reason and the time out."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class Status(Struct, frozen=True, rename="camel"):
+    """The status of an object that has conditions."""
+
+    conditions: list[Condition] | None = None
+
+    def condition(self, kind: str) -> Condition:
+        """Return a condition; one that is not there is `Unknown`."""
+        found = (one for one in self.conditions or [] if one.type == kind)
+        return next(found, Condition(kind, "Unknown", message="not said yet"))
+
+
+class DeploymentSpec(Struct, frozen=True):
+    """How many pods are wanted."""
+
+    replicas: int = 1
+
+
+class DeploymentStatus(Struct, frozen=True, rename="camel"):
+    """How many pods are ready."""
+
+    ready_replicas: int = 0
+
+
+class Deployment(Struct, frozen=True):
+    """A Deployment."""
+
+    metadata: Metadata
+    spec: DeploymentSpec
+    status: DeploymentStatus = DeploymentStatus()
+
+
+class Pod(Struct, frozen=True):
+    """A pod."""
+
+    metadata: Metadata
+    status: Status = Status()
+
+
+class Target(Struct, frozen=True):
+    """What a scaler scales."""
+
+    name: str
+    kind: str = "Deployment"
+
+
+class Trigger(Struct, frozen=True, rename="camel"):
+    """A trigger of a ScaledObject."""
+
+    type: str
+    name: str = ""
+    metric_type: str = "AverageValue"
+    metadata: dict[str, str] = {}
+
+
+class ScaledObjectSpec(Struct, frozen=True, rename="camel"):
+    """What a ScaledObject is to do, with KEDA's own defaults."""
+
+    scale_target_ref: Target
+    triggers: list[Trigger]
+    min_replica_count: int = 0
+    max_replica_count: int = 100
+
+
+class Health(Struct, frozen=True, rename="camel"):
+    """How KEDA's last looks at a trigger went."""
+
+    status: str = ""
+    number_of_failures: int = 0
+
+
+class ScaledObjectStatus(Status, frozen=True, rename="camel"):
+    """What KEDA says; it keeps the health of triggers where there is a fallback."""
+
+    health: dict[str, Health] = {}
+
+
+class ScaledObject(Struct, frozen=True):
+    """A ScaledObject of KEDA."""
+
+    metadata: Metadata
+    spec: ScaledObjectSpec
+    status: ScaledObjectStatus = ScaledObjectStatus()
+
+    @property
+    def pauses(self) -> list[str]:
+        """The annotations that pause it, wholly or in one direction."""
+        names = (f"autoscaling.keda.sh/{word}" for word in _PAUSES)
+        return [name for name in names if name in self.metadata.annotations]
+
+    def health_of(self, index: int) -> Health:
+        """Return the health of a trigger: KEDA names its metric `s<index>-<type>...`."""
+        found = self.status.health.items()
+        return next((one for name, one in found if name.startswith(f"s{index}-")), Health())
+
+
+class HpaSpec(Struct, frozen=True, rename="camel"):
+    """What a HorizontalPodAutoscaler is to do."""
+
+    scale_target_ref: Target
+    max_replicas: int
+    min_replicas: int = 1
+    metrics: list[dict[str, Any]] = []
+
+
+class HpaStatus(Status, frozen=True, rename="camel"):
+    """What it does."""
+
+    current_replicas: int = 0
+    desired_replicas: int = 0
+    current_metrics: list[dict[str, Any]] | None = None
+
+
+class Hpa(Struct, frozen=True):
+    """A HorizontalPodAutoscaler, of version autoscaling/v2."""
+
+    metadata: Metadata
+    spec: HpaSpec
+    status: HpaStatus = HpaStatus()
+
+
+class ServiceReference(Struct, frozen=True):
+    """A Service."""
+
+    name: str
+    namespace: str
+
+
+class ApiServiceSpec(Struct, frozen=True):
+    """Who serves the API; nobody but the API server itself if there is no Service."""
+
+    service: ServiceReference | None = None
+
+
+class ApiService(Struct, frozen=True):
+    """An APIService: a part of the cluster's API that somebody else serves."""
+
+    spec: ApiServiceSpec
+    status: Status = Status()

@@ -1,0 +1,151 @@
+"""Load that one task queue feels scales that queue's worker, and no other; without it, it goes."""
+
+import asyncio
+import time
+from typing import Final
+
+import pytest
+
+from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
+from tests.cluster.scaling.support import courses
+from tests.cluster.scaling.support.pods import births
+from tests.cluster.scaling.support.results import Results
+from tests.cluster.scaling.support.watching import Trigger, Watch, fallbacks
+from tests.cluster.support import images
+from tests.cluster.support.commands import run, wait_until
+from tests.cluster.support.flows import Flow, Load, flow
+from tests.cluster.support.release import NAME, Release
+from tests.cluster.support.shop import balanced
+from tests.cluster.support.steps import Steps
+from tests.images.services import ROOT
+
+pytestmark = pytest.mark.timeout(600)
+
+# 3 orders a second x 1.8 s = 5.4 slots in use, where 2 pods are good for 3 and 4 pods for 6.
+_RATE: Final = 3
+_BURST_SECONDS: Final = 50
+# In the middle of the slow charge: 2 s of review, then the gateway has the money, and not told it.
+_CANCEL_AFTER: Final = 3.4
+# The last recommendation leaves the window, a round of the autoscaler of 15 s, twice for two pods.
+_DOWN_SECONDS: Final = 120
+_SIGNALS_SECONDS: Final = 60
+# From the step in load to the new pod that polls.
+_LIMIT_SECONDS: Final = 45
+
+
+def test_the_pipeline_is_well(release: Release, watch: Watch, steps: Steps) -> None:
+    with steps.step("orderfleet doctor --kubernetes") as step:
+        # Before the first scrape there is no data, which is no zero.
+        wait_until(
+            "all signals",
+            lambda: fallbacks(release.namespace),
+            lambda found: not found,
+            _SIGNALS_SECONDS,
+        )
+        said = doctor(release)
+        step.saw(checks=said.count("OK"))
+
+
+async def test_a_slow_carrier_scales_the_shipping_worker_alone(
+    release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
+) -> None:
+    with steps.step("slow carrier, 3 orders a second") as step:
+        load = Load(_RATE, _BURST_SECONDS)
+        began, placed = await _burst(release, "slow-carrier-a", load)
+        placed.show(step)
+        placed.check()
+        looks = watch.since(began - 5)
+        assert courses.changes(looks, "order-worker") == []
+        assert courses.most(looks, "shipping-worker") == MOST
+        parts = _path(release, watch, asked, "shipping-worker", began)
+        step.saw(**parts)
+        marks = {"load": began}
+        results.add("A slow carrier scales the shipping worker alone", step.seen, looks, marks)
+        async with release.books() as pool:
+            await balanced(pool, placed.accepted)
+
+
+async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
+    release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
+) -> None:
+    with steps.step("slow payment gateway, 3 orders a second, cancelled after the charge") as step:
+        load = Load(_RATE, _BURST_SECONDS, cancel_after=_CANCEL_AFTER)
+        began, placed = await _burst(release, "slow-charge-b", load)
+        placed.show(step)
+        placed.check("cancelled")
+        looks = watch.since(began - 5)
+        # It may still come down from the burst before.
+        rises = [one for one in courses.changes(looks, "shipping-worker") if one.after > one.before]
+        assert rises == []
+        assert courses.most(looks, "order-worker") == MOST
+        step.saw(**_path(release, watch, asked, "order-worker", began))
+        title = "A slow payment gateway scales the order worker alone"
+        results.add(title, step.seen, looks, {"load": began})
+        async with release.books() as pool:
+            books = await balanced(pool, placed.accepted)
+            assert float(books.refunded) > 0
+
+
+async def test_without_load_both_come_down(
+    release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
+) -> None:
+    with steps.step("down to the least, under 1 order a second") as step:
+        began = time.time()
+        with flow(release, "plain-c", images.OLD, Load(1, 30)) as placed:
+            await asyncio.to_thread(_until_least, watch, began)
+        placed.show(step)
+        placed.check()
+        # From the beginning, as the shipping worker comes down while the order worker goes up.
+        looks = watch.looks
+        for service in WORKERS:
+            falls = [one for one in courses.changes(looks, service) if one.after < one.before]
+            assert falls
+            for fall in falls:
+                idle = courses.idle_before(looks, fall, service, asked)
+                assert idle > WINDOW_SECONDS - courses.ROUND_SECONDS, f"{service} {fall}"
+                step.saw(**{f"{service} at {fall.after} after": f"{idle:.0f} idle seconds"})
+        results.add("Without load both come down", step.seen, watch.since(began - 5), {})
+        async with release.books() as pool:
+            await balanced(pool, placed.accepted)
+
+
+async def _burst(release: Release, name: str, load: Load) -> tuple[float, Flow]:
+    with flow(release, name, images.OLD, load) as placed:
+        pass
+    return min(order["sent"] for order in placed.report["orders"]), placed
+
+
+def _until_least(watch: Watch, since: float) -> None:
+    wait_until(
+        "the least replicas",
+        lambda: watch.since(since)[-1:],
+        lambda looks: bool(looks) and all(looks[0].replicas[one] == LEAST for one in WORKERS),
+        _DOWN_SECONDS,
+    )
+
+
+def _path(
+    release: Release, watch: Watch, asked: dict[str, Trigger], service: str, began: float
+) -> dict[str, str]:
+    """Return the parts of the time from the step in load to the first new pod that polls."""
+    looks = watch.since(began)
+    signal = next(one for one in looks if (courses.needed(one, service, asked) or 0) > LEAST)
+    rise = next(one for one in courses.changes(looks, service) if one.after > one.before)
+    first = births(release.namespace, service, began)[0]
+    polling = first.polling - began
+    assert polling <= _LIMIT_SECONDS
+    return {
+        "the signal shows after": f"{signal.at - began:.0f} s",
+        "replicas raised after": f"{rise.at - began:.0f} s",
+        "first new pod starts after": f"{first.initialized - began:.0f} s",
+        "first new pod polls after": f"{polling:.0f} s",
+        "and is ready after": f"{first.ready - began:.0f} s",
+    }
+
+
+def doctor(release: Release, *, wanted: int = 0) -> str:
+    """Run `orderfleet doctor --kubernetes` on the release."""
+    cluster = release.namespace.cluster
+    command = (ROOT / ".venv/bin/orderfleet", "doctor", "--kubernetes")
+    where = (f"--namespace={release.namespace.name}", f"--release={NAME}")
+    return run(*command, *where, seconds=60, env=cluster.env, wanted=wanted)

@@ -1,0 +1,37 @@
+"""Requests scale the API, and nothing else."""
+
+from typing import Final
+
+import pytest
+
+from tests.cluster.scaling.conftest import LEAST, WORKERS
+from tests.cluster.scaling.support import courses
+from tests.cluster.scaling.support.results import Results
+from tests.cluster.scaling.support.watching import Trigger, Watch
+from tests.cluster.support import images
+from tests.cluster.support.flows import Load, flow
+from tests.cluster.support.release import Release
+from tests.cluster.support.steps import Steps
+
+pytestmark = pytest.mark.timeout(600)
+
+# 32 requests a second, at a target of 10 a pod.
+_LOAD: Final = Load(rate=1, seconds=45, looks=31)
+
+
+async def test_requests_scale_the_api_alone(
+    release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
+) -> None:
+    with steps.step("32 requests a second") as step:
+        began = watch.looks[-1].at
+        with flow(release, "plain-f", images.OLD, _LOAD) as placed:
+            pass
+        placed.show(step)
+        placed.check()
+        looks = watch.since(began)
+        for service in WORKERS:
+            rises = [one for one in courses.changes(looks, service) if one.after > one.before]
+            assert rises == [], service
+        assert courses.most(looks, "api") > LEAST
+        step.saw(api_replicas=courses.most(looks, "api"))
+        results.add("Requests scale the API alone", step.seen, looks, {}, values="requests used")
