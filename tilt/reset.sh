@@ -3,6 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# Before anything goes: the fleet of a cluster that the others may not touch stays as it is.
+./kubectl.sh get statefulset/orderfleet-postgres --output name
 make --silent --directory .. .venv/.run-stamp
 orders="WorkflowType IN ('OrderWorkflow', 'ShippingWorkflow', 'RefundWorkflow')"
 temporal=(../.venv/bin/temporal workflow)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,34 @@ def test_objects(tilt: Tilt) -> None:
     assert asked <= there
     (namespace,) = (one["metadata"]["name"] for one in tilt.objects if one["kind"] == "Namespace")
     assert f" --namespace {namespace} " in SCRIPTS["kubectl.sh"]
+
+
+@pytest.mark.parametrize(
+    ("current", "given", "taken"),
+    [
+        ("kind-shop", "", "kind-shop"),
+        ("minikube", "", "minikube"),
+        ("shop", "shop", "shop"),
+        ("production", "kind-shop", "kind-shop"),
+        ("production", "", None),
+        ("not-minikube", "", None),
+    ],
+)
+def test_only_a_local_cluster_or_a_named_one(
+    tmp_path: Path, current: str, given: str, taken: str | None
+) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text(f'#!/bin/sh\n[ "$1" = config ] && echo {current} || echo "$@"\n')
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTEXT": given}
+    command = [ROOT / "tilt/kubectl.sh", "get", "pods"]
+    done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+    if taken is None:
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert f"set CONTEXT={current}" in done.stderr
+    else:
+        assert done.stdout == f"--context {taken} --namespace orderfleet get pods\n"
 
 
 def test_programs_and_targets() -> None:
