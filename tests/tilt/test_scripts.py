@@ -52,7 +52,7 @@ def test_only_a_local_cluster_or_a_named_one(
     program.write_text(f'#!/bin/sh\n[ "$1" = config ] && echo {current} || echo "$@"\n')
     program.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTEXT": given}
-    command = [ROOT / "tilt/kubectl.sh", "get", "pods"]
+    command = [str(ROOT / "tilt/kubectl.sh"), "get", "pods"]
     done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
     if taken is None:
         assert done.returncode == 2
