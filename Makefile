@@ -12,8 +12,9 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-integration \
-	test-e2e test-monitoring fuzz images test-images test-cluster test-scaling deploy k8s k8s-secrets chart-docs \
+.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
+	test-integration test-e2e test-monitoring fuzz images test-images test-cluster test-scaling \
+	deploy k8s k8s-secrets chart-docs \
 	dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
@@ -29,17 +30,18 @@ down: .venv/.run-stamp  ## stop what `make up` started
 	@$(BIN)/orderfleet down
 
 test:  ## all checks and tests, in order, up to the first failure
-	@for t in lint format-check types test-unit test-workflow test-replay test-chart \
+	@for t in lint format-check types test-unit test-workflow test-replay test-chart test-tilt \
 		test-integration test-e2e test-monitoring; do \
 		$(MAKE) --no-print-directory $$t || exit 1; done
 
 test-unit: .venv/.dev-stamp  ## tests that need no process beside them
 test-workflow: .venv/.dev-stamp  ## workflows on the time-skipping test server
 test-replay: .venv/.dev-stamp  ## recorded histories against today's workflows
+test-tilt: .venv/.dev-stamp  ## the Tiltfile, without Tilt and without a cluster, by helm
 test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
 test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, prometheus if they are on PATH
-test-unit test-workflow test-replay test-integration test-e2e test-monitoring:
+test-unit test-workflow test-replay test-tilt test-integration test-e2e test-monitoring:
 	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
 
 test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-unittest, kubeconform, npm
@@ -73,7 +75,7 @@ k8s-secrets:  ## make the passwords and the API key of k8s/overlays/dev, unless 
 lint: .venv/.dev-stamp  ## ruff, hadolint, shellcheck, and whether generated documents are up to date
 	$(BIN)/ruff check
 	$(BIN)/hadolint services/*/Dockerfile
-	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh
+	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh tilt/*.sh
 	$(BIN)/python docs/settings_table.py --check
 	$(BIN)/python docs/cli_reference.py --check
 	$(BIN)/python -m charts.dashboards --check
@@ -135,6 +137,7 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 	@printf './%s\n' $(ALL) | $(COMPILE) - -c tests/requirements.txt -o services/cli/requirements.txt
 	@$(COMPILE) --group build -c tests/requirements.txt -o services/build-requirements.txt
 	@$(COMPILE) --group pictures -c tests/requirements.txt -o charts/dashboards/requirements.txt
+	@$(COMPILE) --group reload -c tests/requirements.txt -o tilt/image/requirements.txt
 	@for s in api order_worker shipping_worker; do \
 		printf './services/%s\n' core $$s | $(COMPILE) - -c tests/requirements.txt \
 			-o services/$$s/requirements.txt || exit 1; done

@@ -4,8 +4,7 @@
 #   YES         the name of the context: a yes to a cluster that is not a local one by its name
 #   BUILDER, REGISTRY, BUILD_ARGS   as for `make images`; what has a REGISTRY is pushed to it
 #   TAG         by default the version and a hash of what the images are made of
-#   LOAD        a command that takes the images' names and gets them to the cluster; without one,
-#               kind, k3d, minikube and Docker Desktop are known
+#   LOAD        a command that takes the images' names and gets them to the cluster, see load.sh
 #   NAMESPACE   orderfleet
 #   HELM_ARGS   more arguments of `helm upgrade`, such as --values my-values.yaml; to be given again
 #               with every deployment
@@ -21,7 +20,6 @@ need() { command -v "$1" >/dev/null || fail "$1 is not installed: $2"; }
 builder=${BUILDER:-docker}
 namespace=${NAMESPACE:-orderfleet}
 read -ra helm_args <<<"${HELM_ARGS:-}"
-read -ra load <<<"${LOAD:-}"
 
 need kubectl https://kubernetes.io/docs/tasks/tools/
 need helm https://helm.sh/docs/intro/install/
@@ -44,30 +42,13 @@ else
 fi
 
 # How images get there: before anything is built, as a build takes minutes.
-if ((${#load[@]})); then
-    need "${load[0]}" 'LOAD names it'
-    way=load
-elif [[ -n ${REGISTRY:-} ]]; then
-    way=push
-else
-    case $context in
-        kind-*) way=kind ;;
-        k3d-*) way=k3d ;;
-        minikube) way=minikube ;;
-        docker-desktop) way=none ;;
-        *) fail "no way is known to get images to $context: set REGISTRY, or LOAD to a command that takes their names" ;;
-    esac
-    case $way in
-        none) [[ $builder == docker ]] || fail "Docker Desktop runs what docker has built: leave BUILDER=$builder out, or set REGISTRY" ;;
-        *) need "$way" "context $context is its; or set LOAD to a command that takes the images' names" ;;
-    esac
-fi
+k8s/load.sh "$context"
 kubectl --context "$context" get --raw /readyz --request-timeout 10s >/dev/null 2>&1 ||
     fail "the cluster of context $context does not answer: kubectl --context $context get nodes"
 
 # Pods are replaced when their image's name changes, so another content has to be another tag, and
 # the same content the same: not a commit, which has many contents while one works, and which changes
-# with every text. Hashed are the files that .dockerignore lets into a build, and how it is done.
+# with every text. Hashed are the files that production is built from, and how it is done.
 content_of() {
     local files
     files=$(find LICENSE services -type f \( -name LICENSE -o -name Dockerfile -o -name images.sh \
@@ -90,34 +71,8 @@ for service in api:api order-worker:orderWorker shipping-worker:shippingWorker; 
     [[ -z ${REGISTRY:-} ]] || values+=(--set-string "${service#*:}.image.repository=$REGISTRY/orderfleet-${service%:*}")
 done
 
-# What is not in docker's own store goes by a file.
-by_file() { # by_file COMMAND...: calls it with the name of an archive, once for each image
-    local image archives
-    archives=$(mktemp -d)
-    # Now, not at the exit: the variable is gone by then.
-    # shellcheck disable=SC2064
-    trap "rm -rf '$archives'" EXIT
-    for image in "${images[@]}"; do
-        case $builder in
-            buildah) buildah push --quiet "$image" "docker-archive:$archives/image.tar:$image" ;;
-            *) "$builder" save --output "$archives/image.tar" "$image" ;;
-        esac
-        "$@" "$archives/image.tar"
-        rm -f "$archives/image.tar"
-    done
-}
-
 echo "deploy: images to $context"
-case $way-$builder in
-    load-*) "${load[@]}" "${images[@]}" ;;
-    push-*) for image in "${images[@]}"; do "$builder" push "$image"; done ;;
-    kind-docker) kind load docker-image --name "${context#kind-}" "${images[@]}" ;;
-    kind-*) by_file kind load image-archive --name "${context#kind-}" ;;
-    k3d-docker) k3d image import --cluster "${context#k3d-}" "${images[@]}" ;;
-    k3d-*) by_file k3d image import --cluster "${context#k3d-}" ;;
-    minikube-docker) minikube image load --profile "$context" "${images[@]}" ;;
-    minikube-*) by_file minikube image load --profile "$context" ;;
-esac
+k8s/load.sh "$context" "${images[@]}"
 
 # By context, as another terminal may have chosen another one meanwhile.
 helm upgrade --install orderfleet charts/orderfleet --kube-context "$context" \

@@ -5,6 +5,7 @@
 #   REGISTRY    what stands before the name; by the default Kubernetes finds an image that was loaded
 #               into a node under its short name
 #   TAG         by default the version of the API
+#   TARGET      another stage than the last, production: dev, which `tilt up` runs
 #   BUILD_ARGS  further arguments of the build, such as --no-cache
 # Who has a mirror of the package index sets PIP_CONFIG_FILE or PIP_INDEX_URL, as for pip itself.
 set -euo pipefail
@@ -22,6 +23,7 @@ command -v "$builder" >/dev/null || fail "$builder is not there: install it, or 
 tag=${TAG:-$(version_of api)}
 revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 read -ra arguments <<<"${BUILD_ARGS:-}"
+[[ -z ${TARGET:-} ]] || arguments+=(--target "$TARGET")
 # An old docker has its BuildKit off, and buildah keeps what a step made for the next build when told.
 export DOCKER_BUILDKIT=1 BUILDAH_LAYERS=true
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, VALUES, objects_of, template, text_of
+from tests.chart.rendering import CHART, ROOT, VALUES, objects_of, template, text_of
 
 pytestmark = pytest.mark.needs("kubeconform", "helm")
 
@@ -25,6 +25,8 @@ KINDS = [
     "networkpolicy-networking-v1",
     "pod-v1",
     "poddisruptionbudget-policy-v1",
+    "role-rbac-v1",
+    "rolebinding-rbac-v1",
     "secret-v1",
     "service-v1",
     "serviceaccount-v1",
@@ -88,6 +90,15 @@ def test_objects_are_what_kubernetes_knows(version: str, schemas: Path, tmp_path
     ]
     assert not wrong, "\n".join(wrong)
     assert len(found) == sum(len(objects_of(name)) for name in VALUES)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_tilt_runs_beside_the_chart_too(version: str, schemas: Path) -> None:
+    files = [ROOT / f"tilt/{name}.yaml" for name in ("grafana", "jaeger", "prometheus")]
+    found = kubeconform(schemas, version, *files)
+    assert [f"{one['kind']}/{one['name']}: {one['msg']}" for one in found if one["msg"]] == []
+    assert {one["status"] for one in found} == {"statusValid"}
+    assert sum(one["kind"] == "Deployment" for one in found) == len(files)
 
 
 @pytest.mark.parametrize("kind", sorted(NOT_OF_KUBERNETES))

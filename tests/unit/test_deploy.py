@@ -44,7 +44,12 @@ class Machine:
         self.calls_file = directory / "calls"
         self.bin.mkdir()
         self.calls_file.touch()
-        for name in ("k8s/deploy.sh", "services/images.sh", "services/api/pyproject.toml"):
+        for name in (
+            "k8s/deploy.sh",
+            "k8s/load.sh",
+            "services/images.sh",
+            "services/api/pyproject.toml",
+        ):
             (self.checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, self.checkout / name)
         # Building has tests of its own.
@@ -93,7 +98,7 @@ class Machine:
         assert (done.returncode, done.stdout) == (2, ""), done
         assert all(call.startswith("kubectl ") for call in self.calls), self.calls
         (line,) = done.stderr.splitlines()
-        return line.removeprefix("deploy: ")
+        return line.removeprefix("deploy: ").removeprefix("load: ")
 
     def deploys(self, context: str, **settings: str) -> list[str]:
         """Return the calls from the build on."""

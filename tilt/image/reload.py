@@ -1,0 +1,91 @@
+"""PID 1 of the images of `tilt up`: runs a service, and anew when its source has changed.
+
+The source is on a volume, filled from the image at start; Tilt writes there what was saved. What
+watchfiles has for this, `run_process`, kills a process 5 s after SIGTERM, whatever it is told: half
+of a drain.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+from watchfiles import watch
+
+IMAGE: Final = Path("/app")
+SOURCE: Final = Path("/src")
+_MARK: Final = ".image"
+# A service ends by itself within this after its drain; what is left then hangs.
+_BEYOND_DRAIN_SECONDS: Final = 6.0
+
+
+def fill(source: Path, image: Path) -> None:
+    """Copy the image's source to the volume, unless the volume has it, or has newer files of it.
+
+    After a restart of the container the volume still has what was saved since; a new image is newer
+    than all of that.
+    """
+    mark, wanted = source / _MARK, _digest(image)
+    if mark.exists():
+        if mark.read_text() == wanted:
+            return
+        for path in source.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in _files(image):
+        copy = source / path.relative_to(image)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        # What is on a fresh volume already was saved, and written by Tilt, while this started.
+        if not copy.exists():
+            shutil.copyfile(path, copy)
+    mark.write_text(wanted)
+
+
+def run(command: list[str], source: Path, limit: float) -> int:
+    """Run the command until SIGTERM or SIGINT, and return how it ended then.
+
+    A change stops it and starts it again; one that ended by itself is started by the next change.
+    One that does not end within `limit` seconds after SIGTERM is killed.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    process = subprocess.Popen(command)
+    for changes in watch(source, stop_event=stopping):
+        names = sorted({str(Path(path).relative_to(source)) for _, path in changes})
+        print(f"reload: {', '.join(names)}", file=sys.stderr, flush=True)
+        _end(process, limit)
+        if not stopping.is_set():
+            process = subprocess.Popen(command)
+    return _end(process, limit)
+
+
+def _end(process: subprocess.Popen[bytes], limit: float) -> int:
+    process.terminate()
+    try:
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        print(f"reload: killed, as it did not end in {limit:g} s", file=sys.stderr, flush=True)
+        process.kill()
+        return process.wait()
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
+def _digest(directory: Path) -> str:
+    digest = hashlib.sha256()
+    for path in _files(directory):
+        digest.update(f"{path.relative_to(directory)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    fill(SOURCE, IMAGE)
+    drain = float(os.environ.get("ORDERFLEET_DRAIN_SECONDS", "10"))
+    sys.exit(run(sys.argv[1:], SOURCE, drain + _BEYOND_DRAIN_SECONDS))
