@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 import yaml
 
+from tests.monitoring.support.promtool import run_tests
 from tests.monitoring.support.rules import CHART, ROOT, Rule, grouped, rules
 
 ALERTS: Final = rules()
@@ -21,13 +22,7 @@ each_alert = pytest.mark.parametrize("name", ALERTS)
 def promtool(folder: Path, rule: Rule, name: str) -> subprocess.CompletedProcess[str]:
     (folder / "rules.yaml").write_text(grouped(rule))
     (folder / "test.yaml").write_text((TESTS / f"{name}.yaml").read_text())
-    return subprocess.run(
-        ["promtool", "test", "rules", "test.yaml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_tests(folder)
 
 
 @pytest.mark.needs("promtool")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.monitoring.support import promql
+from tests.monitoring.support.promtool import run_tests
 from tests.monitoring.support.signals import ADAPTER, HPA, KEDA, ZERO, signals
 
 MODES: Final[dict[str, dict[str, Any]]] = {"keda": KEDA, "zero": ZERO, "hpa": HPA}
@@ -146,13 +147,7 @@ def promtool(
         "promql_expr_test": [{"expr": expr, "eval_time": "2m", "exp_samples": samples}],
     }
     (folder / "test.yaml").write_text(yaml.safe_dump({"tests": [test]}))
-    return subprocess.run(
-        ["promtool", "test", "rules", "test.yaml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_tests(folder)
 
 
 @pytest.mark.needs("helm")
