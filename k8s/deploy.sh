@@ -30,15 +30,10 @@ context=$(kubectl config current-context 2>/dev/null) ||
 # A cluster that others use must not get this by a context left behind from yesterday.
 if [[ -n ${YES:-} ]]; then
     [[ $YES == "$context" ]] || fail "YES=$YES, but the current context is $context"
-else
-    case $context in
-        kind-* | k3d-* | minikube | docker-desktop) ;;
-        *)
-            [[ -t 0 ]] || fail "context $context is not a local cluster by its name: if it is the right one, say YES=$context"
-            read -rp "Deploy to $context, namespace $namespace? Type the context's name: " answer || true
-            [[ ${answer:-} == "$context" ]] || fail "not deployed to $context"
-            ;;
-    esac
+elif ! k8s/local_context.sh "$context"; then
+    [[ -t 0 ]] || fail "context $context is not a local cluster by its name: if it is the right one, say YES=$context"
+    read -rp "Deploy to $context, namespace $namespace? Type the context's name: " answer || true
+    [[ ${answer:-} == "$context" ]] || fail "not deployed to $context"
 fi
 
 # How images get there: before anything is built, as a build takes minutes.

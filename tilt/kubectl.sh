@@ -4,11 +4,8 @@
 set -euo pipefail
 
 context=${CONTEXT:-$(kubectl config current-context)}
-case $context in
-    "${CONTEXT:-}" | kind-* | k3d-* | minikube | docker-desktop) ;;
-    *)
-        echo "context $context is not a local cluster by its name: if it is one of yours, set CONTEXT=$context" >&2
-        exit 2
-        ;;
-esac
+if [[ -z ${CONTEXT:-} ]] && ! "$(dirname "$0")/../k8s/local_context.sh" "$context"; then
+    echo "context $context is not a local cluster by its name: if it is one of yours, set CONTEXT=$context" >&2
+    exit 2
+fi
 exec kubectl --context "$context" --namespace orderfleet "$@"

@@ -47,6 +47,7 @@ class Machine:
         for name in (
             "k8s/deploy.sh",
             "k8s/load.sh",
+            "k8s/local_context.sh",
             "services/images.sh",
             "services/api/pyproject.toml",
         ):
