@@ -8,7 +8,6 @@ is evaluated here are the same expressions, on what real pods tell.
 
 import json
 import os
-import re
 import secrets
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ import pytest
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.collectors import Collecting
+from tests.cluster.support.prometheus import address
 from tests.cluster.support.release import NAME, SERVICES, Release
 from tests.cluster.support.shop import Shop, balanced, eventually
 from tests.cluster.support.steps import Steps
@@ -36,7 +36,6 @@ from tests.monitoring.support.rules import rules
 
 pytestmark = pytest.mark.timeout(1800)
 
-_PROMETHEUS: Final = re.compile(r"([a-z0-9-]+)/([a-z0-9-]+):(\d+)")
 _SCRAPED: Final = {"api": 2, "order-worker": 2, "shipping-worker": 2, "temporal": 1}
 # Pods that went away are found to be gone, and those that came are scraped.
 _SCRAPED_SECONDS: Final = 60.0
@@ -81,11 +80,11 @@ async def _prometheus(release: Release) -> AsyncIterator[Prometheus]:
     where = os.environ.get("PROMETHEUS")
     if not where:
         pytest.skip("PROMETHEUS=namespace/service:port is not set: no metric is scraped")
-    named = _PROMETHEUS.fullmatch(where)
-    assert named, f"PROMETHEUS={where} is not namespace/service:port"
-    namespace = Namespace(release.namespace.cluster, named[1])
+    found = address(where)
+    assert found, f"PROMETHEUS={where} is not namespace/service:port"
+    namespace = Namespace(release.namespace.cluster, found.namespace)
     async with (
-        namespace.forwarded(f"service/{named[2]}", int(named[3])) as port,
+        namespace.forwarded(f"service/{found.service}", found.port) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
     ):
         yield Prometheus(http)

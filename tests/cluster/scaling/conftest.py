@@ -8,7 +8,6 @@ as for `make test-cluster`.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from tests.cluster.scaling.support.watching import Trigger, Watch, triggers, wat
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.commands import wait_until
+from tests.cluster.support.prometheus import Address, address
 from tests.cluster.support.release import NAME, Release
 from tests.cluster.support.steps import Steps
 from tests.images.services import ROOT
@@ -32,7 +32,6 @@ WORKERS: Final = ("order-worker", "shipping-worker")
 LEAST: Final = 2
 MOST: Final = 4
 _QUERIES_SECONDS: Final = 90.0
-_PROMETHEUS: Final = re.compile(r"[a-z0-9-]+/[a-z0-9-]+:\d+")
 # Slow, but inside the 2.5 s that a call may take: a slot is in use for so long.
 _SLOW: Final = (
     Fault(at="charge", kind="hang_after", orders="slow-charge*", seconds=1.8),
@@ -52,12 +51,12 @@ _BEHAVIOR: Final = {
 
 
 @pytest.fixture(scope="session")
-def prometheus(cluster: object) -> str:
-    """Where it is: namespace/service:port."""
+def prometheus(cluster: object) -> Address:
     where = os.environ.get("PROMETHEUS") or ""
-    if not _PROMETHEUS.fullmatch(where):
+    found = address(where)
+    if found is None:
         pytest.exit(f"PROMETHEUS={where or '(unset)'}: wanted namespace/service:port", returncode=2)
-    return where
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +76,13 @@ def release(
 
 
 @pytest.fixture(scope="session")
-def values(prometheus: str) -> dict[str, Any]:
+def values(prometheus: Address) -> dict[str, Any]:
     """Return the values of the release."""
-    namespace, _, service = prometheus.partition("/")
-    name, _, port = service.partition(":")
     env = [{"name": "ORDERFLEET_GATEWAY_FAULTS", "value": msgspec.json.encode(_SLOW).decode()}]
     found: dict[str, Any] = {
         **images.values(images.OLD),
         "autoscaling.mode": "keda",
-        "autoscaling.prometheus.address": f"http://{name}.{namespace}:{port}",
+        "autoscaling.prometheus.address": prometheus.url,
         "autoscaling.keda.pollingSeconds": POLL_SECONDS,
         "api.autoscaling.maxReplicas": MOST,
         "api.autoscaling.requestsTarget": 10,
@@ -111,7 +108,7 @@ def asked(release: Release) -> dict[str, Trigger]:
 
 
 @pytest.fixture(scope="session")
-def watch(release: Release, prometheus: str, asked: dict[str, Trigger]) -> Iterator[Watch]:
+def watch(release: Release, prometheus: Address, asked: dict[str, Trigger]) -> Iterator[Watch]:
     """Look on until the end of the tests; every query has an answer when they begin."""
     namespace = release.namespace.name
     used = {

@@ -8,16 +8,16 @@ import pytest
 
 from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
+from tests.cluster.scaling.support.doctor import doctor
 from tests.cluster.scaling.support.pods import births
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Trigger, Watch, fallbacks
 from tests.cluster.support import images
-from tests.cluster.support.commands import run, wait_until
+from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Flow, Load, flow
-from tests.cluster.support.release import NAME, Release
+from tests.cluster.support.release import Release
 from tests.cluster.support.shop import balanced
 from tests.cluster.support.steps import Steps
-from tests.images.services import ROOT
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -75,8 +75,7 @@ async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
         placed.check("cancelled")
         looks = watch.since(began - 5)
         # It may still come down from the burst before.
-        rises = [one for one in courses.changes(looks, "shipping-worker") if one.after > one.before]
-        assert rises == []
+        assert courses.rises(looks, "shipping-worker") == []
         assert courses.most(looks, "order-worker") == MOST
         step.saw(**_path(release, watch, asked, "order-worker", began))
         title = "A slow payment gateway scales the order worker alone"
@@ -92,13 +91,18 @@ async def test_without_load_both_come_down(
     with steps.step("down to the least, under 1 order a second") as step:
         began = time.time()
         with flow(release, "plain-c", images.OLD, Load(1, 30)) as placed:
-            await asyncio.to_thread(_until_least, watch, began)
+            await asyncio.to_thread(
+                watch.until,
+                "the least replicas",
+                lambda look: all(look.replicas[one] == LEAST for one in WORKERS),
+                _DOWN_SECONDS,
+            )
         placed.show(step)
         placed.check()
         # From the beginning, as the shipping worker comes down while the order worker goes up.
         looks = watch.looks
         for service in WORKERS:
-            falls = [one for one in courses.changes(looks, service) if one.after < one.before]
+            falls = courses.falls(looks, service)
             assert falls
             for fall in falls:
                 idle = courses.idle_before(looks, fall, service, asked)
@@ -116,22 +120,13 @@ async def _burst(release: Release, name: str, load: Load) -> tuple[float, Flow]:
     return min(order["sent"] for order in placed.report["orders"]), placed
 
 
-def _until_least(watch: Watch, since: float) -> None:
-    wait_until(
-        "the least replicas",
-        lambda: watch.since(since)[-1:],
-        lambda looks: bool(looks) and all(looks[0].replicas[one] == LEAST for one in WORKERS),
-        _DOWN_SECONDS,
-    )
-
-
 def _path(
     release: Release, watch: Watch, asked: dict[str, Trigger], service: str, began: float
 ) -> dict[str, str]:
     """Return the parts of the time from the step in load to the first new pod that polls."""
     looks = watch.since(began)
     signal = next(one for one in looks if courses.needed([one], service, asked) > LEAST)
-    rise = next(one for one in courses.changes(looks, service) if one.after > one.before)
+    rise = courses.rises(looks, service)[0]
     first = births(release.namespace, service, began)[0]
     polling = first.polling - began
     assert polling <= _LIMIT_SECONDS
@@ -142,11 +137,3 @@ def _path(
         "first new pod polls after": f"{polling:.0f} s",
         "and is ready after": f"{first.ready - began:.0f} s",
     }
-
-
-def doctor(release: Release, *, wanted: int = 0) -> str:
-    """Run `orderfleet doctor --kubernetes` on the release."""
-    cluster = release.namespace.cluster
-    command = (ROOT / ".venv/bin/orderfleet", "doctor", "--kubernetes")
-    where = (f"--namespace={release.namespace.name}", f"--release={NAME}")
-    return run(*command, *where, seconds=60, env=cluster.env, wanted=wanted)

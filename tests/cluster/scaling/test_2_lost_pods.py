@@ -36,7 +36,12 @@ async def test_busy_pods_deleted(
         began = watch.looks[-1].at
         marks: dict[str, float] = {}
         with flow(release, "slow-carrier-e", images.OLD, load) as placed:
-            await asyncio.to_thread(_until_up, watch)
+            await asyncio.to_thread(
+                watch.until,
+                "all pods of the shipping worker",
+                lambda look: look.ready["shipping-worker"] == MOST,
+                _UP_SECONDS,
+            )
             for service in WORKERS:
                 marks[f"{service} deleted"] = watch.looks[-1].at
                 end = await asyncio.to_thread(_delete_a_busy_one, release, watch, service)
@@ -62,15 +67,6 @@ def _of_the_scale_in(release: Release) -> list[str]:
     rows = release.psql("SELECT id FROM orders WHERE id LIKE 'plain-c-%'")
     assert rows
     return [order_id for (order_id,) in rows]
-
-
-def _until_up(watch: Watch) -> None:
-    wait_until(
-        "all pods of the shipping worker",
-        lambda: watch.looks[-1].ready["shipping-worker"],
-        lambda ready: ready == MOST,
-        _UP_SECONDS,
-    )
 
 
 def _delete_a_busy_one(release: Release, watch: Watch, service: str) -> End:

@@ -11,13 +11,13 @@ import pytest
 
 from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
+from tests.cluster.scaling.support.doctor import doctor
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Look, Watch
-from tests.cluster.scaling.test_1_queues import doctor
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Json, Namespace
-from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Load, flow
+from tests.cluster.support.prometheus import Address
 from tests.cluster.support.release import Release
 from tests.cluster.support.shop import balanced
 from tests.cluster.support.steps import Steps
@@ -33,14 +33,19 @@ _DOWN_SECONDS: Final = 150
 
 
 async def test_a_stopped_prometheus_scales_nothing_down(
-    release: Release, watch: Watch, prometheus: str, steps: Steps, results: Results
+    release: Release, watch: Watch, prometheus: Address, steps: Steps, results: Results
 ) -> None:
     with steps.step("Prometheus stopped under load") as step:
         began = time.time()
         name = "slow-carrier-d"
         with ExitStack() as prometheus_away:
             with flow(release, name, images.OLD, Load(_RATE, _SECONDS)) as placed:
-                await asyncio.to_thread(_until_up, watch)
+                await asyncio.to_thread(
+                    watch.until,
+                    "all pods of the shipping worker, and work for them",
+                    lambda look: look.ready["shipping-worker"] == MOST and _busy(look),
+                    _UP_SECONDS,
+                )
                 prometheus_away.enter_context(_stopped(release.namespace, prometheus))
                 stopped = time.time()
             ended = time.time()
@@ -52,12 +57,16 @@ async def test_a_stopped_prometheus_scales_nothing_down(
         placed.show(step)
         placed.check()
         for service in (*WORKERS, "api"):
-            fallen = [one for one in courses.changes(away, service) if one.after < one.before]
-            assert fallen == [], service
+            assert courses.falls(away, service) == [], service
         assert away[-1].replicas["shipping-worker"] == MOST
         assert all(value is None for look in away[5:] for value in look.values.values())
         back = time.time()
-        await asyncio.to_thread(_until_down, watch)
+        await asyncio.to_thread(
+            watch.until,
+            "the least replicas",
+            lambda look: look.replicas["shipping-worker"] == LEAST,
+            _DOWN_SECONDS,
+        )
         step.saw(
             away=f"{back - stopped:.0f} s",
             replicas_meanwhile=f"{MOST}",
@@ -70,35 +79,16 @@ async def test_a_stopped_prometheus_scales_nothing_down(
             await balanced(pool, placed.accepted)
 
 
-def _until_up(watch: Watch) -> None:
-    wait_until(
-        "all pods of the shipping worker, and work for them",
-        lambda: watch.looks[-1],
-        lambda look: look.ready["shipping-worker"] == MOST and _busy(look),
-        _UP_SECONDS,
-    )
-
-
 def _busy(look: Look) -> bool:
     # Two pods are good for 3 slots.
     return (look.values["shipping-worker used"] or 0) > 3
 
 
-def _until_down(watch: Watch) -> None:
-    wait_until(
-        "the least replicas",
-        lambda: watch.looks[-1].replicas["shipping-worker"],
-        lambda replicas: replicas == LEAST,
-        _DOWN_SECONDS,
-    )
-
-
 @contextmanager
-def _stopped(ours: Namespace, prometheus: str) -> Iterator[None]:
+def _stopped(ours: Namespace, prometheus: Address) -> Iterator[None]:
     """Stop the Deployment behind Prometheus' Service while the block runs."""
-    of, _, service = prometheus.partition("/")
-    namespace = Namespace(ours.cluster, of)
-    found = namespace.kubectl("get", "service", service.partition(":")[0], "--output=json")
+    namespace = Namespace(ours.cluster, prometheus.namespace)
+    found = namespace.kubectl("get", "service", prometheus.service, "--output=json")
     selector: dict[str, str] = json.loads(found)["spec"]["selector"]
     (deployment,) = [one for one in namespace.get("deployments") if _selected(one, selector)]
     name, replicas = deployment["metadata"]["name"], deployment["spec"]["replicas"]

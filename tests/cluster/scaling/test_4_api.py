@@ -30,8 +30,7 @@ async def test_requests_scale_the_api_alone(
         placed.check()
         looks = watch.since(began)
         for service in WORKERS:
-            rises = [one for one in courses.changes(looks, service) if one.after > one.before]
-            assert rises == [], service
+            assert courses.rises(looks, service) == [], service
         assert courses.most(looks, "api") > LEAST
         step.saw(api_replicas=courses.most(looks, "api"))
         results.add("Requests scale the API alone", step.seen, looks, {}, values="requests used")

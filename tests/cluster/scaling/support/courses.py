@@ -30,6 +30,14 @@ def changes(looks: Sequence[Look], service: str) -> list[Change]:
     return [Change(*one) for one in found if one[1] != one[2]]
 
 
+def rises(looks: Sequence[Look], service: str) -> list[Change]:
+    return [one for one in changes(looks, service) if one.after > one.before]
+
+
+def falls(looks: Sequence[Look], service: str) -> list[Change]:
+    return [one for one in changes(looks, service) if one.after < one.before]
+
+
 def most(looks: Sequence[Look], service: str) -> int:
     return max(look.replicas[service] for look in looks)
 

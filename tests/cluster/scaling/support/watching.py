@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +11,8 @@ from typing import Final
 import httpx
 
 from tests.cluster.support.cluster import Json, Namespace
+from tests.cluster.support.commands import wait_until
+from tests.cluster.support.prometheus import Address
 
 _EVERY: Final = 1.0
 _PATIENCE: Final = 5.0
@@ -39,8 +41,7 @@ class Trigger:
 class Watch:
     namespace: Namespace
     http: httpx.Client
-    prometheus: str
-    """Path of Prometheus behind the API server."""
+    prometheus: Address
     queries: Mapping[str, str]
     looks: list[Look] = field(default_factory=list)
 
@@ -63,7 +64,7 @@ class Watch:
     def rows(self, query: str) -> list[Json] | None:
         """Evaluate a query; None if there is no Prometheus."""
         try:
-            found = self.http.get(f"{self.prometheus}/api/v1/query", params={"query": query})
+            found = self.http.get(f"{self.prometheus.path}/api/v1/query", params={"query": query})
         except httpx.TransportError:
             return None
         if not found.is_success:
@@ -73,6 +74,16 @@ class Watch:
 
     def since(self, began: float, until: float = math.inf) -> list[Look]:
         return [look for look in self.looks if began <= look.at <= until]
+
+    def until(self, what: str, enough: Callable[[Look], bool], seconds: float) -> None:
+        """Wait until a look from now on is enough."""
+        began = time.time()
+        wait_until(
+            what,
+            lambda: self.since(began)[-1:],
+            lambda looks: any(enough(look) for look in looks),
+            seconds,
+        )
 
     def _keep_looking(self, stop: threading.Event) -> None:
         while not stop.wait(_EVERY):
@@ -84,16 +95,16 @@ class Watch:
 
 
 @contextmanager
-def watching(namespace: Namespace, prometheus: str, queries: Mapping[str, str]) -> Iterator[Watch]:
-    """Look until the block ends; `prometheus` is namespace/service:port."""
-    of, _, service = prometheus.partition("/")
-    path = f"/api/v1/namespaces/{of}/services/{service}/proxy"
+def watching(
+    namespace: Namespace, prometheus: Address, queries: Mapping[str, str]
+) -> Iterator[Watch]:
+    """Look until the block ends."""
     stop = threading.Event()
     with (
         namespace.cluster.proxied() as url,
         httpx.Client(base_url=url, trust_env=False, timeout=_PATIENCE) as http,
     ):
-        watch = Watch(namespace, http, path, queries)
+        watch = Watch(namespace, http, prometheus, queries)
         thread = threading.Thread(target=watch._keep_looking, args=(stop,))
         thread.start()
         try:

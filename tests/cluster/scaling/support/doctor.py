@@ -1,0 +1,12 @@
+"""`orderfleet doctor --kubernetes`, as an operator runs it."""
+
+from tests.cluster.support.commands import run
+from tests.cluster.support.release import NAME, Release
+from tests.images.services import ROOT
+
+
+def doctor(release: Release, *, wanted: int = 0) -> str:
+    """Run it on the release; it has to exit with the status that is wanted."""
+    command = (ROOT / ".venv/bin/orderfleet", "doctor", "--kubernetes")
+    where = (f"--namespace={release.namespace.name}", f"--release={NAME}")
+    return run(*command, *where, seconds=60, env=release.namespace.cluster.env, wanted=wanted)
