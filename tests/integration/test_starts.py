@@ -75,19 +75,20 @@ async def test_two_orders_that_race_for_one_id_are_told_apart(
     assert [one["key"] for one in charges] == [row["payment_id"]]
 
 
-async def test_a_twin_that_writes_the_row_between_two_reads_is_the_same_order(
+async def test_a_twin_that_is_accepted_after_the_look_is_the_same_order(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backends, order_id = fleet.backends(), new_id()
     order = an_order(f"pay-{order_id}")
-    payer = reads.order_of_payment
+    look = reads.known_order
 
-    async def after_the_twin(pool: Pool, payment_id: str) -> str | None:
-        monkeypatch.setattr(reads, "order_of_payment", payer)
+    async def then_the_twin(pool: Pool, order_id: str, payment_id: str) -> reads.Known:
+        monkeypatch.setattr(reads, "known_order", look)
+        known = await look(pool, order_id, payment_id)
         await orders.accept(backends, order_id, order)
-        return await payer(pool, payment_id)
+        return known
 
-    monkeypatch.setattr(reads, "order_of_payment", after_the_twin)
+    monkeypatch.setattr(reads, "known_order", then_the_twin)
     accepted = await orders.accept(backends, order_id, order)
     assert (accepted.order_id, accepted.state) == (order_id, OrderState.RECEIVED)
 

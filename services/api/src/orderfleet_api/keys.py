@@ -63,7 +63,10 @@ def name_of(keys: Keys, header: str) -> str | None:
 def require_key(keys: Keys) -> Guard:
     """Return the guard that lets nobody in without a key, and remembers whose it is."""
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    # A plain function would run in a thread, see `limits.only_json`.
+    async def guard(
+        connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+    ) -> None:
         name = name_of(keys, connection.headers.get("authorization", ""))
         if name is None:
             raise problems.unauthorized()

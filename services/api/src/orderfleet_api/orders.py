@@ -66,12 +66,10 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     written, the workflow's first step writes it.
     """
     async with postgres():
-        known = await reads.find_order(backends.pool, order_id)
-        if known is not None:
-            return _same(order, known.fingerprint, Accepted(order_id, known.state))
-        payer = await reads.order_of_payment(backends.pool, order.payment_id)
-    # The order itself, if a twin wrote its row between the two reads.
-    if payer not in {None, order_id}:
+        known = await reads.known_order(backends.pool, order_id, order.payment_id)
+    if known.state is not None:
+        return _same(order, known.fingerprint, Accepted(order_id, known.state))
+    if known.payer is not None:
         raise problems.conflict(f"payment id {order.payment_id} is used by another order")
     try:
         await backends.ask(_start(backends, order_id, order, actor))

@@ -67,6 +67,13 @@ async def open_pool(
             pool.terminate()
 
 
+async def _keep(_: Connection) -> None:
+    """Leave a connection as it is: no statement of the fleet changes its session.
+
+    By default asyncpg resets it after each statement, by another one that the caller waits for.
+    """
+
+
 async def _connect(
     url: str, size: int, wait_seconds: float, min_size: int, connection_class: type[Connection]
 ) -> Pool:
@@ -79,6 +86,7 @@ async def _connect(
                 min_size=min_size,
                 max_size=size,
                 init=_prepare,
+                reset=_keep,
                 connection_class=connection_class,
                 command_timeout=STATEMENT_SECONDS,
                 timeout=STATEMENT_SECONDS,

@@ -105,12 +105,29 @@ async def list_orders(
     return [OrderSummary(**(dict(row) | {"state": OrderState(row["state"])})) for row in rows]
 
 
-async def order_of_payment(pool: Pool, payment_id: str) -> str | None:
-    """Return the first order that came with this payment id."""
-    found = await pool.fetchval(
-        "SELECT id FROM orders WHERE payment_id = $1 ORDER BY created_at, id LIMIT 1", payment_id
-    )
-    return None if found is None else str(found)
+class Known(Struct, frozen=True):
+    """What Postgres knows of an order that is to be accepted: its row, and whose its payment is."""
+
+    fingerprint: str | None
+    state: OrderState | None
+    payer: str | None
+
+
+_KNOWN: Final = """
+SELECT orders.fingerprint, orders.state, (
+    SELECT id FROM orders WHERE payment_id = $2 ORDER BY created_at, id LIMIT 1
+) AS payer
+FROM (VALUES ($1)) AS given (id) LEFT JOIN orders USING (id)
+"""
+
+
+async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
+    """Return what is known of an order, and the first order that came with its payment id."""
+    row = await pool.fetchrow(_KNOWN, order_id, payment_id)
+    if row is None:
+        raise LookupError("a row was asked for one of which there always is one")
+    state = None if row["state"] is None else OrderState(row["state"])
+    return Known(row["fingerprint"], state, row["payer"])
 
 
 async def payments_of(pool: Pool, order_id: str) -> list[PaymentRow]:
