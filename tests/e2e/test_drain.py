@@ -8,6 +8,7 @@ import pytest
 
 from orderfleet_cli.errors import CommandError
 from tests.e2e.support.orders import Orders, event, eventually, types
+from tests.e2e.support.pairs import pair
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,6 +52,27 @@ async def test_workers_finish_the_activities_that_run(orders: Orders) -> None:
         assert order["state"] == "fulfilled"
         assert event(order, "charging") == event(order, "charged") == {"attempt": 1}
         assert event(order, "dispatching") == {"attempt": 1, "shipping_attempt": 1}
+
+
+async def test_a_worker_finishes_the_local_step_that_runs(
+    orders: Orders, unused_tcp_port: int
+) -> None:
+    async with pair(orders, "order-worker", unused_tcp_port) as workers:
+        workers.stand_still()
+        order_id = await orders.place("plain")
+        holder = await workers.task_under_way(order_id)
+        async with orders.row_held(order_id) as wanted:
+            workers.go_on()
+            await wanted()
+            ending = asyncio.create_task(workers.end(holder))
+            await asyncio.sleep(0.5)
+            assert not ending.done()
+        assert await ending == 0
+        order = await orders.ended(order_id)
+        assert order["state"] == "fulfilled"
+        assert event(order, "validated") == {"attempt": 1}
+        # Its workflow task was completed too.
+        assert await workers.lost_tasks(order_id) == []
 
 
 async def test_the_api_finishes_the_requests_under_way(orders: Orders) -> None:

@@ -109,6 +109,39 @@ async def test_worker_killed_during_an_activity(
     costs.add(what, undisturbed[at.kind], seconds(order))
 
 
+@pytest.mark.parametrize(
+    "at",
+    [
+        Phase("order-worker", "plain", "", "validate"),
+        Phase("shipping-worker", "plain", "validated", "prepare", "/shipping/1"),
+    ],
+    ids=lambda at: at.step,
+)
+async def test_worker_killed_during_a_local_step(
+    orders: Orders, undisturbed: dict[str, float], costs: Costs, unused_tcp_port: int, at: Phase
+) -> None:
+    async with pair(orders, at.worker, unused_tcp_port) as workers:
+        if not at.event:
+            workers.stand_still()
+        order_id = await orders.place(at.kind)
+        if at.event:
+            await orders.until(order_id, at.event)
+            workers.stand_still()
+        holder = await workers.task_under_way(order_id + at.child)
+        async with orders.row_held(order_id) as wanted:
+            workers.go_on()
+            await wanted()
+            await workers.kill(holder)
+        order = await _fulfilled_once(orders, order_id)
+        # All that was lost is the workflow task, which the other worker has again from its start.
+        lost = await workers.lost_tasks(order_id + at.child)
+        assert lost == [TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE]
+        assert await workers.lost_attempts(order_id + at.child) == []
+        assert (await orders.last_status(order_id))["errors"] == []
+    what = f"{at.worker.replace('-', ' ')} of two, during a {at.step}"
+    costs.add(what, undisturbed[at.kind], seconds(order))
+
+
 async def test_order_worker_killed(
     orders: Orders, undisturbed: dict[str, float], costs: Costs
 ) -> None:

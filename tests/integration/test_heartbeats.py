@@ -22,11 +22,11 @@ from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
 
 class _Hangs(random.Random):
-    """Hangs the first attempt that it is asked about; all later ones go on."""
+    """Hangs the third attempt that it is asked about, the first of the charge."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._draws: Iterator[float] = iter([0.5])
+        self._draws: Iterator[float] = iter([0.9, 0.9, 0.5])
 
     def random(self) -> float:
         return next(self._draws, 0.9)
@@ -81,7 +81,8 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
         "orderfleet.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=_Hangs())
     )
     # Longer than the heartbeat's timeout: without beats the attempt would be lost by that.
-    monkeypatch.setattr(policies, "SQL_STEP", policies.HEARTBEAT_TIMEOUT + timedelta(seconds=1))
+    limit = policies.HEARTBEAT_TIMEOUT + timedelta(seconds=1)
+    monkeypatch.setattr(policies, "GATEWAY_STEP", limit)
     order_id = new_id()
     backends = fleet.backends()
     async with _working(fleet, flaky="*") as worked:
@@ -89,10 +90,10 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
         # The SDK, left to itself, would hold every other beat back.
         await _heard(fleet, order_id, times=4)
         # Its next beat tells it that nobody waits for it any more.
-        await worked.cancelled("receive")
+        await worked.cancelled("charge")
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
         status = await orders.status(backends, order_id)
-        assert status.errors == ["receive: timed out"]
+        assert status.errors == ["charge: timed out"]
 
 
 async def test_a_charge_that_is_called_off_stops_and_what_it_took_comes_back(fleet: Fleet) -> None:

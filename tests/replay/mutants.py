@@ -1,5 +1,7 @@
 """Order workflows that today's could turn into by mistake, to show that a replay finds it out."""
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -58,3 +60,19 @@ class Unreviewed(Unchanged):
 
     async def _review(self) -> None:
         self._decision = Review(approved=True)
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class Queued(Unchanged):
+    """Runs its first steps on the task queue."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput | None = None) -> None:
+        super().__init__(order)
+
+    @workflow.run
+    async def run(self, order: OrderInput | None = None) -> OrderResult:
+        return await super().run(order)
+
+    async def _step(self, *given: Any, **options: Any) -> Any:
+        return await super()._step(*given, **options | {"local": False})

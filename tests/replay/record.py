@@ -20,7 +20,7 @@ from orderfleet.messages import REVIEW_UPDATE, Review
 from orderfleet.orders import Item
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_shipping_worker.activities import CARRIER_REFUSED
-from tests.workflow.actions import after, during, fail, reply_lost
+from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet, real_fleet
 
@@ -131,6 +131,24 @@ async def timed_out(fleet: Fleet, order_id: str) -> Case:
     return case
 
 
+async def local_steps_fail(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    case.script("receive", fail("boom"))
+    # Longer than 80 % of a workflow task, so that it beats.
+    case.script("validate", during(lambda: asyncio.sleep(1.8)))
+    case.script("prepare", fail("no box"), during(lambda: asyncio.sleep(1.8)))
+    await case.start()
+    return case
+
+
+async def local_step_hangs(fleet: Fleet, order_id: str) -> Case:
+    # Given up at 3 s, then cut off at 4 s: seen from its last beat there was less time all along.
+    case = fleet.order(order_id=order_id, deadline=5)
+    case.script("receive", hang, hang)
+    await case.start()
+    return case
+
+
 async def unrecorded(fleet: Fleet, order_id: str) -> Case:
     case = fleet.order(order_id=order_id)
     case.script("gateway", reply_lost, reply_lost, reply_lost)
@@ -152,6 +170,8 @@ PATHS: Final[list[Journey]] = [
     shipping_failed_twice,
     shipping_failed_three_times,
     timed_out,
+    local_steps_fail,
+    local_step_hangs,
     unrecorded,
 ]
 # Of these the children are kept too.
@@ -160,6 +180,7 @@ CHILDREN: Final = {
     "cancelled_after_charge": ["refund"],
     "shipping_failed_twice": ["shipping/2"],
     "timed_out": ["shipping/1", "refund"],
+    "local_steps_fail": ["shipping/1"],
 }
 
 

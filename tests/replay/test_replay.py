@@ -15,7 +15,7 @@ from orderfleet.telemetry import spans
 from orderfleet_order_worker.refund import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
-from tests.replay.mutants import Reordered, Unchanged, Unreviewed
+from tests.replay.mutants import Queued, Reordered, Unchanged, Unreviewed
 from tests.replay.record import CHILDREN, HISTORIES, PATHS
 from tests.spans import exported
 
@@ -70,7 +70,7 @@ async def test_an_unchanged_copy_replays() -> None:
     await replay(HISTORIES / "fulfilled.json", Unchanged)
 
 
-@pytest.mark.parametrize("mutant", [Reordered, Unreviewed])
+@pytest.mark.parametrize("mutant", [Reordered, Unreviewed, Queued])
 async def test_a_changed_order_of_steps_is_found_out(mutant: type) -> None:
     with pytest.raises(NondeterminismError):
         await replay(HISTORIES / "fulfilled.json", mutant)

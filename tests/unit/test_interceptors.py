@@ -19,7 +19,13 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.attempts import AttemptsInterceptor, StepResult, failed_step
+from orderfleet.attempts import (
+    AttemptsInterceptor,
+    StepResult,
+    attempt_id,
+    attempt_of,
+    failed_step,
+)
 from orderfleet.faults import FLAKY_ACTIVITIES, FlakyInterceptor, ForcedFailureError
 from orderfleet.messages import StepStatus
 from orderfleet.policies import HEARTBEAT_TIMEOUT
@@ -47,6 +53,7 @@ def environment(
     order_id: str = "o-1",
     limit: float = 4,
     heartbeat: timedelta | None = HEARTBEAT_TIMEOUT,
+    local: int = 0,
 ) -> tuple[ActivityEnvironment, list[tuple[Any, ...]]]:
     heartbeats: list[tuple[Any, ...]] = []
     found = ActivityEnvironment()
@@ -57,6 +64,8 @@ def environment(
         heartbeat_timeout=heartbeat,
         start_to_close_timeout=timedelta(seconds=limit),
         activity_type=kind,
+        activity_id=attempt_id(kind, local) if local else "1",
+        is_local=bool(local),
         workflow_id=f"{order_id}/shipping/1",
     )
     found.on_heartbeat = lambda *details: heartbeats.append(details)
@@ -230,6 +239,24 @@ async def test_an_error_without_words_is_told_by_its_name() -> None:
     with pytest.raises(ApplicationError):
         await run(found, TimeoutError())
     assert heartbeats == [("TimeoutError",)]
+
+
+async def test_a_local_attempt_has_no_heartbeat_and_tells_its_own_failure_only() -> None:
+    found, heartbeats = environment(local=2, heartbeat=None)
+    assert (await run(found, StepResult())).status == StepStatus(1)
+    with pytest.raises(ApplicationError) as raised:
+        await run(found, ValueError("x" * 1000))
+    assert raised.value.type == "ValueError"
+    assert failed_step(raised.value) == (StepStatus(1, ["x" * 300], "x" * 300), "x" * 300)
+    assert heartbeats == []
+
+
+@pytest.mark.parametrize(("attempt", "local", "number"), [(3, 0, 3), (1, 2, 2)])
+def test_which_attempt_it_is_says_the_sdk_or_for_a_local_one_its_id(
+    attempt: int, local: int, number: int
+) -> None:
+    found, _ = environment(attempt=attempt, local=local)
+    assert attempt_of(found.info) == number
 
 
 async def flaky_outcome(seed: int, pattern: str = "*", kind: str = "charge") -> str:

@@ -12,8 +12,10 @@ from orderfleet.policies import (
     HEARTBEAT_INTERVAL,
     HEARTBEAT_TIMEOUT,
     SHORTEST_STEP,
+    STEP_RETRY,
     UNDO_STEP,
     Budget,
+    step_backoff,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,6 +56,12 @@ def test_a_gateway_is_given_up_before_its_activity_is() -> None:
     assert slowest < UNDO_STEP.total_seconds()
 
 
+def test_a_step_is_tried_again_after_twice_the_time_up_to_a_limit() -> None:
+    pauses = [step_backoff(attempt).total_seconds() for attempt in range(1, 7)]
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert STEP_RETRY.maximum_attempts == 3
+
+
 def test_a_beat_may_be_lost_or_a_second_late() -> None:
     assert timedelta(seconds=1) <= HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL
     assert HEARTBEAT_TIMEOUT > 2 * HEARTBEAT_INTERVAL
@@ -65,7 +73,7 @@ def test_every_activity_is_missed_when_its_worker_dies() -> None:
     services = Path(__file__).parents[2] / "services"
     found = [
         (path.name, call.lineno, {keyword.arg for keyword in call.keywords})
-        for path in services.rglob("*_worker/src/**/*.py")
+        for path in services.glob("*/src/**/*.py")
         for call in ast.walk(ast.parse(path.read_text()))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)

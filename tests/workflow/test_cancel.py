@@ -1,5 +1,6 @@
 """A cancel in each of the three ways, at each place where the workflow waits."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -55,15 +56,45 @@ async def ending(case: Case) -> None:
 
 
 @WAYS
-async def test_while_it_is_received(fleet: Fleet, way: Way) -> None:
+@pytest.mark.parametrize("step", ["receive", "validate"])
+async def test_during_a_local_step(fleet: Fleet, way: Way, step: str) -> None:
     case = fleet.order(review=60, deadline=100)
-    case.script("receive", during(lambda: way(case)))
-    case.script("validate", during(lambda: ending(case)))
+    sent: list[asyncio.Future[None]] = []
+
+    async def send() -> None:
+        # Nobody hears it before the workflow task is over, nor is an update accepted.
+        sent.append(asyncio.ensure_future(way(case)))
+        await asyncio.sleep(0.1)
+
+    case.script(step, during(send))
     await case.start()
     end = await case.end()
+    await asyncio.gather(*sent)
     assert end.result.state is case.row.state is OrderState.CANCELLED
+    assert case.events == ["received", "validated", "cancelled"]
+    assert end.status.errors == []
     assert end.seconds < 60
     assert end.refund is None
+
+
+@WAYS
+async def test_while_a_local_step_hangs(fleet: Fleet, way: Way) -> None:
+    case = fleet.order()
+    sent: list[asyncio.Future[None]] = []
+
+    async def send() -> None:
+        sent.append(asyncio.ensure_future(way(case)))
+        await asyncio.Event().wait()
+
+    case.script("validate", during(send))
+    await case.start()
+    end = await case.end()
+    await asyncio.gather(*sent)
+    assert end.result.state is case.row.state is OrderState.CANCELLED
+    # It is heard when the workflow task beats, and done when the attempt is given up at 3 s.
+    assert end.status.errors == ["validate: timed out"]
+    assert end.seconds < 6
+    assert "charge" not in case.calls
 
 
 @WAYS
@@ -81,10 +112,9 @@ async def test_in_review(fleet: Fleet, way: Way) -> None:
 
 
 @WAYS
-@pytest.mark.parametrize("step", ["validate", "charge"])
-async def test_before_money_is_asked_for(fleet: Fleet, way: Way, step: str) -> None:
+async def test_before_money_is_asked_for(fleet: Fleet, way: Way) -> None:
     case = fleet.order()
-    case.script(step, during(cancelled_during(case, way)))
+    case.script("charge", during(cancelled_during(case, way)))
     await case.start()
     end = await case.end()
     assert end.result.state is case.row.state is OrderState.CANCELLED

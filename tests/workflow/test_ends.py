@@ -1,11 +1,12 @@
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from orderfleet import policies
-from orderfleet.messages import REVIEW_UPDATE, Review
+from orderfleet.messages import ORDER_CLOSED, REVIEW_UPDATE, Review, Status, StepStatus
 from orderfleet.orders import Item, OrderState
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
@@ -41,6 +42,11 @@ async def test_an_order_is_fulfilled_step_by_step(fleet: Fleet) -> None:
         "fulfilled",
     ]
     assert case.row.events[2].payload == {"approved": True, "by": "timer"}
+    # Received, validated and under review in one workflow task.
+    history = await case.history()
+    begun = history.index("EVENT_TYPE_WORKFLOW_TASK_COMPLETED") + 1
+    marker, timer = "EVENT_TYPE_MARKER_RECORDED", "EVENT_TYPE_TIMER_STARTED"
+    assert history[begun : begun + 3] == [marker, marker, timer]
     # The review's timer, and hardly more.
     assert 2 <= end.seconds < 5
     assert end.refund is None
@@ -130,18 +136,59 @@ async def test_a_declined_payment_fails_the_order_and_its_key_is_closed(fleet: F
     assert end.refund.payment == "voided"
 
 
-async def test_a_charge_that_fails_three_times_fails_the_order(fleet: Fleet) -> None:
+@pytest.mark.parametrize("step", ["receive", "validate", "charge"])
+async def test_a_step_that_fails_three_times_fails_the_order(fleet: Fleet, step: str) -> None:
     case = fleet.order()
-    case.script("charge", fail("one"), fail("two"), fail("three"))
+    case.script(step, fail("one"), fail("two"), fail("three"))
     await case.start()
     end = await case.end()
-    assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: three")
-    assert end.status.steps["charge"].attempts == 3
-    assert end.status.steps["charge"].errors == ["one", "two", "three"]
-    assert end.status.steps["charge"].last_error == "three"
-    assert end.status.errors == ["charge: one", "charge: two", "charge: three"]
+    assert (end.result.state, end.result.reason) == (OrderState.FAILED, f"{step}: three")
+    assert case.calls.count(step) == 3
+    assert end.status.steps[step] == StepStatus(3, ["one", "two", "three"], "three")
+    assert end.status.errors == [f"{step}: one", f"{step}: two", f"{step}: three"]
     # The gateway was never called.
     assert end.refund is None
+
+
+async def test_a_local_step_is_tried_again_with_a_back_off(fleet: Fleet) -> None:
+    case = fleet.order(review=0)
+    case.script("validate", fail("one"), fail("two"))
+    await case.start()
+    end = await case.end()
+    assert end.result.state is OrderState.FULFILLED
+    # 0.2 s, then 0.4 s.
+    assert 0.6 <= end.seconds < 1.5
+    assert (await case.history()).count("EVENT_TYPE_TIMER_STARTED") == 2
+
+
+async def test_between_attempts_of_a_local_step_the_status_tells_of_those_before(
+    fleet: Fleet,
+) -> None:
+    case = fleet.order()
+    case.script("validate", fail("one"), fail("two"))
+    await case.start()
+    for told in (["one"], ["one", "two"]):
+        status = await case.until(partial(_told_of, "validate", told))
+        assert status.step == "validate"
+        assert status.steps["validate"].attempts == len(told)
+        assert status.errors == [f"validate: {one}" for one in told]
+    assert (await case.end()).result.state is OrderState.FULFILLED
+
+
+def _told_of(step: str, errors: list[str], status: Status) -> bool:
+    return step in status.steps and status.steps[step].errors == errors
+
+
+async def test_a_permanent_failure_of_a_local_step_is_not_tried_again(fleet: Fleet) -> None:
+    case = fleet.order()
+    case.script("validate", fail("order is cancelled", ORDER_CLOSED, permanent=True))
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (
+        OrderState.FAILED,
+        "validate: order is cancelled",
+    )
+    assert case.calls.count("validate") == 1
 
 
 async def test_a_charge_whose_reply_is_lost_is_undone(fleet: Fleet) -> None:
@@ -176,12 +223,11 @@ async def test_an_attempt_whose_worker_is_heard_no_more_is_given_up_and_told_apa
 ) -> None:
     monkeypatch.setattr(policies, "HEARTBEAT_TIMEOUT", timedelta(seconds=0.3))
     case = fleet.order(deadline=60)
-    case.script("validate", hang)
-    case.script("gateway", hang, hang, hang)
+    case.script("charge", hang)
+    case.script("gateway", hang, hang)
     await case.start()
     end = await case.end()
     assert (end.result.state, end.result.reason) == (OrderState.FAILED, "charge: worker lost")
-    assert end.status.steps["validate"].errors == ["worker lost"]
     assert end.status.steps["charge"].errors == ["worker lost"] * 3
     assert end.refund is not None
     assert end.refund.payment == "voided"

@@ -1,7 +1,10 @@
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
@@ -130,7 +133,19 @@ async def test_alone_without_a_parent_it_ships(fleet: Fleet) -> None:
     )
     assert (result.state, result.tracking) == (OrderState.FULFILLED, f"track-{case.id}/1")
     assert result.steps == {"prepare": StepStatus(1), "dispatch": StepStatus(1)}
+    # Prepared, and the dispatch under way, in one workflow task.
+    history = [event.event_type async for event in _shipping(fleet, case.id)]
+    begun = history.index(EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED) + 1
+    assert history[begun : begun + 2] == [
+        EventType.EVENT_TYPE_MARKER_RECORDED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+    ]
     assert case.row.state is OrderState.FULFILLED
+
+
+def _shipping(fleet: Fleet, order_id: str) -> AsyncIterator[HistoryEvent]:
+    shipping_id = messages.shipping_id(order_id, 1)
+    return fleet.client.get_workflow_handle(shipping_id).fetch_history_events()
 
 
 @pytest.mark.parametrize(

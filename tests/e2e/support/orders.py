@@ -122,6 +122,18 @@ class Orders:
         query = "SELECT status FROM gateway.shipments WHERE order_id = $1"
         return [row["status"] for row in await self.pool.fetch(query, order_id)]
 
+    @asynccontextmanager
+    async def row_held(self, order_id: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+        """Keep an order's row from all others; what is yielded waits until one waits for it."""
+
+        async def wanted() -> None:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            await eventually(lambda: self.pool.fetchval(query), bool)
+
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT FROM orders WHERE id = $1 FOR UPDATE", order_id)
+            yield wanted
+
     async def shipped_to(self, order_id: str) -> Json:
         query = "SELECT address_json FROM gateway.shipments WHERE order_id = $1"
         address: Json = await self.pool.fetchval(query, order_id)

@@ -41,6 +41,10 @@ class Pair:
         stop = self._stop.pop(int(identity.partition("@")[0]))
         assert await stop(signal.SIGKILL) == -signal.SIGKILL
 
+    async def end(self, identity: str) -> int:
+        """Ask a worker to end, and return its exit status."""
+        return await self._stop.pop(int(identity.partition("@")[0]))(signal.SIGTERM)
+
     async def history(self, workflow_id: str) -> list[HistoryEvent]:
         """Return the events of a workflow; none if there is no such workflow yet."""
         try:

@@ -4,6 +4,9 @@ Temporal retries activities by itself, so a workflow learns of the last attempt 
 leaves the errors up to it in its heartbeat, which is all that the server hands to the next one;
 the step's result or last failure then tells them all. While it runs, it also leaves there how long
 it has. It costs nothing while nothing fails and nothing takes long.
+
+A local activity has no heartbeat. Its workflow tries it again, and knows its attempts by itself;
+the number of each is in its id.
 """
 
 from collections.abc import Sequence
@@ -42,9 +45,23 @@ class StepResult(Struct, frozen=True, kw_only=True):
         return _status(self.attempts, list(self.errors))
 
 
-def failed_step(error: ActivityError) -> tuple[StepStatus, str]:
-    """Return attempts and errors of a step that failed for good, and its last error."""
-    match error.cause:
+def attempt_id(step: str, attempt: int) -> str:
+    """Return the id of a local activity that is one attempt of a step."""
+    return f"{step}/{attempt}"
+
+
+def attempt_of(info: activity.Info) -> int:
+    """Return which attempt of its step an activity is, from 1 on."""
+    # To the SDK every local attempt is the first and only one.
+    return int(info.activity_id.rpartition("/")[2]) if info.is_local else info.attempt
+
+
+def failed_step(error: FailureError) -> tuple[StepStatus, str]:
+    """Return attempts and errors of a step that failed for good, and its last error.
+
+    Of a local activity it is the one attempt that failed.
+    """
+    match error.cause if isinstance(error, ActivityError) else error:
         case TemporalTimeoutError() as cause:
             errors, _ = _left_behind(cause.last_heartbeat_details)
             lost = cause.type is TimeoutType.HEARTBEAT
@@ -71,6 +88,8 @@ class AttemptsInterceptor(Interceptor):
 class _Attempts(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
+        if info.is_local:
+            return await self._only_attempt(input)
         errors, lived = _left_behind(info.heartbeat_details)
         if (missing := info.attempt - 1 - len(errors)) > 0:
             errors += [_last_word(info, lived), *[_last_word(info)] * (missing - 1)]
@@ -79,13 +98,23 @@ class _Attempts(ActivityInboundInterceptor):
             with beating(lambda seconds: activity.heartbeat(*errors, seconds)):
                 result = await super().execute_activity(input)
         except Exception as error:
-            told = error.message if isinstance(error, ApplicationError) else str(error)
-            errors.append((told or type(error).__name__)[:_ERROR_LENGTH])
+            errors.append(_words(error))
             activity.heartbeat(*errors)
             raise _with_details(error, errors) from error
         if isinstance(result, StepResult) and errors:
             return msgspec.structs.replace(result, attempts=info.attempt, errors=tuple(errors))
         return result
+
+    async def _only_attempt(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        try:
+            return await super().execute_activity(input)
+        except Exception as error:
+            raise _with_details(error, [_words(error)]) from error
+
+
+def _words(error: Exception) -> str:
+    told = error.message if isinstance(error, ApplicationError) else str(error)
+    return (told or type(error).__name__)[:_ERROR_LENGTH]
 
 
 def _left_behind(details: Sequence[Any]) -> tuple[list[str], float]:

@@ -65,6 +65,12 @@ class StepStatus(Struct):
     errors: list[str] = field(default_factory=list)
     last_error: str = ""
 
+    def add(self, more: "StepStatus") -> None:
+        """Add attempts that came after these."""
+        self.attempts += more.attempts
+        self.errors.extend(more.errors)
+        self.last_error = more.last_error or self.last_error
+
 
 class OrderInput(Order, frozen=True, kw_only=True):
     """Input of `OrderWorkflow`; the workflow id is the order id."""

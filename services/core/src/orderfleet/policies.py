@@ -31,6 +31,13 @@ STEP_RETRY: Final = RetryPolicy(
     maximum_attempts=3,
 )
 
+
+def step_backoff(attempt: int) -> timedelta:
+    """Return how long to wait after this failed attempt of a step, as the server works it out."""
+    most = STEP_RETRY.maximum_interval or timedelta.max
+    return min(STEP_RETRY.initial_interval * STEP_RETRY.backoff_coefficient ** (attempt - 1), most)
+
+
 # Temporal refuses a timeout of nothing; a step that starts so late fails by it at once.
 SHORTEST_STEP: Final = timedelta(milliseconds=100)
 
@@ -43,9 +50,9 @@ GATEWAY_STEP: Final = timedelta(seconds=4)
 GATEWAY_CALL_SECONDS: Final = 2.5
 GATEWAY_LOOKUP_SECONDS: Final = 1.0
 
-# Every activity has it: the attempt of a worker that dies is given up so long after its last beat,
-# not at the end of its time (3 to 5 s; 30 s for settling). With three beats to a timeout an event
-# loop may stand still for 1 s, or a beat be lost, before an attempt that lives is given up.
+# Every activity on a queue has it: the attempt of a worker that dies is given up so long after its
+# last beat, not at the end of its time (3 to 5 s; 30 s for settling). With three beats to a timeout
+# an event loop may stand still for 1 s, or a beat be lost, before a living attempt is given up.
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.5)
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
 

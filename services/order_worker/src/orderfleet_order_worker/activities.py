@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.attempts import StepResult
+from orderfleet.attempts import StepResult, attempt_of
 from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput
 from orderfleet.orders import Order, OrderState, PaymentStatus
@@ -253,7 +253,7 @@ def find_problem(order: Order) -> str:
 
 
 def _attempt() -> dict[str, Any]:
-    return {"attempt": activity.info().attempt}
+    return {"attempt": attempt_of(activity.info())}
 
 
 def _reason(error: Exception) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from orderfleet.attempts import StepResult
 from orderfleet.messages import DispatchFailed, Status, StepStatus
 from orderfleet.orders import Address, OrderState
 from orderfleet.policies import Budget
@@ -29,16 +28,9 @@ class Progress:
         self.step = step
         self.state = state or self.state
 
-    def done(self, step: str, result: StepResult) -> None:
-        """Record a step's result."""
-        self.add(step, result.status)
-
     def add(self, step: str, status: StepStatus) -> None:
-        """Add attempts and errors to a step; shipping's steps may come several times."""
-        known = self._steps.setdefault(step, StepStatus())
-        known.attempts += status.attempts
-        known.errors.extend(status.errors)
-        known.last_error = status.last_error or known.last_error
+        """Add attempts and errors to a step; those of one step may come several times."""
+        self._steps.setdefault(step, StepStatus()).add(status)
         self.errors.extend(f"{step}: {error}" for error in status.errors)
 
     def dispatch_failed(self, failed: DispatchFailed) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -11,7 +11,6 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     ChildWorkflowError,
-    RetryState,
     WorkflowAlreadyStartedError,
 )
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
@@ -31,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
         ShippingResult,
     )
     from orderfleet.orders import OrderState
+    from orderfleet.steps import StepFailedError, run_local_step, run_step
     from orderfleet_order_worker import activities
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.handlers import OrderHandlers
@@ -98,6 +98,7 @@ class OrderWorkflow(OrderHandlers):
             OrderActivities.receive,
             activities.ReceiveInput(self._id, self._order),
             policies.SQL_STEP,
+            local=True,
         )
         self._shipping_task_queue = received.shipping_task_queue
         self._changes.open()
@@ -108,6 +109,7 @@ class OrderWorkflow(OrderHandlers):
             OrderActivities.validate,
             activities.ReceiveInput(self._id, self._order),
             policies.SQL_STEP,
+            local=True,
         )
         if validated.problem:
             raise OrderEndError(OrderState.REJECTED, validated.problem)
@@ -190,38 +192,19 @@ class OrderWorkflow(OrderHandlers):
         argument: Any,
         limit: timedelta,
         *,
+        local: bool = False,
         state: OrderState | None = None,
     ) -> Any:
         self._progress.enter(name, state)
-        left = self._forward_left(name)
+        if not local:
+            # Before a local one nothing may be decided by the time: see run_local_step.
+            self._forward_left(name)
+        run = run_local_step if local else run_step
+        end, tell = self._budget.forward_end, self._progress.add
         try:
-            result = await workflow.execute_activity_method(
-                step,
-                argument,
-                start_to_close_timeout=min(limit, left),
-                schedule_to_close_timeout=left,
-                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                retry_policy=policies.STEP_RETRY,
-            )
-        except ActivityError as error:
-            if self._changes.called_off:
-                raise
-            self._step_failed(name, error)
-        self._progress.done(name, result)
-        return result
-
-    def _step_failed(self, name: str, error: ActivityError) -> NoReturn:
-        status, last = failed_step(error)
-        self._progress.add(name, status)
-        kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
-        if kind == activities.ORDER_CONFLICT:
-            # Not this workflow's row: nothing of it may be touched.
-            raise error
-        if kind == activities.PAYMENT_CONFLICT:
-            raise OrderEndError(OrderState.REJECTED, activities.PAYMENT_CONFLICT) from error
-        if error.retry_state == RetryState.TIMEOUT:
-            raise OrderEndError(OrderState.TIMED_OUT, f"{name}: {last}") from error
-        raise OrderEndError(OrderState.FAILED, f"{name}: {last}") from error
+            return await run(name, step, argument, limit=limit, end=end, tell=tell)
+        except StepFailedError as error:
+            raise _end_by(name, error) from error
 
     # --- The end -------------------------------------------------------------------------------
 
@@ -302,3 +285,14 @@ class OrderWorkflow(OrderHandlers):
         if not left:
             raise OrderEndError(OrderState.TIMED_OUT, f"no time left to {step}")
         return left
+
+
+def _end_by(step: str, error: StepFailedError) -> Exception:
+    """Return what a failed step means for its order."""
+    if error.kind == activities.ORDER_CONFLICT:
+        # Not this workflow's row: nothing of it may be touched.
+        return ApplicationError(str(error), type=error.kind, non_retryable=True)
+    if error.kind == activities.PAYMENT_CONFLICT:
+        return OrderEndError(OrderState.REJECTED, activities.PAYMENT_CONFLICT)
+    state = OrderState.TIMED_OUT if error.out_of_time else OrderState.FAILED
+    return OrderEndError(state, f"{step}: {error}")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.attempts import StepResult
+from orderfleet.attempts import StepResult, attempt_of
 from orderfleet.gateways import Carrier, GatewayRefusedError, Shipment
 from orderfleet.messages import ORDER_CLOSED, RECALL_ACTIVITY, RecallInput, ShippingInput
 from orderfleet.orders import Address, OrderState
@@ -43,7 +43,7 @@ class ShippingActivities:
     @activity.defn
     async def prepare(self, step: ShippingInput) -> StepResult:
         """Prepare the package: the order is `shipping` from here on."""
-        event = Event("prepared", "prepared", {"attempt": activity.info().attempt})
+        event = Event("prepared", "prepared", {"attempt": attempt_of(activity.info())})
         moved = await move(self._pool, step.order_id, [event], to=OrderState.SHIPPING)
         if moved is None or not moved.applied or moved.state.ended:
             raise _closed(moved)

@@ -4,19 +4,14 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import (
-    ActivityError,
-    ApplicationError,
-    FailureError,
-    is_cancelled_exception,
-)
+from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
-    from orderfleet.attempts import failed_step
     from orderfleet.converter import required
     from orderfleet.messages import DispatchFailed, ShippingInput, ShippingResult, StepStatus
     from orderfleet.orders import OrderState
+    from orderfleet.steps import StepFailedError, run_local_step, run_step
     from orderfleet_shipping_worker.activities import ShippingActivities
 
 # Kept from the run's own time, so that the parent hears of a failure before the run is cut off.
@@ -48,7 +43,7 @@ class ShippingWorkflow:
         Raises:
             ApplicationError: shipping failed; the parent has its DispatchFailed by then.
         """
-        await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP)
+        await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP, local=True)
         dispatched = await self._step(
             "dispatch", ShippingActivities.dispatch, policies.GATEWAY_STEP
         )
@@ -56,35 +51,24 @@ class ShippingWorkflow:
 
     @workflow.query(name=messages.STATUS_QUERY)
     def status(self) -> dict[str, StepStatus]:
-        """Return attempts and errors of the steps done."""
+        """Return attempts and errors of the steps, as far as they are over."""
         return self._steps
 
-    async def _step(self, name: str, step: Any, limit: timedelta) -> Any:
-        left = max(self._end - workflow.now(), policies.SHORTEST_STEP) if self._end else None
+    async def _step(self, name: str, step: Any, limit: timedelta, *, local: bool = False) -> Any:
+        run = run_local_step if local else run_step
         try:
-            result = await workflow.execute_activity_method(
-                step,
-                self._shipping,
-                start_to_close_timeout=min(limit, left) if left else limit,
-                schedule_to_close_timeout=left,
-                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                retry_policy=policies.STEP_RETRY,
-            )
-        except ActivityError as error:
-            if is_cancelled_exception(error):
-                # The parent called it off, and wants no failure of it.
-                raise
+            return await run(name, step, self._shipping, limit=limit, end=self._end, tell=self._add)
+        except StepFailedError as error:
             raise await self._failed(name, error) from error
-        self._steps[name] = result.status
-        return result
 
-    async def _failed(self, name: str, error: ActivityError) -> ApplicationError:
-        self._steps[name], last = failed_step(error)
-        kind = error.cause.type if isinstance(error.cause, ApplicationError) else None
-        reason = f"{name}: {last}"
-        if kind != messages.ORDER_CLOSED:
+    def _add(self, step: str, status: StepStatus) -> None:
+        self._steps.setdefault(step, StepStatus()).add(status)
+
+    async def _failed(self, name: str, error: StepFailedError) -> ApplicationError:
+        reason = f"{name}: {error}"
+        if error.kind != messages.ORDER_CLOSED:
             await self._tell_parent(reason)
-        return ApplicationError(reason, type=kind, non_retryable=True)
+        return ApplicationError(reason, type=error.kind, non_retryable=True)
 
     async def _tell_parent(self, reason: str) -> None:
         parent = workflow.info().parent

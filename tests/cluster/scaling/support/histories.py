@@ -42,6 +42,11 @@ def _timeout(event: HistoryEvent) -> str:
             # Temporal repeats an attempt by itself; the history has the last one, with the reason.
             last = event.activity_task_started_event_attributes.last_failure
             return "activity waited for a timeout" if last.HasField("timeout_failure_info") else ""
+        case EventType.EVENT_TYPE_MARKER_RECORDED:
+            # Of a local activity, which its workflow tries again.
+            failure = event.marker_recorded_event_attributes.failure
+            late = failure.HasField("timeout_failure_info")
+            return "activity waited for a timeout" if late else ""
         case EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT:
             kind = event.workflow_task_timed_out_event_attributes.timeout_type
             return "sticky task waited" if kind == _STICKY else "workflow task timed out"

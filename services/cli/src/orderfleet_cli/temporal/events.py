@@ -1,5 +1,6 @@
 """A workflow's history."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC
 from typing import Any, Final
@@ -22,6 +23,9 @@ _TELLING: Final = (
     "failure.message",
     "failure.cause.message",
 )
+# How the SDK marks a local activity, and where it says which one.
+_LOCAL_ACTIVITY: Final = "core_local_activity"
+_ABOUT: Final = "data"
 
 
 async def history(workflow_id: str, *, as_json: bool) -> None:
@@ -50,6 +54,9 @@ def _head(event: HistoryEvent) -> str:
 
 
 def _said(attributes: Any) -> Iterator[str]:
+    if _at(attributes, "marker_name") == _LOCAL_ACTIVITY:
+        about = json.loads(attributes.details[_ABOUT].payloads[0].data)
+        yield about["activity_id"]
     for path in _TELLING:
         value = _at(attributes, path)
         if value and not (path == "attempt" and value == 1):

@@ -13,6 +13,7 @@ from structlog.typing import EventDict, Processor
 from temporalio import activity
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
+from orderfleet.attempts import attempt_of
 from orderfleet.messages import order_of
 
 # Chatty at `info`, and about themselves; the last one tells whole payloads at `debug`.
@@ -115,7 +116,7 @@ def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
         event.setdefault("workflow_id", info.workflow_id)
         event.setdefault("run_id", info.workflow_run_id)
         event.setdefault("activity", info.activity_type)
-        event.setdefault("attempt", info.attempt)
+        event.setdefault("attempt", attempt_of(info))
     for name, source in (
         ("workflow_id", "workflow_id"),
         ("run_id", "run_id"),

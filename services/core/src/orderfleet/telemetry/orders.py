@@ -10,6 +10,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from temporalio import activity, workflow
 
+from orderfleet.attempts import attempt_of
 from orderfleet.messages import order_of
 
 ORDER_ID: Final = "orderfleet.order.id"
@@ -38,7 +39,7 @@ class OrderSpans(SpanProcessor):
         if activity.in_activity():
             info = activity.info()
             span.set_attribute(TASK_QUEUE, info.task_queue)
-            span.set_attribute(ATTEMPT, info.attempt)
+            span.set_attribute(ATTEMPT, attempt_of(info))
             workflow_id: object = info.workflow_id
         elif workflow.in_workflow():
             about = workflow.info()

@@ -10,6 +10,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
+from orderfleet.attempts import attempt_of
 from orderfleet.telemetry.metrics import StepMetrics
 
 
@@ -47,8 +48,8 @@ class _Steps(ActivityInboundInterceptor):
 
 def _left(info: activity.Info) -> float | None:
     """Return what a step with a deadline has left at its first attempt."""
-    if info.attempt > 1 or not info.schedule_to_close_timeout:
+    if attempt_of(info) > 1 or not info.schedule_to_close_timeout:
         return None
-    # All three are the server's: its clock and this machine's need not agree.
+    # All three are of one clock, the server's or for a local activity this machine's.
     left = info.scheduled_time + info.schedule_to_close_timeout - info.started_time
     return left.total_seconds()
