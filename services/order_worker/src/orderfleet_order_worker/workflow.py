@@ -31,8 +31,18 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.orders import OrderState
     from orderfleet.steps import StepFailedError, run_local_step, run_step
-    from orderfleet_order_worker import activities
-    from orderfleet_order_worker.activities import OrderActivities
+
+    # By name: `from orderfleet_order_worker import activities` would run that module again in the
+    # sandbox, for each order.
+    from orderfleet_order_worker.activities import (
+        ORDER_CONFLICT,
+        PAYMENT_CONFLICT,
+        ChargeInput,
+        Ended,
+        EndInput,
+        OrderActivities,
+        ReceiveInput,
+    )
     from orderfleet_order_worker.handlers import OrderHandlers
 
 
@@ -96,7 +106,7 @@ class OrderWorkflow(OrderHandlers):
         received = await self._step(
             "receive",
             OrderActivities.receive,
-            activities.ReceiveInput(self._id, self._order),
+            ReceiveInput(self._id, self._order),
             policies.SQL_STEP,
             local=True,
         )
@@ -107,7 +117,7 @@ class OrderWorkflow(OrderHandlers):
         validated = await self._step(
             "validate",
             OrderActivities.validate,
-            activities.ReceiveInput(self._id, self._order),
+            ReceiveInput(self._id, self._order),
             policies.SQL_STEP,
             local=True,
         )
@@ -134,7 +144,7 @@ class OrderWorkflow(OrderHandlers):
         await self._step(
             "charge",
             OrderActivities.charge,
-            activities.ChargeInput(self._id, self._order.payment_id, self._reviewed().payload),
+            ChargeInput(self._id, self._order.payment_id, self._reviewed().payload),
             policies.GATEWAY_STEP,
             state=OrderState.CHARGING,
         )
@@ -222,13 +232,13 @@ class OrderWorkflow(OrderHandlers):
         reason = end.reason if ended.state is end.state else ""
         return await self._complete(ended.state, reason, recorded=ended.recorded)
 
-    async def _write_end(self, end: OrderEndError) -> activities.Ended | None:
+    async def _write_end(self, end: OrderEndError) -> Ended | None:
         left = self._budget.closing_left(workflow.now())
         events = [self._reviewed()] if self._decision is not None else []
         try:
             return await workflow.execute_activity_method(
                 OrderActivities.end,
-                activities.EndInput(self._id, end.state, end.reason, events),
+                EndInput(self._id, end.state, end.reason, events),
                 start_to_close_timeout=min(policies.SQL_STEP, left),
                 schedule_to_close_timeout=left,
                 heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
@@ -289,10 +299,10 @@ class OrderWorkflow(OrderHandlers):
 
 def _end_by(step: str, error: StepFailedError) -> Exception:
     """Return what a failed step means for its order."""
-    if error.kind == activities.ORDER_CONFLICT:
+    if error.kind == ORDER_CONFLICT:
         # Not this workflow's row: nothing of it may be touched.
         return ApplicationError(str(error), type=error.kind, non_retryable=True)
-    if error.kind == activities.PAYMENT_CONFLICT:
-        return OrderEndError(OrderState.REJECTED, activities.PAYMENT_CONFLICT)
+    if error.kind == PAYMENT_CONFLICT:
+        return OrderEndError(OrderState.REJECTED, PAYMENT_CONFLICT)
     state = OrderState.TIMED_OUT if error.out_of_time else OrderState.FAILED
     return OrderEndError(state, f"{step}: {error}")
