@@ -5,6 +5,7 @@ BIN := .venv/bin
 LOCK_ARGS ?=
 PYTEST_ARGS ?=
 DASHBOARDS_ARGS ?=
+BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # uv does not read pip's settings; who has a mirror of the package index set for pip means uv too.
 ifdef PIP_INDEX_URL
@@ -14,7 +15,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring fuzz images test-images test-cluster test-scaling \
-	deploy k8s k8s-secrets chart-docs \
+	bench bench-full bench-budget test-bench deploy k8s k8s-secrets chart-docs \
 	dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
@@ -62,6 +63,18 @@ test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster: LOAD, KEEP an
 
 test-scaling: .venv/.pictures-stamp  ## each task queue scales by itself, on kubectl's cluster: see tests/cluster/scaling/conftest.py
 	$(BIN)/pytest tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
+
+bench: .venv/.bench-stamp  ## orders a second beside an order that does nothing, in 10 minutes
+	@$(BIN)/python -m tests.bench short $(BENCH_ARGS)
+
+bench-full: .venv/.bench-stamp  ## beside its peers too, and with growth, in an hour
+	@$(BIN)/python -m tests.bench full $(BENCH_ARGS)
+
+bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
+	@$(BIN)/python -m tests.bench budget $(BENCH_ARGS)
+
+test-bench: .venv/.bench-stamp  ## do the benchmark's peers do the same work?
+	$(BIN)/pytest tests/bench $(PYTEST_ARGS)
 
 deploy:  ## the images and the chart to kubectl's cluster, if it is a local one, or YES=CONTEXT
 	@k8s/deploy.sh
@@ -126,6 +139,10 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 	@$(UV_INSTALL) --require-hashes -r charts/dashboards/requirements.txt
 	@touch $@
 
+.venv/.bench-stamp: .venv/.pictures-stamp tests/bench/requirements.txt
+	@$(UV_INSTALL) --require-hashes -r tests/bench/requirements.txt
+	@touch $@
+
 # Versions stay as locked unless LOCK_ARGS=--upgrade (or --upgrade-package=NAME) is given. The tests'
 # file comes first and bounds the others, so that all agree.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -137,6 +154,7 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 	@printf './%s\n' $(ALL) | $(COMPILE) - -c tests/requirements.txt -o services/cli/requirements.txt
 	@$(COMPILE) --group build -c tests/requirements.txt -o services/build-requirements.txt
 	@$(COMPILE) --group pictures -c tests/requirements.txt -o charts/dashboards/requirements.txt
+	@$(COMPILE) --group bench -c tests/requirements.txt -o tests/bench/requirements.txt
 	@$(COMPILE) --group reload -c tests/requirements.txt -o tilt/image/requirements.txt
 	@for s in api order_worker shipping_worker; do \
 		printf './services/%s\n' core $$s | $(COMPILE) - -c tests/requirements.txt \

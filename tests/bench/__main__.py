@@ -1,0 +1,50 @@
+"""`python -m tests.bench [short|full|budget]`: run the benchmark, show and write what it found."""
+
+import argparse
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from orderfleet_cli.errors import CommandError
+from tests.bench.books import UnbalancedError
+from tests.bench.picture import draw
+from tests.bench.plans import PLANS, run_plan
+from tests.bench.rates import PART
+from tests.bench.report import report
+from tests.bench.results import Results
+
+FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("plan", choices=PLANS, nargs="?", default="short")
+    parser.add_argument("--runs", type=int, help="instead of the plan's own number")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="some of the plan's parts")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of JSON and pictures")
+    arguments = parser.parse_args()
+    plan = PLANS[arguments.plan].limited(arguments.runs, arguments.only)
+    if not plan.parts:
+        parser.error(f"no such part: there are {', '.join(PLANS[arguments.plan].parts)}")
+    # Else a worker compiles its workflow's module for each order, as the sandbox imports it anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    data = Path(tempfile.mkdtemp(prefix="orderfleet-bench-"))
+    results = Results(arguments.plan, arguments.output)
+    try:
+        asyncio.run(run_plan(plan, data, results))
+    except (CommandError, UnbalancedError) as error:
+        sys.exit(f"bench: {error}")
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+    text = report(results.document)
+    print(f"\n{text}")
+    results.path.with_suffix(".md").write_text(text)
+    if rates := results.figures.get(PART):
+        draw(rates, f"{arguments.plan}: {plan.runs} runs", results.path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()

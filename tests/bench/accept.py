@@ -1,0 +1,81 @@
+"""L2: how long the API takes to accept an order, beside the bare start of the same workflow.
+
+No worker runs, so nothing but acceptance takes place. Both kinds take turns, so that they meet the
+same server; the workflows end by their execution timeout.
+"""
+
+from datetime import timedelta
+from itertools import count
+from typing import Final
+
+from msgspec import Struct
+from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+
+from orderfleet import messages, policies
+from orderfleet.converter import DATA_CONVERTER
+from orderfleet.messages import OrderInput
+from orderfleet.orders import Address
+from tests.bench.bench import Bench
+from tests.bench.load import Rate, place
+from tests.bench.spread import percentiles
+from tests.bench.subjects.http import ADDRESS
+from tests.bench.subjects.orderfleet import Options, run_orderfleet
+
+PART: Final = "accept"
+PER_SECOND: Final = 10.0
+SECONDS: Final = 20.0
+_DEADLINE: Final = timedelta(seconds=15)
+
+
+class Accepted(Struct, frozen=True):
+    """Seconds from due to accepted."""
+
+    api: dict[str, float]
+    bare: dict[str, float]
+    refused: int
+
+
+async def accept(bench: Bench) -> None:
+    """Place orders by the API and bare workflows by turns."""
+    prefix = bench.prefix("accept")
+    client = await Client.connect(bench.server.address, data_converter=DATA_CONVERTER)
+    async with run_orderfleet(bench.data, bench.server, Options(workers=0)) as fleet:
+        numbers = count()
+
+        async def send(order_id: str) -> None:
+            if next(numbers) % 2:
+                await fleet.place(order_id)
+            else:
+                await _start(client, order_id)
+
+        await place(f"{prefix}w", Rate(2 * PER_SECOND, 2), send)
+        numbers = count()
+        placed = await place(prefix, Rate(2 * PER_SECOND, SECONDS), send)
+    by_turn = {order_id: number % 2 for number, order_id in enumerate(placed.due)}
+    api, bare = (
+        [
+            placed.accepted[one]
+            for one, by in by_turn.items()
+            if by == turn and one in placed.accepted
+        ]
+        for turn in (1, 0)
+    )
+    bench.results.add(
+        PART, "start", Accepted(percentiles(api), percentiles(bare), placed.refused.total())
+    )
+
+
+async def _start(client: Client, order_id: str) -> None:
+    await client.start_workflow(
+        messages.ORDER_WORKFLOW,
+        OrderInput(payment_id=f"pay-{order_id}", address=Address(**ADDRESS)),
+        id=order_id,
+        task_queue=messages.ORDER_TASK_QUEUE,
+        execution_timeout=_DEADLINE,
+        task_timeout=policies.TASK_TIMEOUT,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        search_attributes=TypedSearchAttributes(
+            [SearchAttributePair(messages.ORDER_STATE, messages.OPEN)]
+        ),
+    )

@@ -1,0 +1,109 @@
+"""What `make bench` and `make bench-full` measure, in which order, and how often."""
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from tests.bench.accept import accept
+from tests.bench.bench import Bench
+from tests.bench.growth import old_orders, open_orders
+from tests.bench.rates import Rates, common_way, dbos, floor, orderfleet
+from tests.bench.reads import reads
+from tests.bench.results import Results
+from tests.bench.server import run_server
+from tests.bench.trial import Phase
+
+Part: TypeAlias = Callable[[Bench], Awaitable[None]]
+
+# A calm plateau for the latencies, then ever more until orders miss their deadline.
+RISING: Final = Phase(plateau=4, plateau_seconds=10, rise=0.6)
+SHORT: Final = Phase(plateau=4, plateau_seconds=6, rise=1.0, longest=30)
+STEADY: Final = Phase(plateau=4, plateau_seconds=30)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Parts, each as often as there are runs, by turns: what drifts meets all of them."""
+
+    runs: int
+    parts: Mapping[str, Part]
+    once: Mapping[str, Part]
+    """Parts of which the first run is enough, as they have their own comparison in themselves."""
+
+    def limited(self, runs: int | None, only: Collection[str] | None) -> "Plan":
+        """Return the plan with another number of runs, or with some of its parts."""
+        wanted = {**self.parts, **self.once} if only is None else only
+        return replace(
+            self,
+            runs=self.runs if runs is None else runs,
+            parts={name: part for name, part in self.parts.items() if name in wanted},
+            once={name: part for name, part in self.once.items() if name in wanted},
+        )
+
+
+def _rates(*rates: Rates) -> dict[str, Part]:
+    return {one.name: one for one in rates}
+
+
+PLANS: Final = {
+    "short": Plan(
+        runs=3,
+        parts=_rates(
+            Rates("orderfleet", orderfleet(2), SHORT),
+            Rates("floor", floor(2), SHORT),
+            Rates("orderfleet, no review", orderfleet(0), SHORT),
+            Rates("floor, no review", floor(0), SHORT),
+        ),
+        once={},
+    ),
+    "full": Plan(
+        runs=5,
+        parts={
+            **_rates(
+                Rates("orderfleet", orderfleet(2), RISING),
+                Rates("floor", floor(2), RISING),
+                Rates("orderfleet, no sandbox", orderfleet(2, sandbox=False), RISING),
+                Rates("floor, usual shape", floor(2, "usual"), RISING),
+                Rates("orderfleet, no review", orderfleet(0), RISING),
+                Rates("floor, no review", floor(0), RISING),
+                Rates("common way", common_way(2), RISING),
+                Rates("DBOS", dbos(2), RISING),
+            ),
+            "accept": accept,
+            "reads": reads,
+        },
+        once={
+            **_rates(
+                Rates("orderfleet, 2 workers a queue", orderfleet(2, workers=2), RISING),
+                Rates("orderfleet, 4 workers a queue", orderfleet(2, workers=4), RISING),
+            ),
+            "old orders": old_orders,
+            "open orders": open_orders,
+        },
+    ),
+    "budget": Plan(
+        runs=1,
+        parts=_rates(
+            Rates("orderfleet", orderfleet(2), STEADY),
+            Rates("floor", floor(2), STEADY),
+        ),
+        once={},
+    ),
+}
+
+
+async def run_plan(plan: Plan, data: Path, results: Results) -> None:
+    """Measure all of it on one server, saying what is under way."""
+    began = time.monotonic()
+    async with run_server(data) as server:
+        results.about["server"] = server.kind
+        for run in range(plan.runs):
+            parts = {**plan.parts, **(plan.once if run == plan.runs - 1 else {})}
+            for name, part in parts.items():
+                minutes = (time.monotonic() - began) / 60
+                print(f"{minutes:5.1f} min  run {run + 1} of {plan.runs}: {name}", flush=True)
+                await part(Bench(data, server, results, run))
+    results.about["minutes"] = round((time.monotonic() - began) / 60, 1)
+    results.write()

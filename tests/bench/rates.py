@@ -1,0 +1,68 @@
+"""Orders a second, CPU and latency: each subject's workers, one after the other."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from tests.bench.bench import Bench
+from tests.bench.books import check_books
+from tests.bench.subjects.floor import Floor, run_floor
+from tests.bench.subjects.orderfleet import Options, Orderfleet, run_orderfleet
+from tests.bench.subjects.peers import run_common_way, run_dbos
+from tests.bench.subjects.subject import Subject
+from tests.bench.temporal import work_of
+from tests.bench.trial import Phase, Trial, attempt
+
+Start: TypeAlias = Callable[[Bench], AbstractAsyncContextManager[Subject]]
+
+_WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
+_SAMPLE: Final = 3
+PART: Final = "rates"
+WORK: Final = "work"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """A subject, and the rates at which orders are placed with it."""
+
+    name: str
+    start: Start
+    phase: Phase
+
+    async def __call__(self, bench: Bench) -> None:
+        async with self.start(bench) as subject:
+            trial = await measure(bench, subject, self.name, self.phase)
+        bench.results.add(PART, self.name, trial)
+
+
+async def measure(bench: Bench, subject: Subject, name: str, phase: Phase) -> Trial:
+    """Warm the subject up, measure it, and check what became of its orders."""
+    prefix = bench.prefix(name)
+    await attempt(subject, f"{prefix}w", _WARM_UP, bench.server.trees)
+    trial, placed, ends = await attempt(subject, prefix, phase, bench.server.trees)
+    if isinstance(subject, Orderfleet):
+        await check_books(subject.database, subject.client, prefix, placed.accepted)
+    if isinstance(subject, Orderfleet | Floor) and bench.run == 0:
+        fulfilled = sorted(one for one, end in ends.items() if end.fulfilled)
+        bench.results.add(WORK, name, await work_of(subject.client, fulfilled[:_SAMPLE]))
+    return trial
+
+
+def orderfleet(review: float, *, workers: int = 1, sandbox: bool = True) -> Start:
+    env = {} if sandbox else {"ORDERFLEET_SANDBOX": "false"}
+    return lambda bench: run_orderfleet(
+        bench.data, bench.server, Options(review=review, workers=workers, env=env)
+    )
+
+
+def floor(review: float, shape: str = "own") -> Start:
+    return lambda bench: run_floor(bench.data, bench.server, shape=shape, review=review)
+
+
+def common_way(review: float) -> Start:
+    return lambda bench: run_common_way(bench.data, bench.server, review=review)
+
+
+def dbos(review: float) -> Start:
+    return lambda bench: run_dbos(bench.data, bench.server, review=review)

@@ -1,0 +1,173 @@
+"""Temporal and Postgres for the benchmark: once for all that is measured in one run."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.messages import ORDER_STATE
+from orderfleet.namespace import look_at_search_attribute
+from orderfleet_cli.local.ports import LOOPBACK, PortFinder
+from orderfleet_cli.local.postgres import OWNER, Postgres
+from orderfleet_cli.local.processes import (
+    Process,
+    Program,
+    environment,
+    executable,
+    run_once,
+)
+from orderfleet_cli.local.temporal import Temporal
+from tests.bench.usage import Tree
+
+# The chart's own server, see charts/orderfleet/charts/temporal: the same environment, shards and
+# dynamic configuration, so that what is measured is what is deployed.
+SHARDS: Final = 64
+CONNECTIONS: Final = 20
+DYNAMIC_CONFIG: Final = """\
+history.timerProcessorMaxTimeShift:
+  - value: 50ms
+"""
+_NAMESPACE: Final = "default"
+_RETENTION_SECONDS: Final = 72 * 3600
+_DATABASES: Final = {"temporal": "temporal", "visibility": "temporal_visibility"}
+# The server's own; its database has no room for one above 32,767, so not any free port.
+_PORTS: Final = {
+    "FRONTEND_GRPC_PORT": 7233,
+    "FRONTEND_HTTP_PORT": 7243,
+    "FRONTEND_MEMBERSHIP_PORT": 6933,
+    "HISTORY_GRPC_PORT": 7234,
+    "HISTORY_MEMBERSHIP_PORT": 6934,
+    "MATCHING_GRPC_PORT": 7235,
+    "MATCHING_MEMBERSHIP_PORT": 6935,
+    "WORKER_GRPC_PORT": 7239,
+    "WORKER_MEMBERSHIP_PORT": 6939,
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where Temporal and Postgres answer, what they are, and what they use."""
+
+    kind: str
+    address: str
+    postgres: Postgres
+    trees: Mapping[str, Tree]
+
+    async def client(self) -> Client:
+        return await Client.connect(self.address, namespace=_NAMESPACE)
+
+
+@asynccontextmanager
+async def run_server(data: Path) -> AsyncIterator[Server]:
+    """Start Postgres, durable as in production, and Temporal.
+
+    Temporal is the one at TEMPORAL_ADDRESS if that is set, else `temporal-server` on the same
+    Postgres if it is on the PATH, else the development server.
+    """
+    find = PortFinder(print)
+    postgres = Postgres(data, find.take("Postgres", 0), durable=True)
+    process: Process | None = None
+    try:
+        await postgres.start()
+        trees = {"postgres": Tree(postgres.process)}
+        if address := os.environ.get("TEMPORAL_ADDRESS", ""):
+            kind = "the one at TEMPORAL_ADDRESS"
+        elif shutil.which("temporal-server"):
+            kind = f"temporal-server on Postgres, {SHARDS} history shards"
+            process, address = await _start_server(data, postgres, find)
+        else:
+            kind = "Temporal's development server, in memory"
+            development = Temporal(data, find.take("Temporal", 0), find.take("UI", 0))
+            await development.start()
+            process, address = development.process, development.address
+        if process is not None:
+            trees["temporal"] = Tree(process)
+        yield Server(kind, address, postgres, trees)
+    finally:
+        if process is not None:
+            await process.stop()
+        await postgres.process.stop()
+
+
+async def _start_server(data: Path, postgres: Postgres, find: PortFinder) -> tuple[Process, str]:
+    for kind, database in _DATABASES.items():
+        await postgres.create_database(database)
+        await _make_schema(data, postgres, kind, database)
+    dynamic = data / "dynamic-config.yaml"
+    dynamic.write_text(DYNAMIC_CONFIG)
+    ports = {name: str(find.take(name, wanted)) for name, wanted in _PORTS.items()}
+    address = f"{LOOPBACK}:{ports['FRONTEND_GRPC_PORT']}"
+    env = environment() | ports | _server_environment(postgres, dynamic)
+
+    async def ready() -> bool:
+        try:
+            await _make_namespace(address)
+        except (RPCError, RuntimeError):
+            return False
+        return True
+
+    argv = (executable("temporal-server"), "--allow-no-auth", "start")
+    process = Process(Program(name="temporal", argv=argv, env=env, ready=ready), data)
+    await process.start()
+    return process, address
+
+
+async def _make_schema(data: Path, postgres: Postgres, kind: str, database: str) -> None:
+    tool = (
+        *(executable("temporal-sql-tool"), "--plugin", "postgres12_pgx", "--endpoint", LOOPBACK),
+        *("--port", str(postgres.port), "--user", OWNER, "--database", database),
+    )
+    for step in (
+        ("setup-schema", "--version", "0.0"),
+        ("update-schema", "--schema-name", f"postgresql/v12/{kind}"),
+    ):
+        await run_once(f"schema-{kind}-{step[0]}", (*tool, *step), environment(), data)
+
+
+def _server_environment(postgres: Postgres, dynamic: Path) -> dict[str, str]:
+    return {
+        "DB": "postgres12_pgx",
+        "POSTGRES_SEEDS": LOOPBACK,
+        "DB_PORT": str(postgres.port),
+        "POSTGRES_USER": OWNER,
+        "POSTGRES_PWD": "",
+        "DBNAME": _DATABASES["temporal"],
+        "VISIBILITY_DBNAME": _DATABASES["visibility"],
+        "SQL_MAX_CONNS": str(CONNECTIONS),
+        "SQL_MAX_IDLE_CONNS": str(CONNECTIONS),
+        "NUM_HISTORY_SHARDS": str(SHARDS),
+        "BIND_ON_IP": LOOPBACK,
+        "DYNAMIC_CONFIG_FILE_PATH": str(dynamic),
+        "LOG_LEVEL": "warn",
+    }
+
+
+async def _make_namespace(address: str) -> None:
+    client = await Client.connect(address, namespace=_NAMESPACE)
+    request = RegisterNamespaceRequest(namespace=_NAMESPACE)
+    request.workflow_execution_retention_period.seconds = _RETENTION_SECONDS
+    try:
+        await client.workflow_service.register_namespace(request)
+    except RPCError as error:
+        if error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+    keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    there, _ = await look_at_search_attribute(client)
+    if not there:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=_NAMESPACE, search_attributes={ORDER_STATE.name: keyword}
+            )
+        )
+        there, told = await look_at_search_attribute(client)
+        if not there:
+            raise RuntimeError(f"the search attribute {told}")

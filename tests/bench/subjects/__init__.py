@@ -1,0 +1,1 @@
+"""What is measured: each is started, takes orders by id, and tells how they ended."""
