@@ -71,7 +71,7 @@ bench-full: .venv/.bench-stamp  ## beside its peers too, and with growth, in an 
 	@$(BIN)/python -m tests.bench full $(BENCH_ARGS)
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
-	@$(BIN)/python -m tests.bench budget $(BENCH_ARGS)
+	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)
 
 test-bench: .venv/.bench-stamp  ## do the benchmark's peers do the same work?
 	$(BIN)/pytest tests/bench $(PYTEST_ARGS)

@@ -32,7 +32,7 @@ def report(document: Mapping[str, Any]) -> str:
     """Return all of it in Markdown."""
     figures = document["figures"]
     sections = {
-        "Ratios": _ratios(figures.get("rates", {})),
+        "Ratios": _ratios(figures.get("rates", {}), rising=document["about"]["plan"] != "budget"),
         "Orders a second": _rates(figures.get("rates", {})),
         "CPU of an order, ms": _cpu(figures.get("rates", {})),
         "Memory at the end of the rise, MiB": _memory(figures.get("rates", {})),
@@ -78,10 +78,10 @@ def _sum(trial: Mapping[str, Any], without: set[str]) -> float:
     return float(sum(used for name, used in trial["cpu_seconds"].items() if name not in without))
 
 
-def _ratios(rates: Mapping[str, Trials]) -> str:
+def _ratios(rates: Mapping[str, Trials], *, rising: bool) -> str:
     rows = []
     for one, other, what, goal in _GOALS:
-        if one in rates and other in rates:
+        if one in rates and other in rates and (rising or what != "peak"):
             runs = min(len(rates[one]), len(rates[other]))
             pair = (_values(rates[name][:runs], what) for name in (one, other))
             rows.append((f"{one} : {other}", _WORDS[what], ratio(*pair).shown(2), goal))
