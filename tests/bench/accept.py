@@ -17,9 +17,9 @@ from orderfleet.converter import DATA_CONVERTER
 from orderfleet.messages import OrderInput
 from orderfleet.orders import Address
 from tests.bench.bench import Bench
+from tests.bench.http import ADDRESS
 from tests.bench.load import Rate, place
 from tests.bench.spread import percentiles
-from tests.bench.subjects.http import ADDRESS
 from tests.bench.subjects.orderfleet import Options, run_orderfleet
 
 PART: Final = "accept"

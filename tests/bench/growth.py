@@ -57,7 +57,7 @@ async def old_orders(bench: Bench) -> None:
 
 
 async def _reads(fleet: Orderfleet, total: int) -> dict[str, Answered]:
-    port, tree = fleet.http.base_url.port or 0, fleet.trees["api"]
+    port, tree = fleet.http.port, fleet.trees["api"]
     routes = {
         "GET /orders": ["/orders"],
         "GET /orders?state=fulfilled": ["/orders?state=fulfilled"],

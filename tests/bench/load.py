@@ -74,6 +74,6 @@ async def _send(order_id: str, send: Callable[[str], Awaitable[None]], placed: P
         async with asyncio.timeout(_PATIENCE):
             await send(order_id)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is no acceptance, and counted)
-        placed.refused[type(error).__name__] += 1
+        placed.refused[f"{type(error).__name__} {error}".strip()] += 1
     else:
         placed.accepted[order_id] = time.time() - placed.due[order_id]

@@ -29,7 +29,7 @@ async def reads(bench: Bench) -> None:
         owner = await asyncpg.connect(bench.server.postgres.url())
         await add_old_orders(owner, _OLD)
         await owner.close()
-        port, tree = fleet.http.base_url.port or 0, fleet.trees["api"]
+        port, tree = fleet.http.port, fleet.trees["api"]
         for route, paths in _ROUTES.items():
             figure = await get(port, paths, tree, seconds=_SECONDS, connections=_CONNECTIONS)
             bench.results.add(PART, f"orderfleet, {route}", figure)

@@ -1,20 +1,15 @@
-"""A closed loop of GETs on kept-alive connections, by hand.
-
-A client library costs more CPU for a request than the servers that it would measure.
-"""
+"""A closed loop of GETs: how many a server answers, and at what cost."""
 
 import asyncio
 import time
+from http import HTTPStatus
 from itertools import cycle
-from typing import Final
 
 from msgspec import Struct
 
-from orderfleet_cli.local.ports import LOOPBACK
+from tests.bench.http import Connection
 from tests.bench.spread import percentiles
 from tests.bench.usage import Tree
-
-_LENGTH: Final = b"content-length:"
 
 
 class Answered(Struct, frozen=True):
@@ -33,17 +28,15 @@ async def get(
     """Ask for the paths by turns, on so many connections at once."""
     turns = cycle(paths)
     taken: list[float] = []
-    statuses: list[bool] = []
+    statuses: list[int] = []
     until = time.monotonic() + seconds
 
     async def ask() -> None:
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        connection = await Connection.open(port)
         while (began := time.monotonic()) < until:
-            path = next(turns)
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\n\r\n".encode())
-            statuses.append(await _answer(reader))
+            statuses.append(await connection.ask("GET", next(turns)))
             taken.append(time.monotonic() - began)
-        writer.close()
+        connection.writer.close()
 
     before, began = tree.cpu(), time.monotonic()
     async with asyncio.TaskGroup() as group:
@@ -54,14 +47,5 @@ async def get(
         len(taken) / took,
         (tree.cpu() - before) / len(taken),
         percentiles(taken),
-        statuses.count(False),
+        len(statuses) - statuses.count(HTTPStatus.OK),
     )
-
-
-async def _answer(reader: asyncio.StreamReader) -> bool:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        line[len(_LENGTH) :] for line in head.lower().split(b"\r\n") if line.startswith(_LENGTH)
-    )
-    await reader.readexactly(int(length))
-    return b" 200 " in head.partition(b"\r\n")[0]

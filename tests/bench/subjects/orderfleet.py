@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-import httpx
 from temporalio.client import Client
 
 from orderfleet.messages import ORDER_WORKFLOW
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder
 from orderfleet_cli.local.postgres import ROLE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, executable
+from tests.bench.http import Orders, placing
 from tests.bench.server import Server
-from tests.bench.subjects.http import connected, start
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.usage import Tree
 
@@ -39,14 +38,14 @@ WHERE starts_with(orders.id, $1)
 class Orderfleet:
     """The services, running."""
 
-    http: httpx.AsyncClient
+    http: Orders
     database: "asyncpg.Pool[asyncpg.Record]"
     client: Client
     trees: Mapping[str, Tree]
     processes: Mapping[str, Process]
 
     async def place(self, order_id: str) -> None:
-        await start(self.http, order_id)
+        await self.http.start(order_id)
 
     async def missed(self, prefix: str) -> int:
         found = await self.database.fetchval(_MISSED, f"{prefix}-", DEADLINE_SECONDS)
@@ -98,7 +97,7 @@ async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncI
             kind.replace("-", " "): Tree(*(processes[name] for name in each))
             for kind, each in names.items()
         }
-        http = await stack.enter_async_context(connected(f"http://{LOOPBACK}:{api_port}"))
+        http = await stack.enter_async_context(placing(api_port))
         pool = await stack.enter_async_context(
             asyncpg.create_pool(server.postgres.url(), min_size=1, max_size=2)
         )

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-import httpx
 
 from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
-from orderfleet_cli.local.ports import LOOPBACK, PortFinder
+from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import DATABASE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, run_once
+from tests.bench.http import Orders, placing
 from tests.bench.server import Server
-from tests.bench.subjects.http import connected, start
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.temporal import polled
 from tests.bench.usage import Tree
@@ -36,12 +35,12 @@ WHERE starts_with(id, $1) AND state = 'fulfilled'
 class Peer:
     """Another way to fulfil orders, running."""
 
-    http: httpx.AsyncClient
+    http: Orders
     database: "asyncpg.Pool[asyncpg.Record]"
     trees: Mapping[str, Tree]
 
     async def place(self, order_id: str) -> None:
-        await start(self.http, order_id)
+        await self.http.start(order_id)
 
     async def missed(self, prefix: str) -> int:
         return int(await self.database.fetchval(_MISSED, f"{prefix}-", DEADLINE_SECONDS))
@@ -117,7 +116,7 @@ async def _running(processes: Mapping[str, Process], api: _Api) -> AsyncIterator
         for process in processes.values():
             stack.push_async_callback(process.stop)
             await process.start()
-        http = await stack.enter_async_context(connected(f"http://{LOOPBACK}:{api.port}"))
+        http = await stack.enter_async_context(placing(api.port))
         pool = await stack.enter_async_context(
             asyncpg.create_pool(api.database_url, min_size=1, max_size=2)
         )
