@@ -1,7 +1,8 @@
 """L2: how long the API takes to accept an order, beside the bare start of the same workflow.
 
 No worker runs, so nothing but acceptance takes place. Both kinds take turns, so that they meet the
-same server; the workflows end by their execution timeout.
+same server. The workflows end by their execution timeout, in a namespace and a database of their
+own: SettleOrders would look after them while something else is measured.
 """
 
 from datetime import timedelta
@@ -39,8 +40,9 @@ class Accepted(Struct, frozen=True):
 async def accept(bench: Bench) -> None:
     """Place orders by the API and bare workflows by turns."""
     prefix = bench.prefix("accept")
-    client = await Client.connect(bench.server.address, data_converter=DATA_CONVERTER)
-    async with run_orderfleet(bench.data, bench.server, Options(workers=0)) as fleet:
+    client = await bench.server.client(namespace=PART, data_converter=DATA_CONVERTER)
+    options = Options(workers=0, database=PART, env={"TEMPORAL_NAMESPACE": PART})
+    async with run_orderfleet(bench.data, bench.server, options) as fleet:
         numbers = count()
 
         async def send(order_id: str) -> None:

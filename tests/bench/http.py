@@ -71,6 +71,7 @@ class Orders:
             connection = self._idle.pop()
             if not connection.reader.at_eof():
                 return connection
+            connection.writer.close()
         return None
 
     def close(self) -> None:

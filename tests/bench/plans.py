@@ -18,8 +18,9 @@ from tests.bench.trial import Phase
 Part: TypeAlias = Callable[[Bench], Awaitable[None]]
 
 # A calm plateau for the latencies, then ever more until orders miss their deadline.
-RISING: Final = Phase(plateau=4, plateau_seconds=10, rise=0.6)
-SHORT: Final = Phase(plateau=4, plateau_seconds=6, rise=1.0, longest=30)
+RISING: Final = Phase(plateau=4, plateau_seconds=8, rise=0.8)
+# Here the load is called off about when the first orders miss their deadline.
+SHORT: Final = Phase(plateau=5, plateau_seconds=5, rise=1.5, longest=22)
 STEADY: Final = Phase(plateau=4, plateau_seconds=30)
 
 
@@ -66,8 +67,8 @@ PLANS: Final = {
                 Rates("floor", floor(2), RISING),
                 Rates("orderfleet, no sandbox", orderfleet(2, sandbox=False), RISING),
                 Rates("floor, usual shape", floor(2, "usual"), RISING),
-                Rates("orderfleet, no review", orderfleet(0), RISING),
-                Rates("floor, no review", floor(0), RISING),
+                Rates("orderfleet, no review", orderfleet(0), SHORT),
+                Rates("floor, no review", floor(0), SHORT),
                 Rates("common way", common_way(2), RISING),
                 Rates("DBOS", dbos(2), RISING),
             ),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
@@ -36,7 +36,7 @@ DYNAMIC_CONFIG: Final = """\
 history.timerProcessorMaxTimeShift:
   - value: 50ms
 """
-_NAMESPACE: Final = "default"
+NAMESPACE: Final = "default"
 _RETENTION_SECONDS: Final = 72 * 3600
 _DATABASES: Final = {"temporal": "temporal", "visibility": "temporal_visibility"}
 # The server's own; its database has no room for one above 32,767, so not any free port.
@@ -62,8 +62,12 @@ class Server:
     postgres: Postgres
     trees: Mapping[str, Tree]
 
-    async def client(self) -> Client:
-        return await Client.connect(self.address, namespace=_NAMESPACE)
+    async def client(self, **options: Any) -> Client:
+        """Connect, to the namespace `default` unless another is named, and make that."""
+        namespace = options.pop("namespace", NAMESPACE)
+        if namespace != NAMESPACE:
+            await _make_namespace(self.address, namespace)
+        return await Client.connect(self.address, namespace=namespace, **options)
 
 
 @asynccontextmanager
@@ -110,7 +114,7 @@ async def _start_server(data: Path, postgres: Postgres, find: PortFinder) -> tup
 
     async def ready() -> bool:
         try:
-            await _make_namespace(address)
+            await _make_namespace(address, NAMESPACE)
         except (RPCError, RuntimeError):
             return False
         return True
@@ -151,9 +155,9 @@ def _server_environment(postgres: Postgres, dynamic: Path) -> dict[str, str]:
     }
 
 
-async def _make_namespace(address: str) -> None:
-    client = await Client.connect(address, namespace=_NAMESPACE)
-    request = RegisterNamespaceRequest(namespace=_NAMESPACE)
+async def _make_namespace(address: str, namespace: str) -> None:
+    client = await Client.connect(address, namespace=namespace)
+    request = RegisterNamespaceRequest(namespace=namespace)
     request.workflow_execution_retention_period.seconds = _RETENTION_SECONDS
     try:
         await client.workflow_service.register_namespace(request)
@@ -165,7 +169,7 @@ async def _make_namespace(address: str) -> None:
     if not there:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(
-                namespace=_NAMESPACE, search_attributes={ORDER_STATE.name: keyword}
+                namespace=namespace, search_attributes={ORDER_STATE.name: keyword}
             )
         )
     # What is registered is not known to all of the server at once.

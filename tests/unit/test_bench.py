@@ -5,6 +5,7 @@ from itertools import pairwise, takewhile
 
 import pytest
 
+from tests.bench.http import RefusedError, placing
 from tests.bench.load import Rate, place
 from tests.bench.plans import PLANS
 from tests.bench.report import report
@@ -116,3 +117,25 @@ def test_the_report_tells_ratios_and_latencies() -> None:
     assert "| orderfleet | 30.0 | 100.0 | 130.0 |" in text
     assert "abc with changes" in text
     assert "HTTP alone" not in text
+
+
+async def test_orders_are_placed_on_kept_connections_until_the_server_closes_them() -> None:
+    statuses = [["202 Accepted", "409 Conflict"], ["202 Accepted"]]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for status in statuses.pop(0):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            assert b'"payment_id":"pay-o"' in await reader.readexactly(length)
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, placing(port) as orders:
+        await orders.start("o")
+        with pytest.raises(RefusedError, match="409"):
+            await orders.start("o")
+        await asyncio.sleep(0.05)
+        await orders.start("o")
+    assert statuses == []

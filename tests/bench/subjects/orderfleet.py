@@ -11,7 +11,7 @@ from temporalio.client import Client
 
 from orderfleet.messages import ORDER_WORKFLOW
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder
-from orderfleet_cli.local.postgres import ROLE
+from orderfleet_cli.local.postgres import DATABASE, ROLE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, executable
 from tests.bench.http import Orders, placing
 from tests.bench.server import Server
@@ -62,18 +62,19 @@ class Options:
 
     review: float = 2.0
     workers: int = 1
+    database: str = DATABASE
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncIterator[Orderfleet]:
     """Start the services and stop them at the end."""
-    await server.postgres.create_database()
-    await server.postgres.migrate()
+    await server.postgres.create_database(options.database)
+    await server.postgres.migrate(options.database)
     find = PortFinder(print)
     api_port = find.take("API", 0)
     env = {
-        "DATABASE_URL": server.postgres.url(user=ROLE),
+        "DATABASE_URL": server.postgres.url(user=ROLE, database=options.database),
         "TEMPORAL_ADDRESS": server.address,
         "ORDERFLEET_API_HOST": LOOPBACK,
         "ORDERFLEET_API_PORT": str(api_port),
@@ -99,7 +100,9 @@ async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncI
         }
         http = await stack.enter_async_context(placing(api_port))
         pool = await stack.enter_async_context(
-            asyncpg.create_pool(server.postgres.url(), min_size=1, max_size=2)
+            asyncpg.create_pool(
+                server.postgres.url(database=options.database), min_size=1, max_size=2
+            )
         )
         yield Orderfleet(http, pool, await server.client(), trees, processes)
 
