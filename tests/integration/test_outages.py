@@ -57,10 +57,9 @@ async def test_without_postgres_nothing_is_started(fleet: Fleet) -> None:
 @pytest.mark.parametrize("fate", [Fate.LOST_BEFORE, Fate.LOST_AFTER])
 async def test_away_only_after_the_start_the_order_stays_accepted(fleet: Fleet, fate: Fate) -> None:
     order_id = new_id()
-    looked_up = [Fate.FINE, Fate.FINE]
-    backends = Backends(
-        fated(fleet.pool, [*looked_up, fate]), fleet.temporal, fleet.backends().settings
-    )
+    # The look-up, then the row.
+    pool = fated(fleet.pool, [Fate.FINE, fate])
+    backends = Backends(pool, fleet.temporal, fleet.backends().settings)
     await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
     assert (await fleet.state(order_id) is None) == (fate is Fate.LOST_BEFORE)
     async with fleet.working():

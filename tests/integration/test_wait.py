@@ -133,7 +133,7 @@ async def test_postgres_away_and_back(database: Database) -> None:
         async with waiting("postgres", DATABASE_URL=url) as program:
             where = CommonSettings(database_url=url).shown()["DATABASE_URL"]
             found = await missing(program)
-            assert found.startswith(f"Postgres at {where}: [Errno 111] Connect call failed")
+            assert found.startswith(f"Postgres at {where}: [Errno 111] Connection refused")
             await wire.mend()
             await all_is_there(program)
 
