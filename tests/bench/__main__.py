@@ -43,7 +43,8 @@ def main() -> None:
     print(f"\n{text}")
     results.path.with_suffix(".md").write_text(text)
     if rates := results.figures.get(PART):
-        draw(rates, f"{arguments.plan}: {plan.runs} runs", results.path.with_suffix(".png"))
+        title = f"Benchmark: {arguments.plan}, runs: {plan.runs}"
+        draw(rates, title, results.path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

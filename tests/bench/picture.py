@@ -17,8 +17,8 @@ _COLOURS: Final = {
     "order worker": "#ff9830",
     "shipping worker": "#ffcb7d",
     "api": "#73bf69",
-    "worker": "#ff9830",
-    "api and workflows": "#ff9830",
+    "worker": "#c15c17",
+    "api and workflows": "#b877d9",
     "generator": "#e5e5e5",
 }
 _INCHES: Final = (11.0, 7.0)
@@ -46,7 +46,7 @@ def _peaks(axes: Axes, rates: dict[str, list[dict[str, Any]]]) -> None:
         seen = Spread.of(trial["peak"] for trial in trials)
         error = [[seen.median - seen.low], [seen.high - seen.median]]
         colour = "#5794f2" if name.startswith("orderfleet") else "#c0c0c0"
-        axes.barh(row, seen.median, xerr=error, color=colour, ecolor="#555555", capsize=2)
+        axes.barh(row, seen.median, 0.6, xerr=error, color=colour, ecolor="#555555", capsize=2)
         axes.text(seen.high, row, f"  {seen.median:.1f}", va="center", fontsize=8)
     _rows(axes, list(rates), "orders a second that end in time: median, least and most")
 
@@ -61,11 +61,11 @@ def _cpu(axes: Axes, rates: dict[str, list[dict[str, Any]]]) -> None:
             width = median(trial["cpu_seconds"][part] for trial in trials) * 1000
             label = None if part in told else part
             told.add(part)
-            axes.barh(row, width, left=left, color=colour, label=label)
+            axes.barh(row, width, 0.6, left=left, color=colour, label=label)
             left += width
         axes.text(left, row, f"  {left:.0f}", va="center", fontsize=8)
     _rows(axes, list(rates), "CPU of an order, ms")
-    axes.legend(fontsize=6, frameon=False, ncols=2, loc="lower right")
+    axes.legend(fontsize=7, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.07))
 
 
 def _rows(axes: Axes, names: list[str], title: str) -> None:
