@@ -27,8 +27,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder of JSON and pictures")
     arguments = parser.parse_args()
     plan = PLANS[arguments.plan].limited(arguments.runs, arguments.only)
-    if not plan.parts:
-        parser.error(f"no such part: there are {', '.join(PLANS[arguments.plan].parts)}")
+    if not plan.names:
+        parser.error(f"no such part: there are {'; '.join(PLANS[arguments.plan].names)}")
     # Else a worker compiles its workflow's module for each order, as the sandbox imports it anew.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     data = Path(tempfile.mkdtemp(prefix="orderfleet-bench-"))

@@ -33,9 +33,13 @@ class Plan:
     once: Mapping[str, Part]
     """Parts of which the first run is enough, as they have their own comparison in themselves."""
 
+    @property
+    def names(self) -> list[str]:
+        return [*self.parts, *self.once]
+
     def limited(self, runs: int | None, only: Collection[str] | None) -> "Plan":
         """Return the plan with another number of runs, or with some of its parts."""
-        wanted = {**self.parts, **self.once} if only is None else only
+        wanted = self.names if only is None else only
         return replace(
             self,
             runs=self.runs if runs is None else runs,
