@@ -43,17 +43,17 @@ class WithOpen(Struct, frozen=True):
 
 async def old_orders(bench: Bench) -> None:
     """Listing, order and audit log, their plans, and orders, beside ever more old orders."""
-    owner = await asyncpg.connect(bench.server.postgres.url())
     for total in _OLD:
         async with run_orderfleet(bench.data, bench.server, Options()) as fleet:
+            owner = await asyncpg.connect(bench.server.postgres.url())
             await add_old_orders(owner, total)
             figure = WithOld(
                 await _reads(fleet, total),
                 await _plans(owner, total),
                 await measure(bench, fleet, f"old{total}", _STEADY),
             )
+            await owner.close()
         bench.results.add(OLD, f"{total:,}", figure)
-    await owner.close()
 
 
 async def _reads(fleet: Orderfleet, total: int) -> dict[str, Answered]:

@@ -11,7 +11,7 @@ class Tree:
     """Processes and their children: also those that have ended, once they were waited for."""
 
     def __init__(self, *processes: Process) -> None:
-        self._roots = [psutil.Process(process.pid) for process in processes]
+        self._processes = processes
 
     def cpu(self) -> float:
         """Return the CPU-seconds used so far, of user and system."""
@@ -36,7 +36,9 @@ class Tree:
         return total
 
     def _all(self) -> Iterable[psutil.Process]:
-        for root in self._roots:
+        for process in self._processes:
+            # By its pid of now: it may have been started again.
+            root = psutil.Process(process.pid)
             yield root
             yield from root.children(recursive=True)
 
