@@ -22,11 +22,11 @@ from tests.bench.http import ADDRESS
 from tests.bench.load import Rate, place
 from tests.bench.spread import percentiles
 from tests.bench.subjects.orderfleet import Options, run_orderfleet
+from tests.bench.subjects.subject import DEADLINE_SECONDS
 
 PART: Final = "accept"
 PER_SECOND: Final = 10.0
 SECONDS: Final = 20.0
-_DEADLINE: Final = timedelta(seconds=15)
 
 
 class Accepted(Struct, frozen=True):
@@ -74,7 +74,7 @@ async def _start(client: Client, order_id: str) -> None:
         OrderInput(payment_id=f"pay-{order_id}", address=Address(**ADDRESS)),
         id=order_id,
         task_queue=messages.ORDER_TASK_QUEUE,
-        execution_timeout=_DEADLINE,
+        execution_timeout=timedelta(seconds=DEADLINE_SECONDS),
         task_timeout=policies.TASK_TIMEOUT,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         search_attributes=TypedSearchAttributes(

@@ -1,4 +1,4 @@
-"""Orders of former days, as they lie in Postgres: fulfilled, with payment, events and ledger."""
+"""Orders of former days, as they lie in Postgres: fulfilled, with payment and events."""
 
 from typing import Final
 

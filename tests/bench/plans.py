@@ -31,7 +31,7 @@ class Plan:
     runs: int
     parts: Mapping[str, Part]
     once: Mapping[str, Part]
-    """Parts of which the first run is enough, as they have their own comparison in themselves."""
+    """Parts of which one run is enough, the last: they have their own comparison in themselves."""
 
     @property
     def names(self) -> list[str]:

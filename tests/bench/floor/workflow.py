@@ -9,20 +9,21 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import activity, workflow
-from temporalio.common import RetryPolicy, SearchAttributeKey, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDReusePolicy
 
-ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
+from orderfleet.messages import ORDER_STATE
+from orderfleet.policies import FORWARD_SHARE, HEARTBEAT_TIMEOUT, SQL_STEP, STEP_RETRY, TASK_TIMEOUT
+from tests.bench.subjects.subject import DEADLINE_SECONDS
+
 ORDERS: Final = "floor-orders-tq"
 SHIPPING: Final = "floor-shipping-tq"
-# As the real steps have them, see orderfleet.policies.
-DEADLINE: Final = timedelta(seconds=15)
-TASK_TIMEOUT: Final = timedelta(seconds=2)
+DEADLINE: Final = timedelta(seconds=DEADLINE_SECONDS)
 _LOCAL: Final[Any] = {
-    "start_to_close_timeout": timedelta(seconds=3),
-    "schedule_to_close_timeout": timedelta(seconds=12),
-    "retry_policy": RetryPolicy(maximum_attempts=3),
+    "start_to_close_timeout": SQL_STEP,
+    "schedule_to_close_timeout": DEADLINE * FORWARD_SHARE,
+    "retry_policy": STEP_RETRY,
 }
-_REGULAR: Final[Any] = {**_LOCAL, "heartbeat_timeout": timedelta(seconds=1.5)}
+_REGULAR: Final[Any] = {**_LOCAL, "heartbeat_timeout": HEARTBEAT_TIMEOUT}
 
 
 @dataclass

@@ -9,16 +9,10 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 
+from orderfleet.messages import OPEN, ORDER_STATE
+from orderfleet.policies import TASK_TIMEOUT
 from orderfleet_cli.local.processes import Process, Program, environment
-from tests.bench.floor.workflow import (
-    DEADLINE,
-    ORDER_STATE,
-    ORDERS,
-    ORDERS_OF,
-    SHIPPING,
-    TASK_TIMEOUT,
-    FloorOrder,
-)
+from tests.bench.floor.workflow import DEADLINE, ORDERS, ORDERS_OF, SHIPPING, FloorOrder
 from tests.bench.server import Server
 from tests.bench.subjects.subject import End
 from tests.bench.temporal import ends, missed, polled
@@ -44,7 +38,7 @@ class Floor:
             execution_timeout=DEADLINE,
             task_timeout=TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_STATE, "open")]),
+            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_STATE, OPEN)]),
         )
 
     async def missed(self, prefix: str) -> int:
@@ -78,5 +72,5 @@ def _worker(data: Path, server: Server, client: Client, name: str, queue: str) -
         return await polled(client, queue)
 
     argv = (sys.executable, "-m", "tests.bench.floor.worker", name)
-    env = environment({"TEMPORAL_ADDRESS": server.address}) | {"TEMPORAL_ADDRESS": server.address}
+    env = environment() | {"TEMPORAL_ADDRESS": server.address}
     return Process(Program(name=f"floor-{name}", argv=argv, env=env, ready=ready), data)

@@ -1,7 +1,7 @@
 """Orderfleet as a subject: its three services as processes, each worker as often as asked for."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -9,16 +9,14 @@ from typing import Final
 import asyncpg
 from temporalio.client import Client
 
-from orderfleet.messages import ORDER_WORKFLOW
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder
 from orderfleet_cli.local.postgres import DATABASE, ROLE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, executable
-from tests.bench.http import Orders, placing
+from tests.bench.http import Orders
 from tests.bench.server import Server
+from tests.bench.subjects.running import running
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.usage import Tree
-
-WORKFLOW: Final = ORDER_WORKFLOW
 
 _MISSED: Final = """
 SELECT count(*) FROM orders
@@ -90,20 +88,12 @@ async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncI
         for kind, each in names.items()
         for name in each
     }
-    async with AsyncExitStack() as stack:
-        for process in processes.values():
-            stack.push_async_callback(process.stop)
-            await process.start()
+    url = server.postgres.url(database=options.database)
+    async with running(processes.values(), api_port, url) as (http, pool):
         trees = {
             kind.replace("-", " "): Tree(*(processes[name] for name in each))
             for kind, each in names.items()
         }
-        http = await stack.enter_async_context(placing(api_port))
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(
-                server.postgres.url(database=options.database), min_size=1, max_size=2
-            )
-        )
         yield Orderfleet(http, pool, await server.client(), trees, processes)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,9 @@ from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import DATABASE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, run_once
-from tests.bench.http import Orders, placing
+from tests.bench.http import Orders
 from tests.bench.server import Server
+from tests.bench.subjects.running import running
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.temporal import polled
 from tests.bench.usage import Tree
@@ -112,12 +113,5 @@ class _Api:
 
 @asynccontextmanager
 async def _running(processes: Mapping[str, Process], api: _Api) -> AsyncIterator[Peer]:
-    async with AsyncExitStack() as stack:
-        for process in processes.values():
-            stack.push_async_callback(process.stop)
-            await process.start()
-        http = await stack.enter_async_context(placing(api.port))
-        pool = await stack.enter_async_context(
-            asyncpg.create_pool(api.database_url, min_size=1, max_size=2)
-        )
+    async with running(processes.values(), api.port, api.database_url) as (http, pool):
         yield Peer(http, pool, {name: Tree(one) for name, one in processes.items()})

@@ -1,13 +1,13 @@
 """What every subject of the benchmark has."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from tests.bench.usage import Tree
 
-DEADLINE_SECONDS = 15.0
+DEADLINE_SECONDS: Final = 15.0
 
 
 class End(Struct, frozen=True):
