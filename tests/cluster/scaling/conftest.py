@@ -36,6 +36,8 @@ _QUERIES_SECONDS: Final = 90.0
 _SLOW: Final = (
     Fault(at="charge", kind="hang_after", orders="slow-charge*", seconds=1.8),
     Fault(at="dispatch", kind="hang_after", orders="slow-carrier*", seconds=1.8),
+    Fault(at="charge", kind="hang_after", orders="slow-both*", seconds=1.8),
+    Fault(at="dispatch", kind="hang_after", orders="slow-both*", seconds=1.8),
 )
 # The window is 300 s by default: here a fall has to be seen.
 _BEHAVIOR: Final = {

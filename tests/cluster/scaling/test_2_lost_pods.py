@@ -25,7 +25,10 @@ _SECONDS: Final = 55
 _UP_SECONDS: Final = 60
 _BUSY_SECONDS: Final = 30
 _LOST: Final = ("activity timed out", "activity waited for a timeout", "workflow timed out")
-_BUSY: Final = 'temporal_worker_task_slots_used{{namespace="{0}", pod=~"{1}-{2}-.+"}} > 0'
+_BUSY: Final = (
+    'temporal_worker_task_slots_used{{namespace="{0}", pod=~"{1}-{2}-.+", '
+    'worker_type="ActivityWorker"}} > 0'
+)
 
 
 async def test_busy_pods_deleted(
@@ -35,7 +38,7 @@ async def test_busy_pods_deleted(
         load = Load(_RATE, _SECONDS)
         began = watch.looks[-1].at
         marks: dict[str, float] = {}
-        with flow(release, "slow-carrier-e", images.OLD, load) as placed:
+        with flow(release, "slow-both-e", images.OLD, load) as placed:
             await asyncio.to_thread(
                 watch.until,
                 "all pods of the shipping worker",
