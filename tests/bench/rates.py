@@ -20,6 +20,7 @@ _WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
 _SAMPLE: Final = 3
 PART: Final = "rates"
 WORK: Final = "work"
+BOOKS: Final = "books"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ async def measure(bench: Bench, subject: Subject, name: str, phase: Phase) -> Tr
     await attempt(subject, f"{prefix}w", _WARM_UP, bench.server.trees)
     trial, placed, ends = await attempt(subject, prefix, phase, bench.server.trees)
     if isinstance(subject, Orderfleet):
-        await check_books(subject.database, subject.client, prefix, placed.accepted)
+        books = await check_books(subject.database, subject.client, prefix, placed.accepted)
+        bench.results.add(BOOKS, name, books)
     if isinstance(subject, Orderfleet | Floor) and bench.run == 0:
         fulfilled = sorted(one for one, end in ends.items() if end.fulfilled)
         bench.results.add(WORK, name, await work_of(subject.client, fulfilled[:_SAMPLE]))

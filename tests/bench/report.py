@@ -1,5 +1,6 @@
 """What a benchmark's JSON says, as tables: on the terminal and in docs/benchmarks."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -36,6 +37,7 @@ def report(document: Mapping[str, Any]) -> str:
         "Orders a second": _rates(figures.get("rates", {})),
         "CPU of an order, ms": _cpu(figures.get("rates", {})),
         "Memory at the end of the rise, MiB": _memory(figures.get("rates", {})),
+        "How the accepted orders ended": _books(figures.get("books", {})),
         "What the server does for an order": _work(figures.get("work", {})),
         "To accept an order, ms": _accept(figures.get("accept", {})),
         "HTTP alone": _reads(figures.get("reads", {})),
@@ -136,6 +138,19 @@ def _columns(rates: Mapping[str, Trials], what: str, shown: Any, total: str = ""
         cells = [shown(middle[name]) if name in middle else "" for name in names]
         rows.append((subject, *cells, *([shown(sum(middle.values()))] if total else [])))
     return _table(("", *names, *([total] if total else [])), rows)
+
+
+def _books(books: Mapping[str, Trials]) -> str:
+    rows = []
+    for name, figures in books.items():
+        ends = (_total(one[where] for one in figures) for where in ("postgres", "temporal"))
+        rows.append((name, *ends))
+    return _table(("", "in Postgres", "in Temporal"), rows)
+
+
+def _total(counts: Iterable[Mapping[str, int]]) -> str:
+    total = sum(map(Counter, counts), Counter[str]())
+    return ", ".join(f"{count} {end}" for end, count in sorted(total.items()))
 
 
 def _work(work: Mapping[str, Trials]) -> str:

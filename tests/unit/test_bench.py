@@ -111,10 +111,13 @@ def test_the_report_tells_ratios_and_latencies() -> None:
         "changed_since": True,
         "versions": {"python": "3"},
     }
-    text = report({"about": about, "figures": {"rates": rates}})
+    ended = {"postgres": {"fulfilled": 8, "timed_out": 2}, "temporal": {"completed": 10}}
+    books = {"orderfleet": [ended, ended]}
+    text = report({"about": about, "figures": {"rates": rates, "books": books}})
     assert "| orderfleet : floor | orders a second | 0.65 (0.50 to 0.80) | >= 0.80 |" in text
     assert "| orderfleet | 8.0 | 10, 20, 30 | 0.01, 0.02, 0.03 | 10, 10, 8 |" in text
     assert "| orderfleet | 30.0 | 100.0 | 130.0 |" in text
+    assert "| orderfleet | 16 fulfilled, 4 timed_out | 20 completed |" in text
     assert "abc with changes" in text
     assert "HTTP alone" not in text
 
