@@ -17,10 +17,10 @@ from tests.bench.trial import Phase
 
 Part: TypeAlias = Callable[[Bench], Awaitable[None]]
 
-# A calm plateau for the latencies, then ever more until orders miss their deadline.
-RISING: Final = Phase(plateau=4, plateau_seconds=8, rise=0.8)
+# Ever more orders until some miss their deadline.
+RISING: Final = Phase(plateau=5, plateau_seconds=1, rise=1.5)
 # Here the load is called off about when the first orders miss their deadline.
-SHORT: Final = Phase(plateau=5, plateau_seconds=5, rise=1.5, longest=22)
+SHORT: Final = Phase(plateau=5, plateau_seconds=1, rise=1.5, longest=21)
 STEADY: Final = Phase(plateau=4, plateau_seconds=30)
 
 

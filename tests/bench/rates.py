@@ -5,8 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from msgspec.structs import replace
+
 from tests.bench.bench import Bench
 from tests.bench.books import check_books
+from tests.bench.load import Placed
 from tests.bench.subjects.floor import Floor, run_floor
 from tests.bench.subjects.orderfleet import Options, Orderfleet, run_orderfleet
 from tests.bench.subjects.peers import run_common_way, run_dbos
@@ -17,6 +20,7 @@ from tests.bench.trial import Phase, Trial, attempt
 Start: TypeAlias = Callable[[Bench], AbstractAsyncContextManager[Subject]]
 
 _WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
+_CALM: Final = Phase(plateau=5, plateau_seconds=8)
 _SAMPLE: Final = 3
 PART: Final = "rates"
 WORK: Final = "work"
@@ -38,17 +42,37 @@ class Rates:
 
 
 async def measure(bench: Bench, subject: Subject, name: str, phase: Phase) -> Trial:
-    """Warm the subject up, measure it, and check what became of its orders."""
+    """Warm the subject up, measure it, and check what became of its orders.
+
+    What an order costs and how long it takes is told of a calm load: of a rise, an order that ends
+    late or halfway would be in it, and every subject has another number of those.
+    """
     prefix = bench.prefix(name)
-    await attempt(subject, f"{prefix}w", _WARM_UP, bench.server.trees)
-    trial, placed, ends = await attempt(subject, prefix, phase, bench.server.trees)
-    if isinstance(subject, Orderfleet):
-        books = await check_books(subject.database, subject.client, prefix, placed.accepted)
-        bench.results.add(BOOKS, name, books)
+    trees = bench.server.trees
+    await attempt(subject, f"{prefix}w", _WARM_UP, trees)
+    if not phase.rise:
+        trial, placed, ends = await attempt(subject, prefix, phase, trees)
+    else:
+        calm, placed, ends = await attempt(subject, prefix, _CALM, trees)
+        risen, more, _ = await attempt(subject, f"{prefix}r", phase, trees)
+        trial = replace(
+            risen,
+            cpu_seconds=calm.cpu_seconds,
+            accept_seconds=calm.accept_seconds,
+            end_seconds=calm.end_seconds,
+        )
+        await _check(bench, subject, name, f"{prefix}r", more)
+    await _check(bench, subject, name, prefix, placed)
     if isinstance(subject, Orderfleet | Floor) and bench.run == 0:
         fulfilled = sorted(one for one, end in ends.items() if end.fulfilled)
         bench.results.add(WORK, name, await work_of(subject.client, fulfilled[:_SAMPLE]))
     return trial
+
+
+async def _check(bench: Bench, subject: Subject, name: str, prefix: str, placed: Placed) -> None:
+    if isinstance(subject, Orderfleet):
+        books = await check_books(subject.database, subject.client, prefix, placed.accepted)
+        bench.results.add(BOOKS, name, books)
 
 
 def orderfleet(review: float, *, workers: int = 1, sandbox: bool = True) -> Start:
