@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from http import HTTPStatus
 from itertools import cycle
 
@@ -23,7 +24,7 @@ class Answered(Struct, frozen=True):
 
 
 async def get(
-    port: int, paths: list[str], tree: Tree, *, seconds: float, connections: int
+    port: int, paths: Sequence[str], tree: Tree, *, seconds: float, connections: int
 ) -> Answered:
     """Ask for the paths by turns, on so many connections at once."""
     turns = cycle(paths)
