@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
@@ -31,12 +32,7 @@ from tests.bench.usage import Tree
 
 # The chart's own server, see charts/orderfleet/charts/temporal: the same environment, shards and
 # dynamic configuration, so that what is measured is what is deployed.
-SHARDS: Final = 64
-CONNECTIONS: Final = 20
-DYNAMIC_CONFIG: Final = """\
-history.timerProcessorMaxTimeShift:
-  - value: 50ms
-"""
+_CHART: Final = Path(__file__).parents[2] / "charts" / "orderfleet" / "values.yaml"
 NAMESPACE: Final = "default"
 # What is registered gets around within seconds.
 _NAMESPACE_SECONDS: Final = 30.0
@@ -94,7 +90,7 @@ async def run_server(data: Path) -> AsyncIterator[Server]:
         if address := os.environ.get("TEMPORAL_ADDRESS", ""):
             kind = "the one at TEMPORAL_ADDRESS"
         elif shutil.which("temporal-server"):
-            kind = f"temporal-server on Postgres, {SHARDS} history shards"
+            kind = f"temporal-server on Postgres, {_deployed()['historyShards']} history shards"
             process, address = await _start_server(data, postgres, find)
         else:
             kind = "Temporal's development server, in memory"
@@ -115,10 +111,11 @@ async def _start_server(data: Path, postgres: Postgres, find: PortFinder) -> tup
         await postgres.create_database(database)
         await _make_schema(data, postgres, kind, database)
     dynamic = data / "dynamic-config.yaml"
-    dynamic.write_text(DYNAMIC_CONFIG)
+    deployed = _deployed()
+    dynamic.write_text(yaml.safe_dump(deployed["dynamicConfig"]))
     ports = {name: str(find.take(name, wanted)) for name, wanted in _PORTS.items()}
     address = f"{LOOPBACK}:{ports['FRONTEND_GRPC_PORT']}"
-    env = environment() | ports | _server_environment(postgres, dynamic)
+    env = environment() | ports | _server_environment(postgres, dynamic, deployed)
 
     async def ready() -> bool:
         return await _namespace_there(address, NAMESPACE)
@@ -141,7 +138,15 @@ async def _make_schema(data: Path, postgres: Postgres, kind: str, database: str)
         await run_once(f"schema-{kind}-{step[0]}", (*tool, *step), environment(), data)
 
 
-def _server_environment(postgres: Postgres, dynamic: Path) -> dict[str, str]:
+def _deployed() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(_CHART.read_text())["temporal"]
+    return found
+
+
+def _server_environment(
+    postgres: Postgres, dynamic: Path, deployed: Mapping[str, Any]
+) -> dict[str, str]:
+    connections = str(deployed["postgres"]["maxConnections"])
     return {
         "DB": "postgres12_pgx",
         "POSTGRES_SEEDS": LOOPBACK,
@@ -150,9 +155,9 @@ def _server_environment(postgres: Postgres, dynamic: Path) -> dict[str, str]:
         "POSTGRES_PWD": "",
         "DBNAME": _DATABASES["temporal"],
         "VISIBILITY_DBNAME": _DATABASES["visibility"],
-        "SQL_MAX_CONNS": str(CONNECTIONS),
-        "SQL_MAX_IDLE_CONNS": str(CONNECTIONS),
-        "NUM_HISTORY_SHARDS": str(SHARDS),
+        "SQL_MAX_CONNS": connections,
+        "SQL_MAX_IDLE_CONNS": connections,
+        "NUM_HISTORY_SHARDS": str(deployed["historyShards"]),
         "BIND_ON_IP": LOOPBACK,
         "DYNAMIC_CONFIG_FILE_PATH": str(dynamic),
         "LOG_LEVEL": "warn",
