@@ -65,7 +65,15 @@ def _cpu(axes: Axes, rates: dict[str, list[dict[str, Any]]]) -> None:
             left += width
         axes.text(left, row, f"  {left:.0f}", va="center", fontsize=8)
     _rows(axes, list(rates), "CPU of an order, ms")
-    axes.legend(fontsize=7, frameon=False, ncols=4, loc="upper left", bbox_to_anchor=(0, -0.07))
+    axes.legend(
+        fontsize=7,
+        frameon=False,
+        ncols=4,
+        columnspacing=1,
+        handlelength=1.2,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.07),
+    )
 
 
 def _rows(axes: Axes, names: list[str], title: str) -> None:
