@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from tests.bench.bench import Bench
-from tests.bench.books import check_books
+from tests.bench.books import UnbalancedError, check_books
 from tests.bench.load import Placed
 from tests.bench.subjects.floor import Floor, run_floor
 from tests.bench.subjects.orderfleet import Options, Orderfleet, run_orderfleet
@@ -63,6 +63,8 @@ async def measure(bench: Bench, subject: Subject, name: str, phase: Phase) -> Tr
         )
         await _check(bench, subject, name, f"{prefix}r", more)
     await _check(bench, subject, name, prefix, placed)
+    if not any(end.fulfilled for end in ends.values()):
+        raise UnbalancedError(f"{name}: no order was fulfilled; refused: {dict(placed.refused)}")
     if isinstance(subject, Orderfleet | Floor) and bench.run == 0:
         fulfilled = sorted(one for one, end in ends.items() if end.fulfilled)
         bench.results.add(WORK, name, await work_of(subject.client, fulfilled[:_SAMPLE]))

@@ -66,11 +66,7 @@ class Server:
         """Connect, to the namespace `default` unless another is named, and make that."""
         namespace = options.pop("namespace", NAMESPACE)
         if namespace != NAMESPACE:
-            async with asyncio.timeout(_NAMESPACE_SECONDS):
-                while not await _namespace_there(  # noqa: ASYNC110 (nobody tells, so it asks)
-                    self.address, namespace
-                ):
-                    await asyncio.sleep(_POLL)
+            await _namespace(self.address, namespace)
         return await Client.connect(self.address, namespace=namespace, **options)
 
 
@@ -89,6 +85,7 @@ async def run_server(data: Path) -> AsyncIterator[Server]:
         trees = {"postgres": Tree(postgres.process)}
         if address := os.environ.get("TEMPORAL_ADDRESS", ""):
             kind = "the one at TEMPORAL_ADDRESS"
+            await _namespace(address, NAMESPACE)
         elif shutil.which("temporal-server"):
             kind = f"temporal-server on Postgres, {_deployed()['historyShards']} history shards"
             process, address = await _start_server(data, postgres, find)
@@ -162,6 +159,12 @@ def _server_environment(
         "DYNAMIC_CONFIG_FILE_PATH": str(dynamic),
         "LOG_LEVEL": "warn",
     }
+
+
+async def _namespace(address: str, namespace: str) -> None:
+    async with asyncio.timeout(_NAMESPACE_SECONDS):
+        while not await _namespace_there(address, namespace):  # noqa: ASYNC110 (nobody tells)
+            await asyncio.sleep(_POLL)
 
 
 async def _namespace_there(address: str, namespace: str) -> bool:
