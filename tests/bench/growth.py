@@ -42,7 +42,7 @@ class WithOpen(Struct, frozen=True):
 
 
 async def old_orders(bench: Bench) -> None:
-    """Listing, order and audit log, their plans, and orders, beside ever more old orders."""
+    """Listing and order, their plans, and orders, beside ever more old orders."""
     for total in _OLD:
         async with run_orderfleet(bench.data, bench.server, Options()) as fleet:
             owner = await asyncpg.connect(bench.server.postgres.url())
@@ -96,8 +96,7 @@ async def _plans(owner: "asyncpg.Connection[asyncpg.Record]", total: int) -> dic
     plans = {}
     for name, question in {
         "listing": store.list_orders(pool, state=None, before=None, limit=51),
-        "order": store.find_order(pool, f"old-{total // 2}"),
-        "events": store.events_of(pool, f"old-{total // 2}"),
+        "order": store.find_record(pool, f"old-{total // 2}"),
     }.items():
         await question
         plans[name] = pool.plan

@@ -12,7 +12,6 @@ from temporalio.api.enums.v1 import EventType
 
 from orderfleet.faults import FlakyInterceptor
 from orderfleet.orders import OrderState
-from orderfleet.store.reads import events_of
 from orderfleet.telemetry.metrics import WorkerMetrics
 from orderfleet_api import orders
 from orderfleet_api.schemas import LEFT_FOR_A_WORKER
@@ -64,7 +63,7 @@ async def test_each_attempt_is_counted_and_the_number_of_the_last_is_on_record(
         status = await orders.status(backends, order_id)
     assert status.steps["receive"].attempts == 2
     assert status.steps["validate"].errors == ["Forced failure for testing", "timed out"]
-    [validated] = [one for one in await events_of(fleet.pool, order_id) if one.type == "validated"]
+    [validated] = [one for one in await fleet.events(order_id) if one.type == "validated"]
     assert validated.payload == {"attempt": 3}
 
     def counted(step: str, outcome: str) -> float | None:

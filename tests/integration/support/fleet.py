@@ -14,7 +14,7 @@ from orderfleet.messages import OrderResult
 from orderfleet.orders import Address, Item, Order, OrderState
 from orderfleet.simulated_gateways import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import events_of, find_order
+from orderfleet.store.reads import EventRow, find_order, find_record
 from orderfleet.telemetry.metrics import WorkerMetrics
 from orderfleet.worker import make_worker
 from orderfleet_api.backends import Backends
@@ -122,8 +122,12 @@ class Fleet:
 
         await eventually(there)
 
+    async def events(self, order_id: str) -> list[EventRow]:
+        record = await find_record(self.pool, order_id)
+        return record.events if record else []
+
     async def event_types(self, order_id: str) -> list[str]:
-        return [event.type for event in await events_of(self.pool, order_id)]
+        return [event.type for event in await self.events(order_id)]
 
 
 def an_order(payment_id: str, address: Address = HOME, price: str = "7.50") -> Order:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from importlib.resources import files
 
 from litestar import Litestar
-from litestar.di import Provide
+from litestar.datastructures import State
 from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
@@ -15,8 +15,8 @@ from litestar.static_files import create_static_files_router
 from orderfleet.orders import Address, Item
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends
-from orderfleet_api.keys import require_key
-from orderfleet_api.limits import MAX_BODY_BYTES, Limits, only_json
+from orderfleet_api.limits import MAX_BODY_BYTES, limited
+from orderfleet_api.requests import BACKENDS, RequireKey
 from orderfleet_api.routes import orders_router
 from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
 
@@ -26,17 +26,17 @@ ASSETS = "/assets"
 def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Litestar:
     """Build the application on open connections."""
     keys = backends.settings.keys
-    guards = [require_key(keys), only_json] if keys else [only_json]
+    passed = [*spans, RequireKey(keys)] if keys else spans
     app = Litestar(
         route_handlers=[
-            orders_router(guards, spans),
+            orders_router(passed),
             # The page under /docs works without the internet: its assets come from a package.
             create_static_files_router(
                 ASSETS, [str(files("litestar_offline_docs") / "static")], include_in_schema=False
             ),
         ],
-        dependencies={"backends": Provide(lambda: backends, sync_to_thread=False)},
-        middleware=[Limits()],
+        state=State({BACKENDS: backends}),
+        middleware=[limited],
         plugins=[problems.PLUGIN],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,

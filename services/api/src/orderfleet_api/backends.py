@@ -1,8 +1,8 @@
 """Postgres and Temporal as the routes reach them: bounded in time, and 503 when they are away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import structlog
@@ -70,8 +70,8 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
         raise problems.unavailable("Temporal is away") from error
 
 
-@asynccontextmanager
-async def postgres() -> AsyncIterator[None]:
+@contextmanager
+def postgres() -> Iterator[None]:
     """Turn what a missing Postgres raises into 503."""
     try:
         yield

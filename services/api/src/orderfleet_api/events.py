@@ -10,11 +10,11 @@ from litestar.response import ServerSentEventMessage
 
 from orderfleet.orders import OrderState, PaymentStatus
 from orderfleet.store import reads
-from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.store.reads import EventRow
+from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.reads import EventRow, OrderRecord
 from orderfleet_api.backends import Backends
 
-# An order takes seconds; a stream costs two small statements each time.
+# An order takes seconds; a stream costs a small statement each time.
 _PAUSE: Final = 0.5
 # Proxies close a connection that says nothing for a minute.
 _KEEP_ALIVE: Final = 15.0
@@ -31,17 +31,15 @@ async def stream(
     spoken = loop.time()
     while not backends.stopping.is_set():
         try:
-            # The end is looked up first: an event written between the two is then not missed.
-            ended = await _settled(backends.pool, order_id)
-            events = await reads.events_of(backends.pool, order_id, after=after)
+            record = await reads.find_record(backends.pool, order_id, after=after)
         except UNAVAILABLE:
             # The client comes back by itself, and to a replica that can answer.
             return
-        for event in events:
+        for event in record.events if record else ():
             after = event.number
             spoken = loop.time()
             yield _message(event)
-        if ended:
+        if record and _settled(record):
             return
         if loop.time() - spoken > _KEEP_ALIVE:
             spoken = loop.time()
@@ -49,14 +47,11 @@ async def stream(
         await _pause(backends.stopping)
 
 
-async def _settled(pool: Pool, order_id: str) -> bool:
-    row = await reads.find_order(pool, order_id)
-    if row is None or not row.state.ended:
-        return False
-    if row.state is OrderState.FULFILLED:
+def _settled(record: OrderRecord) -> bool:
+    if record.order.state is OrderState.FULFILLED:
         return True
     owed = {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
-    return not any(one.status in owed for one in await reads.payments_of(pool, order_id))
+    return record.order.state.ended and not any(one.status in owed for one in record.payments)
 
 
 async def _pause(stopping: asyncio.Event) -> None:

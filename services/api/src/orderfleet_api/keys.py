@@ -8,18 +8,12 @@ import hmac
 import ipaddress
 import re
 from hashlib import sha256
-from typing import Any, Final
-
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Guard
+from typing import Final
 
 from orderfleet.settings import SettingsError
-from orderfleet_api import problems
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
 _SCHEME: Final = "bearer "
-ACTOR: Final = "actor"
 
 Keys = dict[str, bytes]
 
@@ -58,18 +52,3 @@ def name_of(keys: Keys, header: str) -> str | None:
         if hmac.compare_digest(digest, expected):
             name = known
     return name
-
-
-def require_key(keys: Keys) -> Guard:
-    """Return the guard that lets nobody in without a key, and remembers whose it is."""
-
-    # A plain function would run in a thread, see `limits.only_json`.
-    async def guard(
-        connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
-    ) -> None:
-        name = name_of(keys, connection.headers.get("authorization", ""))
-        if name is None:
-            raise problems.unauthorized()
-        connection.state[ACTOR] = name
-
-    return guard

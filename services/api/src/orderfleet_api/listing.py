@@ -21,7 +21,7 @@ async def page(
 ) -> OrderList:
     """Return one page of the listing, newest first."""
     before = None if cursor is None else _decode(cursor)
-    async with postgres():
+    with postgres():
         # One more than asked for tells whether there is a next page.
         found = await reads.list_orders(backends.pool, state=state, before=before, limit=limit + 1)
     orders = found[:limit]

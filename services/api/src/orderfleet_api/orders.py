@@ -65,7 +65,7 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     The start is what accepts it. With Postgres away nothing is started; if only the row cannot be
     written, the workflow's first step writes it.
     """
-    async with postgres():
+    with postgres():
         known = await reads.known_order(backends.pool, order_id, order.payment_id)
     if known.state is not None:
         return _same(order, known.fingerprint, Accepted(order_id, known.state))
@@ -200,7 +200,7 @@ async def _refused(
     """Answer a change that came too late; a repeat of an applied one is still a success."""
     change_id = change.change_id or ""
     row = await find(backends, order_id)
-    async with postgres():
+    with postgres():
         reason = reason or changes.too_late(row.state)
         applied = await changes.refuse(
             backends.pool, order_id, event, change_id, reason=reason, actor=change.actor
@@ -219,7 +219,7 @@ async def find(backends: Backends, order_id: str) -> OrderRow:
     Raises:
         ProblemDetailsException: there is none, or Postgres is away.
     """
-    async with postgres():
+    with postgres():
         row = await reads.find_order(backends.pool, order_id)
     if row is None:
         raise problems.not_found(order_id)
@@ -228,13 +228,13 @@ async def find(backends: Backends, order_id: str) -> OrderRow:
 
 async def show(backends: Backends, order_id: str) -> OrderView:
     """Return the order's row, payments and audit trail."""
-    row = await find(backends, order_id)
-    async with postgres():
-        payments = await reads.payments_of(backends.pool, order_id)
-        events = await reads.events_of(backends.pool, order_id)
-    values = msgspec.structs.asdict(row)
+    with postgres():
+        record = await reads.find_record(backends.pool, order_id)
+    if record is None:
+        raise problems.not_found(order_id)
+    values = msgspec.structs.asdict(record.order)
     del values["fingerprint"]
-    return OrderView(**values, payments=payments, events=events)
+    return OrderView(**values, payments=record.payments, events=record.events)
 
 
 async def status(backends: Backends, order_id: str) -> StatusView:
@@ -270,7 +270,7 @@ async def _add_attempts(backends: Backends, live: Status) -> None:
 
 
 async def _recorded(backends: Backends, order_id: str) -> StatusView:
-    async with postgres():
+    with postgres():
         row = await reads.find_order(backends.pool, order_id)
     started = row.created_at if row is not None else await _started(backends, order_id)
     state = row.state if row is not None else OrderState.RECEIVED

@@ -2,24 +2,20 @@
 
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from litestar import HttpMethod, Request, Response, Router, get, post, route
-from litestar.di import NamedDependency
+from litestar import HttpMethod, Response, Router, get, post, route
 from litestar.middleware import ASGIMiddleware
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import ServerSentEvent
-from litestar.types import Guard
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.messages import CHANGE_ID_PATTERN, Review
 from orderfleet.orders import ID_PATTERN, OrderState
 from orderfleet_api import events, examples, listing, orders
-from orderfleet_api.backends import Backends
-from orderfleet_api.keys import ACTOR
 from orderfleet_api.listing import CURSOR_PATTERN
-from orderfleet_api.logs import OrderLogs
+from orderfleet_api.requests import ApiRequest, log_order
 from orderfleet_api.responses import answers
 from orderfleet_api.schemas import (
     APPLIED,
@@ -34,8 +30,6 @@ from orderfleet_api.schemas import (
     StatusView,
 )
 
-Wired = NamedDependency[Backends]
-AnyRequest = Request[Any, Any, Any]
 # Litestar reads the bounds of a parameter from its own classes only.
 PathId = Annotated[
     str,
@@ -61,15 +55,14 @@ RequiredKey = Annotated[str, _KEY]
 
 @post("/orders", status_code=HTTPStatus.ACCEPTED, responses=answers(400, 409, 413, 415, 422))
 async def place_order(
-    request: AnyRequest,
+    request: ApiRequest,
     data: OrderBody,
-    backends: Wired,
     idempotency_key: RequiredKey,
 ) -> Response[Accepted]:
     """Accept an order whose id is made from the Idempotency-Key, which is required here."""
     order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{idempotency_key}"))
     bind_contextvars(order_id=order_id)
-    return _accepted(await orders.accept(backends, order_id, data, actor=_actor(request)))
+    return _accepted(await orders.accept(request.backends, order_id, data, actor=request.actor))
 
 
 @post(
@@ -77,16 +70,14 @@ async def place_order(
     status_code=HTTPStatus.ACCEPTED,
     responses=answers(400, 409, 413, 415, 422),
 )
-async def start_order(
-    request: AnyRequest, order_id: PathId, data: OrderBody, backends: Wired
-) -> Response[Accepted]:
+async def start_order(request: ApiRequest, order_id: PathId, data: OrderBody) -> Response[Accepted]:
     """Accept an order; the same order again is the same answer, another one 409."""
-    return _accepted(await orders.accept(backends, order_id, data, actor=_actor(request)))
+    return _accepted(await orders.accept(request.backends, order_id, data, actor=request.actor))
 
 
 @get("/orders", responses=answers(400, 422))
 async def list_orders(
-    backends: Wired,
+    request: ApiRequest,
     # Litestar keeps the name `state` for itself; errors name it without the `in_`.
     in_state: Annotated[OrderState | None, QueryParameter(name="state")] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500, description="Orders on a page.")] = 50,
@@ -96,7 +87,7 @@ async def list_orders(
     ] = None,
 ) -> OrderList:
     """List orders, the newest first, a page at a time."""
-    return await listing.page(backends, state=in_state, limit=limit, cursor=cursor)
+    return await listing.page(request.backends, state=in_state, limit=limit, cursor=cursor)
 
 
 @route(
@@ -112,15 +103,15 @@ async def orders_methods() -> Response[None]:
 
 
 @get("/orders/{order_id:str}/status", responses=answers(404, 422))
-async def order_status(order_id: PathId, backends: Wired) -> StatusView:
+async def order_status(request: ApiRequest, order_id: PathId) -> StatusView:
     """Tell state, step, attempts, errors and the time left."""
-    return await orders.status(backends, order_id)
+    return await orders.status(request.backends, order_id)
 
 
 @get("/orders/{order_id:str}", responses=answers(404, 422))
-async def show_order(order_id: PathId, backends: Wired) -> OrderView:
+async def show_order(request: ApiRequest, order_id: PathId) -> OrderView:
     """Show the order's row, its payments and its audit trail."""
-    return await orders.show(backends, order_id)
+    return await orders.show(request.backends, order_id)
 
 
 @get(
@@ -129,8 +120,8 @@ async def show_order(order_id: PathId, backends: Wired) -> OrderView:
     media_type="text/event-stream",
 )
 async def order_events(
+    request: ApiRequest,
     order_id: PathId,
-    backends: Wired,
     last_event_id: Annotated[
         int,
         HeaderParameter(
@@ -142,8 +133,8 @@ async def order_events(
     ] = 0,
 ) -> ServerSentEvent:
     """Stream the audit trail until nothing more comes: the order has ended, its money is back."""
-    await orders.find(backends, order_id)
-    return ServerSentEvent(events.stream(backends, order_id, after=last_event_id))
+    await orders.find(request.backends, order_id)
+    return ServerSentEvent(events.stream(request.backends, order_id, after=last_event_id))
 
 
 @post(
@@ -152,16 +143,15 @@ async def order_events(
     responses=answers(202, 400, 404, 409, 413, 415, 422),
 )
 async def cancel_order(
-    request: AnyRequest,
+    request: ApiRequest,
     order_id: PathId,
-    backends: Wired,
     idempotency_key: IdempotencyKey = None,
     data: CancelBody = None,
 ) -> Response[ChangeView]:
     """Cancel the order while its package has not been dispatched."""
     reason = data.reason if data is not None else ""
-    key, actor = idempotency_key or _new_id(), _actor(request)
-    return _changed(await orders.cancel(backends, order_id, key, reason, actor=actor))
+    key, actor = idempotency_key or _new_id(), request.actor
+    return _changed(await orders.cancel(request.backends, order_id, key, reason, actor=actor))
 
 
 @post(
@@ -170,15 +160,14 @@ async def cancel_order(
     responses=answers(202, 400, 404, 409, 413, 415, 422),
 )
 async def update_address(
-    request: AnyRequest,
+    request: ApiRequest,
     order_id: PathId,
     data: AddressBody,
-    backends: Wired,
     idempotency_key: IdempotencyKey = None,
 ) -> Response[ChangeView]:
     """Change the address while the package has not been dispatched."""
-    key, actor = idempotency_key or _new_id(), _actor(request)
-    view = await orders.update_address(backends, order_id, key, data.address, actor=actor)
+    key, actor = idempotency_key or _new_id(), request.actor
+    view = await orders.update_address(request.backends, order_id, key, data.address, actor=actor)
     return _changed(view)
 
 
@@ -188,24 +177,24 @@ async def update_address(
     responses=answers(400, 404, 409, 413, 415, 422),
 )
 async def review_order(
-    request: AnyRequest,
+    request: ApiRequest,
     order_id: PathId,
     data: ReviewBody,
-    backends: Wired,
     idempotency_key: IdempotencyKey = None,
 ) -> Response[ChangeView]:
     """Approve or reject the order before the review's timer does."""
     decision = Review(approved=data.approved, reviewer=data.reviewer, reason=data.reason)
-    key, actor = idempotency_key or _new_id(), _actor(request)
-    return _changed(await orders.review(backends, order_id, key, decision, actor=actor))
+    key, actor = idempotency_key or _new_id(), request.actor
+    return _changed(await orders.review(request.backends, order_id, key, decision, actor=actor))
 
 
-def orders_router(guards: Sequence[Guard], spans: Sequence[ASGIMiddleware] = ()) -> Router:
-    """Return the routes behind their guards; `spans` is what makes spans of requests, if any."""
+def orders_router(middleware: Sequence[ASGIMiddleware]) -> Router:
+    """Return the routes, within what each request to one of them passes first."""
     return Router(
         "/",
-        guards=guards,
-        middleware=[*spans, OrderLogs()],
+        middleware=middleware,
+        before_request=log_order,
+        request_class=ApiRequest,
         tags=["orders"],
         route_handlers=[
             # First: a path gets the framework's own OPTIONS with the first other method on it.
@@ -231,10 +220,6 @@ def _accepted(accepted: Accepted) -> Response[Accepted]:
 def _changed(view: ChangeView) -> Response[ChangeView]:
     applied = view.outcome == APPLIED
     return Response(view, status_code=HTTPStatus.OK if applied else HTTPStatus.ACCEPTED)
-
-
-def _actor(request: AnyRequest) -> str:
-    return str(request.scope["state"].get(ACTOR, ""))
 
 
 def _new_id() -> str:

@@ -89,12 +89,11 @@ async def ready() -> str:
 @router.get("/orders/{order_id}", response_model=OrderView)
 async def show_order(request: Request, order_id: OrderId) -> Any:
     pool = request.app.state.pool
-    row = await reads.find_order(pool, order_id)
-    if row is None:
+    record = await reads.find_record(pool, order_id)
+    if record is None:
         raise HTTPException(404, f"no order {order_id}")
-    payments = await reads.payments_of(pool, order_id)
-    events = await reads.events_of(pool, order_id)
-    return msgspec.structs.asdict(row) | {"payments": payments, "events": events}
+    order = msgspec.structs.asdict(record.order)
+    return order | {"payments": record.payments, "events": record.events}
 
 
 @router.get("/orders", response_model=OrderList)

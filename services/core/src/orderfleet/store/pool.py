@@ -34,6 +34,8 @@ UNAVAILABLE: Final = (
 # A statement of the fleet takes a few milliseconds; one that takes longer than an activity may
 # run would only hold a connection and a row lock.
 STATEMENT_SECONDS: Final = 2.5
+# What Postgres' own binary form of a jsonb begins with, before the JSON itself.
+_JSONB_VERSION: Final = b"\x01"
 
 
 @asynccontextmanager
@@ -102,14 +104,15 @@ async def _connect(
 
 
 async def _prepare(connection: Connection) -> None:
+    # Not as text, which a jsonb inside a record or an array of records does not come as.
     await connection.set_type_codec(
-        "jsonb",
-        encoder=_encode,
-        decoder=msgspec.json.decode,
-        schema="pg_catalog",
-        format="text",
+        "jsonb", encoder=_encode, decoder=_decode, schema="pg_catalog", format="binary"
     )
 
 
-def _encode(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _encode(value: Any) -> bytes:
+    return _JSONB_VERSION + msgspec.json.encode(value)
+
+
+def _decode(data: bytes) -> Any:
+    return msgspec.json.decode(data.removeprefix(_JSONB_VERSION))

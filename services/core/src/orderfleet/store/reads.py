@@ -1,6 +1,6 @@
 """What the API, the CLI and SettleOrders read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -58,6 +58,14 @@ class EventRow(Struct, frozen=True):
     ts: datetime
 
 
+class OrderRecord(Struct, frozen=True):
+    """All that Postgres has of an order, as it was at one moment."""
+
+    order: OrderRow
+    payments: list[PaymentRow]
+    events: list[EventRow]
+
+
 class Unsettled(Struct, frozen=True):
     """An order that SettleOrders has to look at."""
 
@@ -66,26 +74,51 @@ class Unsettled(Struct, frozen=True):
     state: OrderState
 
 
-_ORDER: Final = """
-SELECT id, payment_id, amount::text AS amount, currency, fingerprint, state,
-       address_json AS address, items_json AS items, created_at, updated_at
+# The columns are those of the rows above, in their order.
+_FIND: Final = """
+SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
+       created_at, updated_at
+FROM orders WHERE id = $1
+"""
+_LIST: Final = (
+    "SELECT id, payment_id, amount::text, currency, state, created_at, updated_at"
+    " FROM orders WHERE (created_at, id) < ($1, $2)"
+)
+_PAYMENTS: Final = """
+SELECT payment_id, status, amount::text, currency, created_at
+FROM payments WHERE order_id = $1 ORDER BY created_at
+"""
+_RECORD: Final = """
+SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
+       created_at, updated_at,
+       ARRAY(
+           SELECT ROW(payment_id, status, amount::text, currency, created_at)
+           FROM payments WHERE order_id = $1 ORDER BY created_at
+       ),
+       ARRAY(
+           SELECT ROW(number, type, payload_json, ts)
+           FROM events WHERE order_id = $1 AND number > $2 ORDER BY number
+       )
 FROM orders WHERE id = $1
 """
 
 
 async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
     """Return the order, or None if Postgres does not know it."""
-    row = await pool.fetchrow(_ORDER, order_id)
+    row = await pool.fetchrow(_FIND, order_id)
+    return None if row is None else _order(row)
+
+
+async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderRecord | None:
+    """Return the order with its payments, and its audit log from event number `after` + 1 on.
+
+    One statement, so that they fit each other, and an order is one round trip.
+    """
+    row = await pool.fetchrow(_RECORD, order_id, after)
     if row is None:
         return None
-    values = dict(row)
-    return OrderRow(**(values | {"state": OrderState(values["state"])}))
-
-
-_SUMMARY: Final = (
-    "SELECT id, payment_id, amount::text AS amount, currency, state, created_at, updated_at"
-    " FROM orders WHERE (created_at, id) < ($1, $2)"
-)
+    *order, payments, events = row
+    return OrderRecord(_order(order), _payments(payments), [EventRow(*event) for event in events])
 
 
 async def list_orders(
@@ -98,11 +131,11 @@ async def list_orders(
     created_at, order_id = before or (datetime.max.replace(tzinfo=UTC), "")
     order_by = " ORDER BY created_at DESC, id DESC LIMIT $3"
     if state is None:
-        rows = await pool.fetch(_SUMMARY + order_by, created_at, order_id, limit)
+        rows = await pool.fetch(_LIST + order_by, created_at, order_id, limit)
     else:
-        statement = _SUMMARY + " AND state = $4" + order_by
+        statement = _LIST + " AND state = $4" + order_by
         rows = await pool.fetch(statement, created_at, order_id, limit, state)
-    return [OrderSummary(**(dict(row) | {"state": OrderState(row["state"])})) for row in rows]
+    return [_summary(row) for row in rows]
 
 
 class Known(Struct, frozen=True):
@@ -132,23 +165,7 @@ async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
 
 async def payments_of(pool: Pool, order_id: str) -> list[PaymentRow]:
     """Return the order's payments: none before the charge, one after it."""
-    rows = await pool.fetch(
-        "SELECT payment_id, status, amount::text AS amount, currency, created_at"
-        " FROM payments WHERE order_id = $1 ORDER BY created_at",
-        order_id,
-    )
-    return [PaymentRow(**(dict(row) | {"status": PaymentStatus(row["status"])})) for row in rows]
-
-
-async def events_of(pool: Pool, order_id: str, *, after: int = 0) -> list[EventRow]:
-    """Return the audit log of an order from event number `after` + 1 on."""
-    rows = await pool.fetch(
-        "SELECT number, type, payload_json AS payload, ts FROM events"
-        " WHERE order_id = $1 AND number > $2 ORDER BY number",
-        order_id,
-        after,
-    )
-    return [EventRow(**dict(row)) for row in rows]
+    return _payments(await pool.fetch(_PAYMENTS, order_id))
 
 
 async def event_type(pool: Pool, order_id: str, key: str) -> str | None:
@@ -199,3 +216,17 @@ async def unknown_orders(pool: Pool, order_ids: Sequence[str]) -> list[str]:
 
 def _unsettled(row: Any) -> Unsettled:
     return Unsettled(row["id"], row["payment_id"], OrderState(row["state"]))
+
+
+def _order(row: Iterable[Any]) -> OrderRow:
+    id_, payment_id, amount, currency, fingerprint, state, *rest = row
+    return OrderRow(id_, payment_id, amount, currency, fingerprint, OrderState(state), *rest)
+
+
+def _summary(row: Iterable[Any]) -> OrderSummary:
+    id_, payment_id, amount, currency, state, *times = row
+    return OrderSummary(id_, payment_id, amount, currency, OrderState(state), *times)
+
+
+def _payments(rows: Iterable[Iterable[Any]]) -> list[PaymentRow]:
+    return [PaymentRow(id_, PaymentStatus(status), *end) for id_, status, *end in rows]
