@@ -101,8 +101,18 @@ async def test_an_order_in_another_format_is_refused(orders: Orders, kind: str) 
     answer = await orders.http.post(
         f"/orders/{new_id('plain')}/start", content=b"payment_id=p", headers=headers
     )
-    assert 400 <= answer.status_code < 500
-    _problem(answer, answer.status_code)
+    _problem(answer, 415)
+
+
+@pytest.mark.parametrize(
+    "path", ["/orders", "/orders/none", "/orders?limit=0", "/nowhere", "/docs"]
+)
+async def test_every_answer_has_the_headers_of_the_api(orders: Orders, path: str) -> None:
+    headers = (await orders.http.get(path)).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("character", ["\x00", "\n", "\r", "\x1b", "\x7f", "\x85", "\ud800"])

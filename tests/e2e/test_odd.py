@@ -67,6 +67,7 @@ async def test_a_mebibyte_in_one_field_is_too_large(orders: Orders) -> None:
         pass
     else:
         assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        assert answer.headers["Connection"] == "close"
     assert (await orders.http.get(f"/orders/{order_id}")).status_code == HTTPStatus.NOT_FOUND
 
 

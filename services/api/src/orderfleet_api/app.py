@@ -15,7 +15,7 @@ from litestar.static_files import create_static_files_router
 from orderfleet.orders import Address, Item
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends
-from orderfleet_api.limits import MAX_BODY_BYTES, limited
+from orderfleet_api.limits import MAX_BODY_BYTES
 from orderfleet_api.requests import BACKENDS, RequireKey
 from orderfleet_api.routes import orders_router
 from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
@@ -36,7 +36,6 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Lite
             ),
         ],
         state=State({BACKENDS: backends}),
-        middleware=[limited],
         plugins=[problems.PLUGIN],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,

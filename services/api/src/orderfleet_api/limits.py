@@ -1,10 +1,10 @@
 """What a request may be and take: its content type, its time; and the headers of every answer."""
 
 import asyncio
-from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeAlias
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
@@ -23,16 +23,23 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+_CLOSE: Final = ((b"connection", b"close"),)
+
+Headers: TypeAlias = dict[bytes, bytes]
 
 
 def limited(app: ASGIApp) -> ASGIApp:
     """Return the application with its bodies looked at, and with headers on every answer.
 
-    A body of another type is refused, one that does not come is given up. Litestar takes a plain
-    function for a middleware too: its class for one adds three calls to each request.
+    A body of another type is refused, one that does not come is given up. Around the whole
+    application, not a middleware within it: that never sees a request that no route takes, and
+    Litestar puts one more layer of its own around each route that has any.
     """
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
         deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         complete = False
 
@@ -41,7 +48,7 @@ def limited(app: ASGIApp) -> ASGIApp:
             if complete:
                 return await receive()
             # Before it is read. Most requests have none, and never come here.
-            _only_json(scope["headers"])
+            _only_json(dict(scope["headers"]))
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
@@ -53,9 +60,12 @@ def limited(app: ASGIApp) -> ASGIApp:
             return message
 
         async def with_headers(message: Message) -> None:
-            # Here and not by the framework's own option, which leaves errors out.
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
+                # Of a body that is not read the rest is still to come: the server will close, and a
+                # client that is not told would use the connection again.
+                refused = message["status"] >= HTTPStatus.BAD_REQUEST and not complete
+                unread = _CLOSE if refused and _has_body(dict(scope["headers"])) else ()
+                message["headers"] = [*message["headers"], *_HEADERS, *unread]
             await send(message)
 
         await app(scope, bounded, with_headers)
@@ -63,13 +73,15 @@ def limited(app: ASGIApp) -> ASGIApp:
     return handle
 
 
-def _only_json(headers: Iterable[tuple[bytes, bytes]]) -> None:
+def _only_json(headers: Headers) -> None:
     """Refuse a body that is not said to be JSON."""
-    named = dict(headers)
-    if named.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in named:
-        return
-    media_type = named.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
-    if media_type != b"application/json" and not media_type.endswith(b"+json"):
+    media_type = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    json = media_type == b"application/json" or media_type.endswith(b"+json")
+    if _has_body(headers) and not json:
         raise problems.problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"
         )
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers

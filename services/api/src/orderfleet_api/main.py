@@ -22,7 +22,7 @@ from orderfleet.telemetry.process import observed
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.backlog import fleet_gauges
-from orderfleet_api.limits import HEADER_SECONDS, MAX_HEADER_BYTES
+from orderfleet_api.limits import HEADER_SECONDS, MAX_HEADER_BYTES, limited
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
@@ -69,7 +69,7 @@ async def serve(settings: ApiSettings, life: Life) -> None:
         )
         async with fleet_gauges(seen.registry, seen.pool, client, settings):
             with probes:
-                await _serve_http(metrics.measured(app), settings, life)
+                await _serve_http(metrics.measured(limited(app)), settings, life)
 
 
 async def _serve_http(app: ASGIApp, settings: ApiSettings, life: Life) -> None:
