@@ -29,6 +29,9 @@ UNAVAILABLE: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # A statement between the server's last word on a connection and the end of it: "cannot switch
+    # to state 12; another operation (2) is in progress".
+    asyncpg.InternalClientError,
 )
 
 # A statement of the fleet takes a few milliseconds; one that takes longer than an activity may
