@@ -20,6 +20,10 @@ from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
 from tests.integration.support.proxy import wire_to
 
+# What a server process says to its client before it ends, as an ErrorResponse of the protocol.
+_FATAL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
+_LAST_WORD = b"E" + (4 + len(_FATAL)).to_bytes(4, "big") + _FATAL
+
 
 async def _unstarted(fleet: Fleet, order_id: str) -> bool:
     try:
@@ -52,6 +56,21 @@ async def test_without_postgres_nothing_is_started(fleet: Fleet) -> None:
             assert accepted.state is OrderState.RECEIVED
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
+
+
+async def test_a_connection_that_is_about_to_end_is_an_outage(fleet: Fleet) -> None:
+    port = urlsplit(fleet.database.url).port
+    assert port is not None
+    async with wire_to(port) as wire:
+        url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
+        async with open_pool(url, size=1, wait_seconds=0) as pool:
+            backends = Backends(pool, fleet.temporal, fleet.backends().settings)
+            await pool.fetchval("SELECT 1")
+            await wire.tell(_LAST_WORD)
+            await asyncio.sleep(0.1)
+            with pytest.raises(ProblemDetailsException) as raised:
+                await orders.find(backends, new_id())
+            assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 @pytest.mark.parametrize("fate", [Fate.LOST_BEFORE, Fate.LOST_AFTER])

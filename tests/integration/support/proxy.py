@@ -12,6 +12,7 @@ class Wire:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     async def mend(self) -> None:
@@ -28,14 +29,22 @@ class Wire:
             writer.transport.abort()
         await asyncio.sleep(0)
 
+    async def tell(self, data: bytes) -> None:
+        """Send bytes to all clients that the server did not send."""
+        for writer in self._clients:
+            writer.write(data)
+            await writer.drain()
+
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         both = {writer, there_writer}
         self._open |= both
+        self._clients.add(writer)
         try:
             await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
         finally:
             self._open -= both
+            self._clients.remove(writer)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

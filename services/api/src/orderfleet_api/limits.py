@@ -2,7 +2,7 @@
 
 import asyncio
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,9 +23,6 @@ _HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-_CLOSE: Final = ((b"connection", b"close"),)
-
-Headers: TypeAlias = dict[bytes, bytes]
 
 
 def limited(app: ASGIApp) -> ASGIApp:
@@ -48,7 +45,7 @@ def limited(app: ASGIApp) -> ASGIApp:
             if complete:
                 return await receive()
             # Before it is read. Most requests have none, and never come here.
-            _only_json(dict(scope["headers"]))
+            _only_json(scope)
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
@@ -61,11 +58,16 @@ def limited(app: ASGIApp) -> ASGIApp:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # Of a body that is not read the rest is still to come: the server will close, and a
-                # client that is not told would use the connection again.
-                refused = message["status"] >= HTTPStatus.BAD_REQUEST and not complete
-                unread = _CLOSE if refused and _has_body(dict(scope["headers"])) else ()
-                message["headers"] = [*message["headers"], *_HEADERS, *unread]
+                headers = [*message["headers"], *_HEADERS]
+                if (
+                    message["status"] >= HTTPStatus.BAD_REQUEST
+                    and not complete
+                    and _has_body(scope)
+                ):
+                    # The rest of the body is still to come: the server will close, and a client
+                    # that is not told would use the connection again.
+                    headers.append((b"connection", b"close"))
+                message["headers"] = headers
             await send(message)
 
         await app(scope, bounded, with_headers)
@@ -73,15 +75,17 @@ def limited(app: ASGIApp) -> ASGIApp:
     return handle
 
 
-def _only_json(headers: Headers) -> None:
+def _only_json(scope: Scope) -> None:
     """Refuse a body that is not said to be JSON."""
-    media_type = headers.get(b"content-type", b"").split(b";", 1)[0].strip().lower()
+    content_type = dict(scope["headers"]).get(b"content-type", b"")
+    media_type = content_type.split(b";", 1)[0].strip().lower()
     json = media_type == b"application/json" or media_type.endswith(b"+json")
-    if _has_body(headers) and not json:
+    if _has_body(scope) and not json:
         raise problems.problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"
         )
 
 
-def _has_body(headers: Headers) -> bool:
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers

@@ -1,11 +1,9 @@
 """Connections that watch their statements: the one place that knows all ways to make one."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final
+from typing import Any
 
 from orderfleet.store.pool import Connection
-
-_NOTHING: Final = nullcontext()
 
 
 class WatchedConnection(Connection):
@@ -19,7 +17,7 @@ class WatchedConnection(Connection):
 
     def around(self, query: str) -> AbstractContextManager[None]:  # noqa: ARG002 (others look)
         """Return what a statement is made within."""
-        return _NOTHING
+        return nullcontext()
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         """Execute a statement."""
