@@ -2,7 +2,6 @@
 
 import asyncio
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
@@ -18,7 +17,7 @@ from orderfleet_api.backends import Backends
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
-from tests.integration.support.proxy import wire_to
+from tests.integration.support.proxy import wire_to, wire_to_postgres
 
 # What a server process says to its client before it ends, as an ErrorResponse of the protocol.
 _FATAL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection\0\0"
@@ -34,43 +33,41 @@ async def _unstarted(fleet: Fleet, order_id: str) -> bool:
 
 
 async def test_without_postgres_nothing_is_started(fleet: Fleet) -> None:
-    port = urlsplit(fleet.database.url).port
-    assert port is not None
     order_id = new_id()
     order = an_order(f"pay-{order_id}")
-    async with wire_to(port) as wire:
-        url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
-        async with open_pool(url, size=3, wait_seconds=0) as pool:
-            backends = Backends(pool, fleet.temporal, fleet.backends().settings)
-            await pool.fetchval("SELECT 1")
-            await wire.cut()
-            for _ in range(3):
-                with pytest.raises(ProblemDetailsException) as raised:
-                    await orders.accept(backends, order_id, order)
-                assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-                assert raised.value.headers == {"Retry-After": "1"}
-            assert await _unstarted(fleet, order_id)
-            # The same pool works again as soon as Postgres is back.
-            await wire.mend()
-            accepted = await orders.accept(backends, order_id, order)
-            assert accepted.state is OrderState.RECEIVED
+    async with (
+        wire_to_postgres(fleet.database.url) as (wire, url),
+        open_pool(url, size=3, wait_seconds=0) as pool,
+    ):
+        backends = Backends(pool, fleet.temporal, fleet.backends().settings)
+        await pool.fetchval("SELECT 1")
+        await wire.cut()
+        for _ in range(3):
+            with pytest.raises(ProblemDetailsException) as raised:
+                await orders.accept(backends, order_id, order)
+            assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+            assert raised.value.headers == {"Retry-After": "1"}
+        assert await _unstarted(fleet, order_id)
+        # The same pool works again as soon as Postgres is back.
+        await wire.mend()
+        accepted = await orders.accept(backends, order_id, order)
+        assert accepted.state is OrderState.RECEIVED
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
 
 
 async def test_a_connection_that_is_about_to_end_is_an_outage(fleet: Fleet) -> None:
-    port = urlsplit(fleet.database.url).port
-    assert port is not None
-    async with wire_to(port) as wire:
-        url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
-        async with open_pool(url, size=1, wait_seconds=0) as pool:
-            backends = Backends(pool, fleet.temporal, fleet.backends().settings)
-            await pool.fetchval("SELECT 1")
-            await wire.tell(_LAST_WORD)
-            await asyncio.sleep(0.1)
-            with pytest.raises(ProblemDetailsException) as raised:
-                await orders.find(backends, new_id())
-            assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    async with (
+        wire_to_postgres(fleet.database.url) as (wire, url),
+        open_pool(url, size=1, wait_seconds=0) as pool,
+    ):
+        backends = Backends(pool, fleet.temporal, fleet.backends().settings)
+        await pool.fetchval("SELECT 1")
+        await wire.tell(_LAST_WORD)
+        await asyncio.sleep(0.1)
+        with pytest.raises(ProblemDetailsException) as raised:
+            await orders.find(backends, new_id())
+        assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
 
 
 @pytest.mark.parametrize("fate", [Fate.LOST_BEFORE, Fate.LOST_AFTER])

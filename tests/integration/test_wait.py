@@ -4,7 +4,6 @@ import signal
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 from unittest.mock import AsyncMock
-from urllib.parse import urlsplit
 
 import msgspec
 import pytest
@@ -25,7 +24,7 @@ from orderfleet.wait import wait
 from orderfleet_cli.local.postgres import ROLE
 from tests.e2e.support.programs import Output, run_program
 from tests.integration.support.fleet import PATIENCE, new_id
-from tests.integration.support.proxy import wire_to
+from tests.integration.support.proxy import wire_to_postgres
 from tests.integration.support.servers import Database, Servers
 
 _NEWEST = migrations()[-1][0]
@@ -125,11 +124,8 @@ async def test_a_role_and_rights_that_are_not_there_yet(database: Database, owne
 
 
 async def test_postgres_away_and_back(database: Database) -> None:
-    port = urlsplit(database.url).port
-    assert port is not None
-    async with wire_to(port) as wire:
+    async with wire_to_postgres(database.url) as (wire, url):
         await wire.cut()
-        url = database.url.replace(f":{port}/", f":{wire.port}/")
         async with waiting("postgres", DATABASE_URL=url) as program:
             where = CommonSettings(database_url=url).shown()["DATABASE_URL"]
             found = await missing(program)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from urllib.parse import urlsplit
 
 
 class Wire:
@@ -64,3 +65,12 @@ async def wire_to(port: int) -> AsyncIterator[Wire]:
         yield wire
     finally:
         await wire.cut()
+
+
+@asynccontextmanager
+async def wire_to_postgres(url: str) -> AsyncIterator[tuple[Wire, str]]:
+    """Run a wire to a Postgres; yield it, and the URL that leads through it."""
+    port = urlsplit(url).port
+    assert port is not None
+    async with wire_to(port) as wire:
+        yield wire, url.replace(f":{port}/", f":{wire.port}/")
