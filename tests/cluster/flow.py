@@ -33,8 +33,9 @@ CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
 PLACED: Final = (HTTPStatus.ACCEPTED,)
 FOUND: Final = (HTTPStatus.OK,)
-# Applied, or left as a signal for a worker that is slow to answer.
-CANCELLED: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
+# Applied, or left as a signal for a worker that is slow to answer, or too late: where all waits for
+# a core, the order may have ended meanwhile.
+CANCELLED: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT)
 
 
 @dataclass
@@ -55,6 +56,8 @@ class Order:
 
     id: str
     sent: float
+    # Its cancel was answered with a conflict.
+    too_late: bool = False
     state: str = ""
     took: float = -1.0
 
@@ -153,8 +156,9 @@ class Flow:
         keep, sent = number % 2 == 0, time.time()
         accepted = self._client.call("POST", f"/orders/{order_id}/start", PLACED, body, keep=keep)
         earlier = self.orders[-1] if self.orders else None
+        order = Order(order_id, sent)
         if accepted:
-            self.orders.append(Order(order_id, sent))
+            self.orders.append(order)
         for _ in range(self._looks):
             if earlier is None:
                 break
@@ -162,7 +166,8 @@ class Flow:
         if accepted and self._cancel_after is not None:
             time.sleep(max(0.0, sent + self._cancel_after - time.time()))
             path = f"/orders/{order_id}/signals/cancel"
-            self._client.call("POST", path, CANCELLED, {}, keep=keep)
+            told = self._client.call("POST", path, CANCELLED, {}, keep=keep)
+            order.too_late = told is not None and told.get("status") == HTTPStatus.CONFLICT
 
     def run(self, rate: float, seconds: float, stop: Path) -> None:
         """Place orders until it is time to stop."""
