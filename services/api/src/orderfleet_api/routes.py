@@ -16,7 +16,7 @@ from orderfleet.orders import ID_PATTERN, OrderState
 from orderfleet_api import events, examples, listing, orders
 from orderfleet_api.listing import CURSOR_PATTERN
 from orderfleet_api.requests import ApiRequest, log_order
-from orderfleet_api.responses import answers
+from orderfleet_api.responses import JsonResponse, answers
 from orderfleet_api.schemas import (
     APPLIED,
     Accepted,
@@ -195,6 +195,7 @@ def orders_router(middleware: Sequence[ASGIMiddleware]) -> Router:
         middleware=middleware,
         before_request=log_order,
         request_class=ApiRequest,
+        response_class=JsonResponse,
         tags=["orders"],
         route_handlers=[
             # First: a path gets the framework's own OPTIONS with the first other method on it.
