@@ -138,22 +138,25 @@ class OrderActivities:
     @activity.defn
     async def receive(self, step: ReceiveInput) -> Received:
         """Write the order's first row, if the API has not."""
+        await self._write_row(step)
+        return Received(shipping_task_queue=self._shipping_task_queue)
+
+    async def _write_row(self, step: ReceiveInput) -> None:
         by = {"actor": step.order.actor} if step.order.actor else {}
         if not await receive(self._pool, step.order_id, step.order, by):
             raise _permanent("another order has this id", ORDER_CONFLICT)
-        return Received(shipping_task_queue=self._shipping_task_queue)
 
     @activity.defn
     async def validate(self, step: ReceiveInput) -> Validated:
         """Check what the types cannot, and open the review."""
         if problem := find_problem(step.order):
             return Validated(problem=problem)
-        moved = await move(
-            self._pool,
-            step.order_id,
-            [Event("validated", "validated", _attempt())],
-            to=OrderState.IN_REVIEW,
-        )
+        validated = [Event("validated", "validated", _attempt())]
+        moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
+        if moved is None:
+            # Postgres died before it had the row on its disk.
+            await self._write_row(step)
+            moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
         if moved is None or not moved.applied:
             raise _closed(moved.state if moved else None)
         return Validated()
