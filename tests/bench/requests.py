@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import cycle
+from typing import cast
 
 from msgspec import Struct
 
@@ -69,8 +70,8 @@ class _Loop(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # A class of uvloop's own, which is none of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
     def data_received(self, data: bytes) -> None:
