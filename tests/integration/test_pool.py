@@ -104,6 +104,13 @@ async def test_a_connection_that_breaks_while_nobody_has_it(few: Pool, owner: Po
     await _whole(few)
 
 
+async def test_a_connection_that_is_given_up_while_nobody_has_it(few: Pool) -> None:
+    await _whole(few)
+    # Its end is not told to asyncpg's pool, see `PoolConnectionHolder.release` there.
+    few._kept[-1][1]._con._protocol.abort()  # type: ignore[attr-defined]  # stubs leave it out
+    await _whole(few)
+
+
 async def test_one_that_was_not_used_for_long_is_not_trusted(
     few: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

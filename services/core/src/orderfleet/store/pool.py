@@ -51,7 +51,7 @@ _OLD_SECONDS: Final = 300.0
 class Pool:
     """Lends a connection for each statement.
 
-    asyncpg's pool makes the connections, mends and closes them; but its loan takes a third of a
+    asyncpg's pool makes the connections, mends and closes them; but its loan takes a fifth of a
     statement's CPU, as it makes a task for each return. So a connection that comes back sound is
     kept here and lent again.
     """
@@ -95,6 +95,8 @@ class Pool:
             while self._kept:
                 since, connection = self._kept.pop()
                 if not _sound(connection):
+                    # It broke while it was kept.
+                    await self._pool.release(connection)
                     continue
                 if now - since < _OLD_SECONDS:
                     return since, connection
@@ -165,7 +167,7 @@ def _sound(connection: Pooled) -> bool:
     try:
         return not connection.is_closed() and not connection.is_in_transaction()
     except asyncpg.InterfaceError:
-        # It broke while it was kept, and asyncpg's pool has it back.
+        # asyncpg's pool has heard of its end, and has it back.
         return False
 
 
