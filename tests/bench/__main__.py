@@ -1,7 +1,6 @@
 """`python -m tests.bench [short|full|budget]`: run the benchmark, show and write what it found."""
 
 import argparse
-import asyncio
 import os
 import shutil
 import sys
@@ -37,8 +36,7 @@ def main() -> None:
     results = Results(arguments.plan, arguments.output)
     try:
         # Its loop, as what the client takes of the two cores is missing to the faster server more.
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_plan(plan, data, results))
+        uvloop.run(run_plan(plan, data, results))
     except (CommandError, UnbalancedError) as error:
         sys.exit(f"bench: {error}")
     finally:

@@ -6,15 +6,13 @@ from pathlib import Path
 from orderfleet.orders import OrderState
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.local import run_postgres
-from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import DATABASE, ROLE
 from tests.integration.support.books import books
 from tests.integration.support.steps import Steps
 
 
-async def test_the_row_is_written_again(tmp_path: Path) -> None:
-    port = PortFinder(print).take("Postgres", 0)
-    async with run_postgres(tmp_path, port, durable=True) as postgres:
+async def test_the_row_is_written_again(tmp_path: Path, unused_tcp_port: int) -> None:
+    async with run_postgres(tmp_path, unused_tcp_port, durable=True) as postgres:
         await postgres.create_database(DATABASE)
         await postgres.migrate(DATABASE)
         async with open_pool(postgres.url(), size=1, wait_seconds=5) as owner:

@@ -14,10 +14,9 @@ from tests.integration.support.servers import Database
 _PID = "SELECT pg_backend_pid()"
 
 
-@pytest.fixture(params=["one", "three"])
+@pytest.fixture(params=[1, 3])
 async def few(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Pool]:
-    size = 1 if request.param == "one" else 3
-    async with open_pool(database.url, size=size, wait_seconds=0) as opened:
+    async with open_pool(database.url, size=request.param, wait_seconds=0) as opened:
         yield opened
 
 

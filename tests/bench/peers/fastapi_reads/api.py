@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from orderfleet.orders import OrderState, PaymentStatus
 from orderfleet.store import reads
-from orderfleet.store.pool import keep, prepare
+from orderfleet.store.pool import leave_session, set_codecs
 from tests.bench.peers.serving import serve
 
 _ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -77,7 +77,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Connect to Postgres while the API serves."""
     # asyncpg's own pool, without its reset after each statement, which would be a round trip more.
     async with asyncpg.create_pool(
-        os.environ["DATABASE_URL"], min_size=1, max_size=10, init=prepare, reset=keep
+        os.environ["DATABASE_URL"], min_size=1, max_size=10, init=set_codecs, reset=leave_session
     ) as app.state.pool:
         yield
 

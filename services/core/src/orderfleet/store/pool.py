@@ -1,6 +1,7 @@
 """The connection pool."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -61,7 +62,6 @@ class Pool:
         self._free = asyncio.Semaphore(pool.get_max_size())
         # The last one back is the first one lent. With each: when asyncpg's pool gave it.
         self._kept: list[tuple[float, Pooled]] = []
-        self._closing = False
 
     async def execute(self, query: str, *args: Any) -> str:
         """Execute a statement and return its tag."""
@@ -91,16 +91,16 @@ class Pool:
         """Wait for a connection; return since when it is not asyncpg's, and the connection."""
         await self._free.acquire()
         try:
-            now = asyncio.get_running_loop().time()
+            now = time.monotonic()
             while self._kept:
                 since, connection = self._kept.pop()
                 if not _sound(connection):
                     # It broke while it was kept.
                     await self._pool.release(connection)
-                    continue
-                if now - since < _OLD_SECONDS:
+                elif now - since < _OLD_SECONDS:
                     return since, connection
-                connection.terminate()
+                else:
+                    connection.terminate()
             return now, await self._pool.acquire()
         except BaseException:
             self._free.release()
@@ -109,8 +109,8 @@ class Pool:
     async def take_back(self, since: float, connection: Pooled, *, failed: bool) -> None:
         """Take a connection back: to lend it again, or for asyncpg's pool to see to it."""
         try:
-            kept = asyncio.get_running_loop().time() - since < _KEPT_SECONDS
-            if kept and not failed and not self._closing and _sound(connection):
+            kept = time.monotonic() - since < _KEPT_SECONDS and not self._pool.is_closing()
+            if kept and not failed and _sound(connection):
                 self._kept.append((since, connection))
             else:
                 await self._pool.release(connection)
@@ -119,7 +119,6 @@ class Pool:
 
     async def close(self) -> None:
         """Close the connections, each once it has come back."""
-        self._closing = True
         while self._kept:
             await self._pool.release(self._kept.pop()[1])
         await self._pool.close()
@@ -142,7 +141,10 @@ class Pool:
 
 
 class _Loan:
-    """A connection of a pool, for the time of a block."""
+    """A connection of a pool, for the time of a block.
+
+    `contextlib` would take 11 us where asyncpg's loan takes 30.
+    """
 
     __slots__ = ("_connection", "_pool", "_since")
 
@@ -202,7 +204,7 @@ async def open_pool(
             pool.terminate()
 
 
-async def keep(_: Connection) -> None:
+async def leave_session(_: Connection) -> None:
     """Leave a connection as it is: no statement of the fleet changes its session.
 
     By default asyncpg resets it after each statement, by another one that the caller waits for.
@@ -221,8 +223,8 @@ async def _connect(
                     url,
                     min_size=min_size,
                     max_size=size,
-                    init=prepare,
-                    reset=keep,
+                    init=set_codecs,
+                    reset=leave_session,
                     connection_class=connection_class,
                     command_timeout=STATEMENT_SECONDS,
                     timeout=STATEMENT_SECONDS,
@@ -238,7 +240,7 @@ async def _connect(
             pause = min(pause * 2, 2.0)
 
 
-async def prepare(connection: Connection) -> None:
+async def set_codecs(connection: Connection) -> None:
     """Read and write jsonb as Python's own values."""
     # Not as text, which a jsonb inside a record or an array of records does not come as.
     await connection.set_type_codec(
