@@ -37,7 +37,6 @@ async def test_a_statement_is_one_span_with_its_text_and_no_value(traced: Pool) 
         await traced.fetchrow(query, "canary")
         await traced.fetchval(query, "canary")
         await traced.execute("SELECT 1")
-    # The pool has reset the connection each time, of which nobody wants to know.
     assert [span.name for span in found()] == ["SELECT schema_migrations"] * 3 + ["SELECT"]
     first = found()[0]
     assert first.attributes is not None

@@ -10,7 +10,7 @@ class WatchedConnection(Connection):
     """A connection with something around each statement of the fleet.
 
     Classes that watch may be laid over one another: each one's `around` holds that of the next.
-    The pool's own statements go other ways, but for its reset.
+    The pool's own statements go other ways.
     """
 
     __slots__ = ()
@@ -21,8 +21,6 @@ class WatchedConnection(Connection):
 
     async def execute(self, query: str, *args: Any, **options: Any) -> str:
         """Execute a statement."""
-        if query == self.get_reset_query():
-            return await super().execute(query, *args, **options)
         with self.around(query):
             return await super().execute(query, *args, **options)
 
