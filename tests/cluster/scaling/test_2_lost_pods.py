@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from temporalio.client import Client
 
-from tests.cluster.scaling.conftest import MOST, WORKERS
+from tests.cluster.scaling.conftest import MOST, RATE, WORKERS
 from tests.cluster.scaling.support.histories import timeouts
 from tests.cluster.scaling.support.pods import End, delete_and_look
 from tests.cluster.scaling.support.results import Results
@@ -20,7 +20,6 @@ from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
-_RATE: Final = 3
 _SECONDS: Final = 55
 _UP_SECONDS: Final = 60
 _BUSY_SECONDS: Final = 30
@@ -34,8 +33,8 @@ _BUSY: Final = (
 async def test_busy_pods_deleted(
     release: Release, watch: Watch, steps: Steps, results: Results
 ) -> None:
-    with steps.step("scale-in and busy pods deleted, under 3 orders a second") as step:
-        load = Load(_RATE, _SECONDS)
+    with steps.step("scale-in and busy pods deleted, under 2 orders a second") as step:
+        load = Load(RATE, _SECONDS)
         began = watch.looks[-1].at
         marks: dict[str, float] = {}
         with flow(release, "slow-both-e", images.OLD, load) as placed:

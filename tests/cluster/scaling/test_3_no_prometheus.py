@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.cluster.scaling.conftest import LEAST, MOST, WINDOW_SECONDS, WORKERS
+from tests.cluster.scaling.conftest import LEAST, MOST, POD_SLOTS, RATE, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.doctor import doctor
 from tests.cluster.scaling.support.results import Results
@@ -24,7 +24,6 @@ from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
-_RATE: Final = 3
 _SECONDS: Final = 35
 _UP_SECONDS: Final = 60
 # Well past the window after the load: with data, both would be down by then.
@@ -39,7 +38,7 @@ async def test_a_stopped_prometheus_scales_nothing_down(
         began = time.time()
         name = "slow-carrier-d"
         with ExitStack() as prometheus_away:
-            with flow(release, name, images.OLD, Load(_RATE, _SECONDS)) as placed:
+            with flow(release, name, images.OLD, Load(RATE, _SECONDS)) as placed:
                 await asyncio.to_thread(
                     watch.until,
                     "all pods of the shipping worker, and work for them",
@@ -80,8 +79,7 @@ async def test_a_stopped_prometheus_scales_nothing_down(
 
 
 def _busy(look: Look) -> bool:
-    # Two pods are good for 3 slots.
-    return (look.values["shipping-worker used"] or 0) > 3
+    return (look.values["shipping-worker used"] or 0) > LEAST * POD_SLOTS
 
 
 @contextmanager

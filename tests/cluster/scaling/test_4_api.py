@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from tests.cluster.scaling.conftest import LEAST, WORKERS
+from tests.cluster.scaling.conftest import LEAST, POD_SLOTS, WORKERS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Trigger, Watch
@@ -31,7 +31,7 @@ async def test_requests_scale_the_api_alone(
         placed.check()
         looks = watch.since(began)
         for service in WORKERS:
-            assert courses.rises(looks, service) == [], service
+            assert courses.unasked(watch, looks, service, POD_SLOTS) == [], service
         assert courses.most(looks, "api") > LEAST
         step.saw(api_replicas=courses.most(looks, "api"))
         results.add("Requests scale the API alone", step.seen, looks, {}, values="requests used")

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.cluster.scaling.conftest import LEAST
+from tests.cluster.scaling.conftest import LEAST, POD_SLOTS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Watch
@@ -43,7 +43,7 @@ async def test_a_backlog_scales_where_slots_cannot(
         # There is no headroom here on purpose: one that waits too long ends in time all the same.
         placed.check("fulfilled", "timed_out")
         looks = watch.since(began)
-        assert courses.changes(looks, "order-worker") == []
+        assert courses.unasked(watch, looks, "order-worker", POD_SLOTS) == []
         assert courses.most(looks, "shipping-worker") > LEAST
         most = max(look.values["shipping-worker backlog"] or 0 for look in looks)
         assert most > 0

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
-from tests.cluster.scaling.support.watching import Look, Trigger
+from tests.cluster.scaling.support.watching import Look, Trigger, Watch
 
 # kube-controller-manager's --horizontal-pod-autoscaler-sync-period, by default.
 ROUND_SECONDS: Final = 15
@@ -32,6 +32,26 @@ def changes(looks: Sequence[Look], service: str) -> list[Change]:
 
 def rises(looks: Sequence[Look], service: str) -> list[Change]:
     return [one for one in changes(looks, service) if one.after > one.before]
+
+
+def unasked(watch: Watch, looks: Sequence[Look], service: str, pod_slots: float) -> list[Change]:
+    """Return the rises for which the activities of the service's own queue had not asked.
+
+    Another queue's load must not cause one. On two cores it may slow this one's activities down,
+    from milliseconds to more than a second: they are in more slots then, and rightly ask for a pod.
+
+    Args:
+        watch: knows how many slots were in use.
+        looks: where to look for rises.
+        service: whose.
+        pod_slots: the slots in use that one pod is good for.
+    """
+    most = f"max_over_time(({watch.queries[f'{service} used']})[{ROUND_SECONDS}s:1s])"
+
+    def asked(at: float) -> int:
+        return math.ceil((watch.ask(most, at) or 0) / pod_slots - _TOLERANCE)
+
+    return [one for one in rises(looks, service) if asked(one.at) <= one.before]
 
 
 def falls(looks: Sequence[Look], service: str) -> list[Change]:

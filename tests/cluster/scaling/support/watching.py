@@ -57,14 +57,15 @@ class Watch:
             {name: self.ask(query) for name, query in self.queries.items()},
         )
 
-    def ask(self, query: str) -> float | None:
-        rows = self.rows(query)
+    def ask(self, query: str, at: float | None = None) -> float | None:
+        rows = self.rows(query, at)
         return float(rows[0]["value"][1]) if rows and len(rows) == 1 else None
 
-    def rows(self, query: str) -> list[Json] | None:
-        """Evaluate a query; None if there is no Prometheus."""
+    def rows(self, query: str, at: float | None = None) -> list[Json] | None:
+        """Evaluate a query, now or as of a time; None if there is no Prometheus."""
+        params = {"query": query} if at is None else {"query": query, "time": str(at)}
         try:
-            found = self.http.get(f"{self.prometheus.path}/api/v1/query", params={"query": query})
+            found = self.http.get(f"{self.prometheus.path}/api/v1/query", params=params)
         except httpx.TransportError:
             return None
         if not found.is_success:
