@@ -16,7 +16,7 @@ class Tree:
     def cpu(self) -> float:
         """Return the CPU-seconds used so far, of user and system."""
         total = 0.0
-        for one in self._all():
+        for one in self.processes():
             try:
                 times = one.cpu_times()
             except psutil.NoSuchProcess:
@@ -28,14 +28,15 @@ class Tree:
     def memory(self) -> int:
         """Return the bytes in memory; what processes share counts in equal parts."""
         total = 0
-        for one in self._all():
+        for one in self.processes():
             try:
                 total += one.memory_full_info().pss
             except psutil.NoSuchProcess:
                 continue
         return total
 
-    def _all(self) -> Iterable[psutil.Process]:
+    def processes(self) -> Iterable[psutil.Process]:
+        """Return those that run now."""
         for process in self._processes:
             # By its pid of now: it may have been started again.
             root = psutil.Process(process.pid)
