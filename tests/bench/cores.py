@@ -17,18 +17,17 @@ def own_core(servers: Collection[Tree], others: Collection[Tree]) -> Iterator[No
     Two servers are to be asked by turns. Where there is one core, or no way to choose, all is as
     it was.
     """
-    cores = _cores()
-    if len(cores) > 1:
-        _run_on(cores[:1], servers)
-        _run_on(cores[1:], others, psutil.Process())
+    cores = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
+    first, rest = cores[:1], cores[1:]
+    if not rest:
+        yield
+        return
     try:
+        _run_on(first, servers)
+        _run_on(rest, others, psutil.Process())
         yield
     finally:
         _run_on(cores, [*servers, *others], psutil.Process())
-
-
-def _cores() -> list[int]:
-    return sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 def _run_on(cores: Collection[int], trees: Iterable[Tree], *processes: psutil.Process) -> None:
@@ -36,5 +35,5 @@ def _run_on(cores: Collection[int], trees: Iterable[Tree], *processes: psutil.Pr
     for process in (*processes, *(one for tree in trees for one in tree.processes())):
         # It ended meanwhile.
         with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            for thread in process.threads() if cores else ():
+            for thread in process.threads():
                 os.sched_setaffinity(thread.id, cores)

@@ -79,7 +79,7 @@ async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
         placed.check("cancelled")
         looks = watch.since(began - 5)
         # It may still come down from the burst before.
-        assert courses.unasked(watch, looks, "shipping-worker", POD_SLOTS) == []
+        assert courses.rises(looks, "shipping-worker") == []
         assert courses.most(looks, "order-worker") == MOST
         step.saw(**_path(release, watch, asked, "order-worker", began))
         title = "A slow payment gateway scales the order worker alone"

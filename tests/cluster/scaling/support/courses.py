@@ -49,7 +49,7 @@ def unasked(watch: Watch, looks: Sequence[Look], service: str, pod_slots: float)
     most = f"max_over_time(({watch.queries[f'{service} used']})[{ROUND_SECONDS}s:1s])"
 
     def asked(at: float) -> int:
-        return math.ceil((watch.ask(most, at) or 0) / pod_slots - _TOLERANCE)
+        return _pods(watch.ask(most, at) or 0, pod_slots)
 
     return [one for one in rises(looks, service) if asked(one.at) <= one.before]
 
@@ -72,8 +72,13 @@ def needed(looks: Sequence[Look], service: str, triggers: Mapping[str, Trigger])
         seen = [look.values[name] for look in looks] if name.startswith(f"{service} ") else []
         known = [value for value in seen if value is not None]
         if known:
-            asked.append(math.ceil(fmean(known) / trigger.threshold - _TOLERANCE))
+            asked.append(_pods(fmean(known), trigger.threshold))
     return max(asked)
+
+
+def _pods(value: float, each: float) -> int:
+    """Return the pods that a value asks for, of which each pod is good for so much."""
+    return math.ceil(value / each - _TOLERANCE)
 
 
 def idle_before(
