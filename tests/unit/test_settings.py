@@ -6,6 +6,7 @@ from orderfleet.settings import CommonSettings, Env, Settings, SettingsError, Wo
 from orderfleet.simulated_gateways import Fault
 from orderfleet.store.migrate import MigrateSettings
 from orderfleet_api.settings import ApiSettings
+from orderfleet_cli.settings import ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 
@@ -120,6 +121,25 @@ def test_a_wrong_secret_is_not_repeated() -> None:
 )
 def test_secrets_are_masked(url: str, shown: str) -> None:
     assert CommonSettings(database_url=url).shown()["DATABASE_URL"] == shown
+
+
+@pytest.mark.parametrize(
+    ("class_", "name"),
+    [
+        (OrderWorkerSettings, "ORDERFLEET_PAYMENT_GATEWAY_URL"),
+        (ShippingWorkerSettings, "ORDERFLEET_CARRIER_URL"),
+        (ClientSettings, "ORDERFLEET_URL"),
+        (OrderWorkerSettings, "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        (OrderWorkerSettings, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+    ],
+)
+def test_a_url_is_shown_without_its_secrets(class_: type[Settings], name: str) -> None:
+    given = "https://u:hidden@h:8443/v1?key=hidden#hidden"
+    assert class_.from_env({name: given}).shown()[name] == "https://***@h:8443/v1"
+    # A wrong one is no reason to tell it.
+    for wrong in ("ftp://u:hidden@h", "u:hidden@h", "https://u:hidden@", "https://hidden@h:x"):
+        if not name.startswith("OTEL") or not wrong.startswith("https"):
+            assert "hidden" not in refused(class_, **{name: wrong})
 
 
 def test_faults_are_a_json_list() -> None:

@@ -66,8 +66,8 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Where it is."""
-        return str(self._client.base_url).rstrip("/")
+        """Where it is, to be shown: without the user and the password that it may have."""
+        return str(self._client.base_url.copy_with(userinfo=b"")).rstrip("/")
 
     async def start(self, order_id: str, order: Mapping[str, Any]) -> Json:
         """Place an order."""

@@ -2,9 +2,8 @@
 
 import os
 from typing import Annotated, Final, TypeVar
-from urllib.parse import urlsplit
 
-from orderfleet.settings import Env, Settings, SettingsError
+from orderfleet.settings import Env, Settings, SettingsError, is_server
 from orderfleet_cli.errors import UsageError
 
 _FAULTS: Final = ("ORDERFLEET_FLAKY", "ORDERFLEET_GATEWAY_FAULTS")
@@ -15,9 +14,9 @@ S = TypeVar("S", bound=Settings)
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """What the commands that ask the API read."""
 
-    url: Annotated[str, Env("The API, as the command line reaches it.", unit="URL")] = (
-        "http://127.0.0.1:8000"
-    )
+    url: Annotated[
+        str, Env("The API, as the command line reaches it.", unit="URL", secret=True)
+    ] = "http://127.0.0.1:8000"
     api_key: Annotated[
         str,
         Env("Key that the command line shows to the API: `Authorization: Bearer`.", secret=True),
@@ -25,8 +24,10 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Refuse what is not the URL of a server, and a key that no header can carry."""
-        if not _is_server(self.url):
-            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port (got {self.url[:80]!r})")
+        if not is_server(self.url):
+            # What is no URL may have a password in it all the same.
+            got = "" if "@" in self.url else f" (got {self.url[:80]!r})"
+            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{got}")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SettingsError("ORDERFLEET_API_KEY: wanted printable ASCII characters")
 
@@ -47,11 +48,3 @@ def read(cls: type[S]) -> S:
 def injected_faults() -> list[str]:
     """Return the variables of this environment that turn fault injection on."""
     return [name for name in _FAULTS if os.environ.get(name, "").strip() not in {"", "[]"}]
-
-
-def _is_server(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

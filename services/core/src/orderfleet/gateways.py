@@ -2,15 +2,18 @@
 
 Every operation goes by a key and is idempotent: the same call twice does the thing once. Beside
 this module: `simulated_gateways` (the default) and `http_gateways`; an own one is a class with
-these methods.
+these methods. The activities reach each of them through `bounded_gateways`.
 """
 
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from orderfleet.orders import Address
+
+_COUNTRY_CODE: Final = 3
 
 
 class ChargeStatus(StrEnum):
@@ -38,6 +41,12 @@ class Shipment(Struct, frozen=True):
     order_id: str
     address: Address
 
+    @property
+    def private(self) -> tuple[str, ...]:
+        """What no word of a carrier's may repeat. A country's code tells nobody's home."""
+        *parts, country = astuple(self.address)
+        return (*parts, country if len(country) > _COUNTRY_CODE else "")
+
 
 class GatewayRefusedError(Exception):
     """A definite no: nothing was done and nothing will be; the same call need not be repeated."""
@@ -45,6 +54,17 @@ class GatewayRefusedError(Exception):
 
 class GatewayUnknownError(Exception):
     """No answer, or one that says nothing: it may have been done. Ask by key or repeat the call."""
+
+
+class GatewayUnavailableError(GatewayUnknownError):
+    """Not now: it is away or too busy. The same call is worth a repeat within the same attempt.
+
+    `retry_after` is how many seconds the gateway asked to wait, None if it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class PaymentGateway(Protocol):

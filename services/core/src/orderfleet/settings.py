@@ -201,6 +201,15 @@ def _shown(value: object, *, secret: bool) -> str:
     return urlunsplit((url.scheme, f"{MASK}@{hosts}" if user else hosts, url.path, "", ""))
 
 
+def is_server(url: str) -> bool:
+    """Tell whether a text is the URL of an HTTP server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _is_postgres(text: str) -> bool:
     try:
         url = urlsplit(text)

@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.attempts import StepResult, attempt_of
+from orderfleet.bounded_gateways import BoundedPaymentGateway
 from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput
 from orderfleet.orders import Order, OrderState, PaymentStatus
@@ -119,7 +120,7 @@ class OrderActivities:
     ) -> None:
         self._pool = pool
         self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
-        self._gateway = MeasuredPaymentGateway(gateway, self._metrics)
+        self._gateway = MeasuredPaymentGateway(BoundedPaymentGateway(gateway), self._metrics)
         self._shipping_task_queue = shipping_task_queue
 
     def all(self) -> list[Callable[..., Any]]:

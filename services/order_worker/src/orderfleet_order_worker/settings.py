@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from orderfleet.settings import Env, Seconds, WorkerSettings
+from orderfleet.settings import Env, HTTPAddress, Seconds, SettingsError, WorkerSettings, is_server
 from orderfleet.simulated_gateways import Faults
 
 
@@ -10,7 +10,8 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     """What the order worker reads beside the common settings."""
 
     payment_gateway_url: Annotated[
-        str, Env("Payment gateway over HTTP; empty is the simulated one.", unit="URL")
+        HTTPAddress,
+        Env("Payment gateway over HTTP; empty is the simulated one.", unit="URL", secret=True),
     ] = ""
     gateway_faults: Annotated[
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
@@ -18,3 +19,9 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     settle_seconds: Annotated[
         Seconds, Env("How often SettleOrders looks for orders left behind; 0 is never.", unit="s")
     ] = 10.0
+
+    def check(self) -> None:
+        """Refuse what is not the URL of a server."""
+        super().check()
+        if self.payment_gateway_url and not is_server(self.payment_gateway_url):
+            raise SettingsError("ORDERFLEET_PAYMENT_GATEWAY_URL: wanted http://host:port")

@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.attempts import StepResult, attempt_of
+from orderfleet.bounded_gateways import BoundedCarrier
 from orderfleet.gateways import Carrier, GatewayRefusedError, Shipment
 from orderfleet.messages import ORDER_CLOSED, RECALL_ACTIVITY, RecallInput, ShippingInput
 from orderfleet.orders import Address, OrderState
@@ -33,7 +34,7 @@ class ShippingActivities:
 
     def __init__(self, pool: Pool, carrier: Carrier, metrics: WorkerMetrics | None = None) -> None:
         self._pool = pool
-        self._carrier = carrier
+        self._carrier = BoundedCarrier(carrier)
         self._metrics = metrics or WorkerMetrics(CollectorRegistry())
 
     def all(self) -> list[Callable[..., Any]]:
@@ -114,7 +115,7 @@ class ShippingActivities:
 
     async def _lookup(self, shipment: Shipment) -> str | None:
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
-            return await self._carrier.lookup(shipment.key)
+            return await self._carrier.lookup(shipment)
 
     async def _recall(self, shipment: Shipment) -> bool:
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from orderfleet.settings import Env, WorkerSettings
+from orderfleet.settings import Env, HTTPAddress, SettingsError, WorkerSettings, is_server
 from orderfleet.simulated_gateways import Faults
 
 
@@ -10,8 +10,14 @@ class ShippingWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     """What the shipping worker reads beside the common settings."""
 
     carrier_url: Annotated[
-        str, Env("Carrier over HTTP; empty is the simulated one.", unit="URL")
+        HTTPAddress, Env("Carrier over HTTP; empty is the simulated one.", unit="URL", secret=True)
     ] = ""
     gateway_faults: Annotated[
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
     ] = ()
+
+    def check(self) -> None:
+        """Refuse what is not the URL of a server."""
+        super().check()
+        if self.carrier_url and not is_server(self.carrier_url):
+            raise SettingsError("ORDERFLEET_CARRIER_URL: wanted http://host:port")
