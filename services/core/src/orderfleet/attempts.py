@@ -11,6 +11,7 @@ the number of each is in its id.
 
 from collections.abc import Sequence
 from datetime import timedelta
+from time import monotonic
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,8 @@ from temporalio.worker import (
     Interceptor,
 )
 
+from orderfleet import policies
+from orderfleet.gateways import GatewayUnavailableError
 from orderfleet.heartbeats import beating
 from orderfleet.messages import StepStatus
 
@@ -54,6 +57,23 @@ def attempt_of(info: activity.Info) -> int:
     """Return which attempt of its step an activity is, from 1 on."""
     # To the SDK every local attempt is the first and only one.
     return int(info.activity_id.rpartition("/")[2]) if info.is_local else info.attempt
+
+
+def attempt_limit(info: activity.Info) -> timedelta | None:
+    """Return how long an attempt may take in all; None if there is no limit."""
+    limits = [info.start_to_close_timeout, step_left(info)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def step_left(info: activity.Info) -> timedelta | None:
+    """Return what its step had left when an attempt began; None if the step has no end.
+
+    All three are of one clock: the server's, or for a local activity this machine's.
+    """
+    if not info.schedule_to_close_timeout:
+        return None
+    left = info.scheduled_time + info.schedule_to_close_timeout - info.started_time
+    return max(left, policies.SHORTEST_STEP)
 
 
 def failed_step(error: FailureError) -> tuple[StepStatus, str]:
@@ -94,13 +114,15 @@ class _Attempts(ActivityInboundInterceptor):
         if (missing := info.attempt - 1 - len(errors)) > 0:
             errors += [_last_word(info, lived), *[_last_word(info)] * (missing - 1)]
             activity.heartbeat(*errors)
+        began = monotonic()
         try:
             with beating(lambda seconds: activity.heartbeat(*errors, seconds)):
                 result = await super().execute_activity(input)
         except Exception as error:
             errors.append(_words(error))
             activity.heartbeat(*errors)
-            raise _with_details(error, errors) from error
+            pause = _pause(error, info, timedelta(seconds=monotonic() - began))
+            raise _with_details(error, errors, pause) from error
         if isinstance(result, StepResult) and errors:
             return msgspec.structs.replace(result, attempts=info.attempt, errors=tuple(errors))
         return result
@@ -134,10 +156,38 @@ def _last_word(info: activity.Info, lived: float = 0.0) -> str:
     return WORKER_LOST if silent < info.start_to_close_timeout else TIMED_OUT
 
 
-def _with_details(error: Exception, errors: list[str]) -> ApplicationError:
+def _pause(error: Exception, info: activity.Info, ran: timedelta) -> timedelta | None:
+    """Return how long the server shall wait before the next attempt; None is its own back-off.
+
+    An attempt that hung has spent its time. What a gateway asks for is given it, if that leaves
+    time for an attempt.
+    """
+    if isinstance(error, ApplicationError) and error.non_retryable:
+        return None
+    asked = error.retry_after if isinstance(error, GatewayUnavailableError) else None
+    wanted = timedelta(seconds=asked or 0)
+    left = step_left(info)
+    if left is None:
+        return min(wanted, policies.LONGEST_RETRY_AFTER) or None
+    if isinstance(error, TimeoutError):
+        return None
+    left = max(left - ran, timedelta(0))
+    usual = policies.retry_pause(info.attempt, left)
+    return max(usual, min(wanted, left - policies.ONE_ATTEMPT))
+
+
+def _with_details(
+    error: Exception, errors: list[str], pause: timedelta | None = None
+) -> ApplicationError:
     if isinstance(error, ApplicationError):
         return ApplicationError(
-            error.message, errors, type=error.type, non_retryable=error.non_retryable
+            error.message,
+            errors,
+            type=error.type,
+            non_retryable=error.non_retryable,
+            next_retry_delay=error.next_retry_delay or pause,
         )
     kind = error.type if isinstance(error, FailureError) and hasattr(error, "type") else None
-    return ApplicationError(str(error), errors, type=kind or type(error).__name__)
+    return ApplicationError(
+        str(error), errors, type=kind or type(error).__name__, next_retry_delay=pause
+    )

@@ -38,6 +38,37 @@ def step_backoff(attempt: int) -> timedelta:
     return min(STEP_RETRY.initial_interval * STEP_RETRY.backoff_coefficient ** (attempt - 1), most)
 
 
+def retry_pause(attempt: int, left: timedelta) -> timedelta:
+    """Return how long a queue waits after this failed attempt of a step with so much time left.
+
+    An eighth of it after the first one, half of it after the second, which leaves the other half to
+    the last: what is away for 4 s costs no order that has 8 s left, and one error in passing costs
+    a second. No less than the server's own back-off.
+    """
+    share = _FIRST_SHARE if attempt == 1 else _LATER_SHARE
+    return max(step_backoff(attempt), min(left, _LONGEST_LEFT) * share)
+
+
+_FIRST_SHARE: Final = 1 / 8
+_LATER_SHARE: Final = 1 / 2
+# The forward time of an order of 15 s. One that has more does not wait longer.
+_LONGEST_LEFT: Final = timedelta(seconds=12)
+
+# Within an attempt, what is away or too busy is asked again, for half of the attempt's time and no
+# longer than this: an attempt that waits holds a slot, and if it is a local one, its workflow. At
+# 1.5 s, half of a statement's 3 s, its workflow task need not beat yet, as it would at 1.6 s.
+PATIENCE: Final = timedelta(seconds=2)
+PATIENCE_SHARE: Final = 0.5
+PATIENCE_FIRST_PAUSE: Final = timedelta(milliseconds=100)
+PATIENCE_LONGEST_PAUSE: Final = timedelta(milliseconds=500)
+
+# Kept of an attempt's time, and of a step's, so that its last words get through.
+LAST_WORDS: Final = timedelta(milliseconds=200)
+# Left to the attempt after a pause that a gateway asked for.
+ONE_ATTEMPT: Final = timedelta(seconds=1)
+# How long a gateway may ask for where there is no end: it is undone all the same.
+LONGEST_RETRY_AFTER: Final = timedelta(seconds=60)
+
 # Temporal refuses a timeout of nothing; a step that starts so late fails by it at once.
 SHORTEST_STEP: Final = timedelta(milliseconds=100)
 

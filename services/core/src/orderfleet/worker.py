@@ -19,6 +19,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.attempts import AttemptsInterceptor
 from orderfleet.faults import FlakyInterceptor
+from orderfleet.patience import PatienceInterceptor
 from orderfleet.policies import HEARTBEAT_INTERVAL
 from orderfleet.probes import serve_probes
 from orderfleet.service import Life
@@ -37,7 +38,8 @@ STICKY_TIMEOUT: Final = timedelta(seconds=1)
 def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
     """Return what every activity of the fleet runs inside."""
     outer: list[Interceptor] = [StepsInterceptor(metrics.steps), AttemptsInterceptor()]
-    return [*outer, FlakyInterceptor(flaky)] if flaky else outer
+    faults = [FlakyInterceptor(flaky)] if flaky else []
+    return [*outer, *faults, PatienceInterceptor()]
 
 
 def make_worker(

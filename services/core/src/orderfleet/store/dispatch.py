@@ -9,10 +9,12 @@ from orderfleet.store.pool import Pool
 from orderfleet.store.steps import Event, Moved, fetch_twice
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
-# $4 payload. A later attempt takes a claim over and keeps its key.
+# $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the
+# acknowledgement was lost or its carrier was away, holds it already.
 _CLAIM_DISPATCH: Final = """
 WITH before AS (
-    SELECT id, state, dispatch_key FROM orders WHERE id = $1 FOR UPDATE
+    SELECT id, state, dispatch_key, dispatch_claim, address_json
+    FROM orders WHERE id = $1 FOR UPDATE
 ), moved AS (
     UPDATE orders
     SET state = 'dispatching',
@@ -20,14 +22,18 @@ WITH before AS (
         dispatch_claim = $3, event_count = event_count + 1, updated_at = clock_timestamp()
     FROM before
     WHERE orders.id = before.id AND before.state IN ('shipping', 'dispatching')
-      AND orders.dispatch_claim IS DISTINCT FROM $3
+      AND before.dispatch_claim IS DISTINCT FROM $3
     RETURNING orders.id, orders.event_count, orders.address_json, orders.dispatch_key
 ), noted AS (
     INSERT INTO events (order_id, number, type, payload_json, event_key)
     SELECT id, event_count, 'dispatching', $4, 'dispatching/' || $3 FROM moved
 )
-SELECT before.state, moved.address_json, moved.dispatch_key
-FROM before LEFT JOIN moved ON true
+SELECT before.state,
+       coalesce(moved.address_json, held.address_json) AS address_json,
+       coalesce(moved.dispatch_key, held.dispatch_key) AS dispatch_key
+FROM before
+LEFT JOIN moved ON true
+LEFT JOIN before AS held ON held.state = 'dispatching' AND held.dispatch_claim = $3
 """
 
 # $1 order id, $2 the claim that must still be the latest, $3 event key, $4 payload. The event may
@@ -57,7 +63,8 @@ async def claim_dispatch(
 
     Returns:
         `state` is the state before: `shipping` for a first claim, `dispatching` for one taken
-        over, whose outcome is unknown. The address and the carrier's key to use come with it.
+        over or repeated, whose outcome is unknown. The address and the carrier's key to use come
+        with it.
     """
     row = await pool.fetchrow(_CLAIM_DISPATCH, order_id, key, claim, payload)
     if row is None:

@@ -10,7 +10,7 @@ from typing import Any
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.attempts import attempt_of
+from orderfleet.attempts import attempt_of, step_left
 from orderfleet.telemetry.metrics import StepMetrics
 
 
@@ -48,8 +48,5 @@ class _Steps(ActivityInboundInterceptor):
 
 def _left(info: activity.Info) -> float | None:
     """Return what a step with a deadline has left at its first attempt."""
-    if attempt_of(info) > 1 or not info.schedule_to_close_timeout:
-        return None
-    # All three are of one clock, the server's or for a local activity this machine's.
-    left = info.scheduled_time + info.schedule_to_close_timeout - info.started_time
-    return left.total_seconds()
+    left = step_left(info) if attempt_of(info) == 1 else None
+    return None if left is None else left.total_seconds()
