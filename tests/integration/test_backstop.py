@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from temporalio.client import ScheduleActionStartWorkflow, WorkflowExecutionStatus
+from temporalio.client import ScheduleActionStartWorkflow, ScheduleHandle, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from orderfleet.messages import SETTLE_SCHEDULE
+from orderfleet.messages import settle_schedule
 from orderfleet.orders import OrderState
 from orderfleet.service import Life
 from orderfleet.store.ledger import balance
@@ -25,13 +25,18 @@ async def unscheduled(fleet: Fleet) -> AsyncIterator[None]:
     """Leave no schedule behind: it would start SettleOrders on a queue that nobody polls."""
     yield
     try:
-        await fleet.temporal.get_schedule_handle(SETTLE_SCHEDULE).delete()
+        await _schedule(fleet).delete()
     except RPCError as error:
         pytest.fail(f"there was no schedule: {error}")
 
 
+def _schedule(fleet: Fleet) -> ScheduleHandle:
+    queue: str = fleet.common()["order_task_queue"]
+    return fleet.temporal.get_schedule_handle(settle_schedule(queue))
+
+
 async def _interval(fleet: Fleet) -> tuple[timedelta, bool, str]:
-    schedule = (await fleet.temporal.get_schedule_handle(SETTLE_SCHEDULE).describe()).schedule
+    schedule = (await _schedule(fleet).describe()).schedule
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     every = schedule.spec.intervals[0].every
     return every, schedule.state.paused, schedule.action.task_queue

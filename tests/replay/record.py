@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from temporalio.client import Client
 
-from orderfleet.messages import REVIEW_UPDATE, Review
+from orderfleet.messages import CARRIER_REFUSED, REVIEW_UPDATE, Review, carrier_key
 from orderfleet.orders import Item
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
+from orderfleet_order_worker.settle_activities import Traces
 from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet, real_fleet
@@ -123,6 +123,15 @@ async def shipping_failed_three_times(fleet: Fleet, order_id: str) -> Case:
     return case
 
 
+async def undone_by_traces(fleet: Fleet, order_id: str) -> Case:
+    case = fleet.order(order_id=order_id)
+    # What the order's row does not tell, Temporal's histories do.
+    case.world.traces[case.id] = Traces(charged=True, keys=[carrier_key(case.id, 1)])
+    case.script("carrier", REFUSED, REFUSED, REFUSED)
+    await case.start()
+    return case
+
+
 async def timed_out(fleet: Fleet, order_id: str) -> Case:
     case = fleet.order(order_id=order_id, deadline=5)
     # Taken, and told too late: the refund has a package to recall.
@@ -169,6 +178,7 @@ PATHS: Final[list[Journey]] = [
     declined,
     shipping_failed_twice,
     shipping_failed_three_times,
+    undone_by_traces,
     timed_out,
     local_steps_fail,
     local_step_hangs,
@@ -179,6 +189,7 @@ CHILDREN: Final = {
     "fulfilled": ["shipping/1"],
     "cancelled_after_charge": ["refund"],
     "shipping_failed_twice": ["shipping/2"],
+    "undone_by_traces": ["refund"],
     "timed_out": ["shipping/1", "refund"],
     "local_steps_fail": ["shipping/1"],
 }

@@ -9,6 +9,7 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.attempts import StepResult
 from orderfleet.gateways import ChargeStatus
 from orderfleet.messages import (
+    CARRIER_REFUSED,
     RECALL_ACTIVITY,
     SHIPPING_TASK_QUEUE,
     AddressChange,
@@ -35,7 +36,8 @@ from orderfleet_order_worker.activities import (
     Validated,
     find_problem,
 )
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED, Dispatched
+from orderfleet_order_worker.settle_activities import Traces
+from orderfleet_shipping_worker.activities import Dispatched
 from tests.workflow.world import Row, World, closed, permanent
 
 
@@ -55,6 +57,7 @@ class OrderScript:
             self.cancel,
             self.change_address,
             self.refund,
+            self.trace,
         ]
 
     @activity.defn
@@ -190,6 +193,14 @@ class OrderScript:
         result: str = await self._world.act(step.order_id, "refund", work)
         return result
 
+    @activity.defn
+    async def trace(self, order_id: str) -> Traces:
+        async def work() -> Traces:
+            return self._world.traces.get(order_id, Traces(charged=False, keys=[]))
+
+        result: Traces = await self._world.act(order_id, "trace", work)
+        return result
+
 
 class ShippingScript:
     """The shipping worker's activities."""
@@ -243,13 +254,14 @@ class ShippingScript:
     @activity.defn(name=RECALL_ACTIVITY)
     async def recall(self, undo: RecallInput) -> bool:
         async def work() -> bool:
-            key = self._world.rows[undo.order_id].dispatch_key
-            if key is None:
-                return False
-            taken = self._world.packages.get(key, "voided") != "voided"
-            self._world.packages[key] = "recalled" if taken else "voided"
-            self._world.move(undo.order_id, Event("recalled", f"recalled/{key}"))
-            return taken
+            own = self._world.rows[undo.order_id].dispatch_key
+            any_taken = False
+            for key in sorted({*undo.keys, *([own] if own else [])}):
+                taken = self._world.packages.get(key, "voided") != "voided"
+                self._world.packages[key] = "recalled" if taken else "voided"
+                self._world.move(undo.order_id, Event("recalled", f"recalled/{key}"))
+                any_taken |= taken
+            return any_taken
 
         result: bool = await self._world.act(undo.order_id, "recall", work)
         return result

@@ -7,9 +7,15 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.messages import CANCEL_SIGNAL, CANCEL_UPDATE, TOO_LATE, Cancel, ChangeResult
+from orderfleet.messages import (
+    CANCEL_SIGNAL,
+    CANCEL_UPDATE,
+    CARRIER_REFUSED,
+    TOO_LATE,
+    Cancel,
+    ChangeResult,
+)
 from orderfleet.orders import OrderState
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
 from tests.workflow.actions import during, fail
 from tests.workflow.case import Case
 from tests.workflow.fleet import Fleet

@@ -1,9 +1,14 @@
 from itertools import repeat
 
+import pytest
+from temporalio.client import WorkflowFailureError
+from temporalio.exceptions import ApplicationError
+
 from orderfleet import messages
 from orderfleet.gateways import ChargeStatus
 from orderfleet.messages import RefundInput, RefundResult
 from orderfleet.orders import OrderState, PaymentStatus
+from orderfleet_order_worker.settle_activities import Traces
 from tests.workflow.actions import fail, reply_lost
 from tests.workflow.case import Case
 from tests.workflow.fleet import HOME, Fleet
@@ -52,7 +57,7 @@ async def test_the_end_is_secured_and_the_package_recalled_before_money_goes_bac
     case = paid(fleet, OrderState.DISPATCHING, dispatched=True)
     result = await refunded(fleet, case)
     assert result == RefundResult("refunded", recalled=True)
-    assert case.calls == ["end", "recall", "refund"]
+    assert case.calls == ["end", "trace", "recall", "refund"]
     assert case.row.state is OrderState.TIMED_OUT
     case.check_money(case.row)
 
@@ -60,7 +65,48 @@ async def test_the_end_is_secured_and_the_package_recalled_before_money_goes_bac
 async def test_nothing_dispatched_is_nothing_to_recall(fleet: Fleet) -> None:
     case = paid(fleet, OrderState.SHIPPING)
     assert await refunded(fleet, case) == RefundResult("refunded", recalled=False)
-    assert case.calls == ["end", "refund"]
+    assert case.calls == ["end", "trace", "refund"]
+
+
+async def test_what_the_row_has_lost_is_recalled_too(fleet: Fleet) -> None:
+    case = paid(fleet, OrderState.SHIPPING)
+    keys = [f"{case.id}/1", f"{case.id}/2"]
+    fleet.world.packages[keys[1]] = HOME.street
+    fleet.world.traces[case.id] = Traces(charged=True, keys=keys)
+    assert await refunded(fleet, case) == RefundResult("refunded", recalled=True)
+    assert case.calls == ["end", "trace", "recall", "refund"]
+    case.check_money(case.row)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"state": state} for state in OrderState if not state.ended or state == "fulfilled"),
+        {"state": "undone"},
+        {"order_id": "order:bad 1"},
+        {"payment_id": ""},
+        {"reason": "NUL \0"},
+        {"shipping_task_queue": ""},
+    ],
+    ids=str,
+)
+async def test_it_refuses_at_once_what_cannot_be_undone(
+    fleet: Fleet, given: dict[str, str]
+) -> None:
+    case = paid(fleet, OrderState.CHARGED)
+    refund = {"order_id": case.id, "payment_id": case.order.payment_id, "state": "failed"}
+    with pytest.raises(WorkflowFailureError) as raised:
+        await fleet.client.execute_workflow(
+            messages.REFUND_WORKFLOW,
+            refund | given,
+            id=messages.refund_id(case.id),
+            task_queue=messages.ORDER_TASK_QUEUE,
+        )
+    cause = raised.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert cause.type == messages.INVALID_PAYLOAD
+    assert next(iter(given)) in cause.message or "state" in given
+    assert not case.calls
 
 
 async def test_it_goes_on_until_it_is_done(fleet: Fleet) -> None:

@@ -9,9 +9,14 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from orderfleet import messages
-from orderfleet.messages import ORDER_CLOSED, ShippingInput, ShippingResult, StepStatus
+from orderfleet.messages import (
+    CARRIER_REFUSED,
+    ORDER_CLOSED,
+    ShippingInput,
+    ShippingResult,
+    StepStatus,
+)
 from orderfleet.orders import OrderState
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
 from tests.workflow.actions import after, fail, reply_lost
 from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row

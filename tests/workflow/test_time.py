@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from orderfleet import policies
+from orderfleet.messages import CARRIER_REFUSED
 from orderfleet.orders import OrderState
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
 from tests.workflow.actions import during, fail, hang
 from tests.workflow.fleet import Fleet
 

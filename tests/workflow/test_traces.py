@@ -5,9 +5,9 @@ from collections import Counter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, get_tracer
 
+from orderfleet.messages import CARRIER_REFUSED
 from orderfleet.orders import OrderState
 from orderfleet.telemetry import spans
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
 from tests.spans import exported
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet

@@ -1,5 +1,5 @@
+from orderfleet.messages import CARRIER_REFUSED
 from orderfleet.orders import OrderState
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
 

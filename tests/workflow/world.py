@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import ORDER_CLOSED
+from orderfleet.messages import CARRIER_REFUSED, ORDER_CLOSED
 from orderfleet.orders import (
     OPEN_STATES,
     Address,
@@ -23,7 +23,7 @@ from orderfleet.orders import (
 )
 from orderfleet.store.steps import Event, Moved
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
-from orderfleet_shipping_worker.activities import CARRIER_REFUSED
+from orderfleet_order_worker.settle_activities import Traces
 from tests.workflow.actions import Action, Work, go
 
 
@@ -50,6 +50,7 @@ class World:
         self.payers: dict[str, str] = {}
         self.ledger: dict[str, ChargeStatus] = {}
         self.packages: dict[str, str] = {}
+        self.traces: dict[str, Traces] = {}
         self.calls: defaultdict[str, list[str]] = defaultdict(list)
         self._scripts: dict[tuple[str, str], Iterator[Action]] = {}
 

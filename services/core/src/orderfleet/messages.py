@@ -4,12 +4,13 @@ Services know each other only through this module. All of it travels as plain JS
 Temporal's own CLI and UI can read and send it.
 """
 
+import re
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 from temporalio.common import SearchAttributeKey
 
-from orderfleet.orders import Address, Order, OrderId, OrderState, PaymentId
+from orderfleet.orders import Address, Order, OrderId, OrderState, PaymentId, undoable
 
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
@@ -37,6 +38,8 @@ RECALL_ACTIVITY: Final = "recall"
 INVALID_PAYLOAD: Final = "InvalidPayload"
 TOO_LATE: Final = "TooLate"
 ORDER_CLOSED: Final = "OrderClosed"
+# A definite no of the carrier: nothing was taken, and its key is closed.
+CARRIER_REFUSED: Final = "CarrierRefused"
 
 # The one search attribute; a namespace must know it.
 ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
@@ -55,7 +58,9 @@ ChangeId = Annotated[
         description="Names one change; the same id is applied once, however often it comes.",
     ),
 ]
-Reason = Annotated[str, Meta(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+REASON_LENGTH: Final = 500
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
 
 
 class StepStatus(Struct):
@@ -104,13 +109,21 @@ class ShippingResult(Struct, frozen=True):
 
 
 class RefundInput(Struct, frozen=True, kw_only=True):
-    """Input of `RefundWorkflow`: the end that the order shall have, and the payment to undo."""
+    """Input of `RefundWorkflow`: the end that the order shall have, and the payment to undo.
+
+    Raises:
+        ValueError: the state is no end, or one that is not undone. Read from a payload, it fails
+            the workflow at once.
+    """
 
     order_id: OrderId
     payment_id: PaymentId
     state: OrderState
-    reason: str = ""
-    shipping_task_queue: str = SHIPPING_TASK_QUEUE
+    reason: Reason = ""
+    shipping_task_queue: Annotated[str, Meta(min_length=1, max_length=1000)] = SHIPPING_TASK_QUEUE
+
+    def __post_init__(self) -> None:
+        undoable(self.state)
 
 
 class RefundResult(Struct, frozen=True):
@@ -121,9 +134,10 @@ class RefundResult(Struct, frozen=True):
 
 
 class RecallInput(Struct, frozen=True):
-    """Input of the activity `recall`."""
+    """Input of the activity `recall`; `keys` are the carrier's keys that may be in use as well."""
 
     order_id: OrderId
+    keys: list[str] = []
 
 
 class Cancel(Struct, frozen=True):
@@ -187,6 +201,11 @@ def shipping_id(order_id: str, attempt: int) -> str:
     return f"{order_id}/shipping/{attempt}"
 
 
+def carrier_key(order_id: str, attempt: int) -> str:
+    """Return the carrier's key of a shipping attempt."""
+    return f"{order_id}/{attempt}"
+
+
 def refund_id(order_id: str) -> str:
     """Return the workflow id of an order's refund."""
     return f"{order_id}/refund"
@@ -195,3 +214,18 @@ def refund_id(order_id: str) -> str:
 def order_of(workflow_id: str) -> str:
     """Return the order id that a workflow id of an order, a child or a refund names."""
     return workflow_id.split("/", 1)[0]
+
+
+def settle_schedule(order_task_queue: str) -> str:
+    """Return the id of a fleet's schedule of SettleOrders: fleets of one namespace have their own.
+
+    The fleet of the default queue has the name that every fleet had once.
+    """
+    if order_task_queue == ORDER_TASK_QUEUE:
+        return SETTLE_SCHEDULE
+    return f"{SETTLE_SCHEDULE}-{order_task_queue}"
+
+
+def as_reason(text: str) -> str:
+    """Return what a `Reason` may hold of a text: no control characters, and no more than fits."""
+    return _CONTROLS.sub(" ", text)[:REASON_LENGTH]

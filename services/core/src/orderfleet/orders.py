@@ -5,6 +5,7 @@ OpenAPI schema hold one and the same rule.
 """
 
 import hashlib
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
@@ -152,6 +153,8 @@ GRAPH: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.TIMED_OUT: frozenset(),
 }
 OPEN_STATES: Final = frozenset(state for state, following in GRAPH.items() if following)
+# The ends after which money and package come back.
+UNDONE_ENDS: Final = frozenset(GRAPH) - OPEN_STATES - {OrderState.FULFILLED}
 # An address counts until the dispatch claim reads it.
 ADDRESS_OPEN_STATES: Final = OPEN_STATES - {OrderState.DISPATCHING}
 
@@ -159,6 +162,21 @@ ADDRESS_OPEN_STATES: Final = OPEN_STATES - {OrderState.DISPATCHING}
 def states_before(state: OrderState) -> frozenset[OrderState]:
     """Return the states from which the graph has an edge to `state`."""
     return frozenset(before for before, following in GRAPH.items() if state in following)
+
+
+def is_order_id(text: str) -> bool:
+    """Tell whether a text, a workflow's id for one, can be an order's id."""
+    return re.match(ID_PATTERN, text) is not None
+
+
+def undoable(state: OrderState) -> None:
+    """Return if an order that ends so has its money and its package brought back.
+
+    Raises:
+        ValueError: it has not ended, or it is fulfilled.
+    """
+    if state not in UNDONE_ENDS:
+        raise ValueError(f"{state} is not undone, only {', '.join(sorted(UNDONE_ENDS))}")
 
 
 class PaymentStatus(StrEnum):

@@ -82,7 +82,7 @@ GATEWAY_CALL_SECONDS: Final = 2.5
 GATEWAY_LOOKUP_SECONDS: Final = 1.0
 
 # Every activity on a queue has it: the attempt of a worker that dies is given up so long after its
-# last beat, not at the end of its time (3 to 5 s; 30 s for settling). With three beats to a timeout
+# last beat, not at the end of its time (3 to 5 s; 10 s for settling). With three beats to a timeout
 # an event loop may stand still for 1 s, or a beat be lost, before a living attempt is given up.
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.5)
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
@@ -107,11 +107,20 @@ UNDO_RETRY: Final = RetryPolicy(
 
 # --- Backstop --------------------------------------------------------------------------------
 
-SETTLE_STEP: Final = timedelta(seconds=30)
-# How far back SettleOrders looks for closed workflows without an end in Postgres. One look every
-# 10 s finds them at once; an hour is for an outage of all order workers.
+# One order of a run, a phase, the activity with all phases, and the run: each within the next.
+# While a run lasts no other one starts, so one that meets an outage gives up at about the time at
+# which the schedule wants the next, 10 s later.
+SETTLE_ORDER: Final = timedelta(seconds=4)
+SETTLE_PHASE: Final = timedelta(seconds=8)
+SETTLE_STEP: Final = timedelta(seconds=10)
+SETTLE_RUN: Final = timedelta(seconds=15)
+# Orders that a phase is at at once. Most of their time they wait for Temporal.
+SETTLE_AT_ONCE: Final = 20
+# How far back a first run looks for closed workflows without a row; an hour is for an outage of all
+# order workers. A later one goes on where the last good run began, less what a standby of Postgres
+# may lag when it takes over.
 SETTLE_WINDOW: Final = timedelta(hours=1)
-SETTLE_BATCH: Final = 200
+SETTLE_OVERLAP: Final = timedelta(minutes=5)
 
 
 class Budget(Struct, frozen=True):

@@ -13,12 +13,13 @@ from orderfleet.attempts import StepResult, attempt_of
 from orderfleet.bounded_gateways import BoundedPaymentGateway
 from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput
-from orderfleet.orders import Order, OrderState, PaymentStatus
+from orderfleet.orders import Order, OrderState, PaymentStatus, undoable
 from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.store.changes import Changed, cancel_order, update_address
 from orderfleet.store.payments import PaymentConflictError, begin_charge, settle_payment
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import payments_of
+from orderfleet.store.reads import find_record
+from orderfleet.store.restore import restore_payment
 from orderfleet.store.steps import Event, end_order, move, note, receive
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
@@ -26,6 +27,11 @@ from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerM
 ORDER_CONFLICT: Final = "OrderConflict"
 PAYMENT_CONFLICT: Final = "payment_conflict"
 PAYMENT_DECLINED: Final = "payment_declined"
+
+# What a refund says of an order that it leaves alone.
+KEPT: Final = "kept: the order is fulfilled"
+# Beside a payment's row that is written for what was charged without one.
+_LOST: Final = {"reason": "the record of the charge was lost"}
 
 
 class Received(StepResult, frozen=True, kw_only=True):
@@ -56,12 +62,22 @@ class ChargeInput(Struct, frozen=True):
 
 
 class EndInput(Struct, frozen=True):
-    """Input of `end`: the end to write, unless the order has one, and events not yet written."""
+    """Input of `end`: the end to write, unless the order has one, and events not yet written.
+
+    `charged`: a charge may have been made, so that a payment without a row is one that was lost.
+
+    Raises:
+        ValueError: the state is no end, or it is `fulfilled`, which the dispatch alone writes.
+    """
 
     order_id: str
     state: OrderState
     reason: str
     events: list[Event] = []
+    charged: bool = False
+
+    def __post_init__(self) -> None:
+        undoable(self.state)
 
 
 class Ended(Struct, frozen=True):
@@ -101,10 +117,11 @@ class AddressInput(Struct, frozen=True):
 
 
 class RefundPaymentInput(Struct, frozen=True):
-    """Input of `refund`."""
+    """Input of `refund`. `charged`: see `EndInput`."""
 
     order_id: str
     payment_id: str
+    charged: bool = False
 
 
 class OrderActivities:
@@ -171,7 +188,9 @@ class OrderActivities:
             )
         except PaymentConflictError:
             raise _permanent("payment id pays for another order", PAYMENT_CONFLICT) from None
-        if row is None or not (row["moved"] or row["state"] == OrderState.CHARGING):
+        # No call of the gateway without the payment's row, by which it would be undone.
+        begun = row is not None and row["state"] == OrderState.CHARGING and row["payment"]
+        if row is None or not (row["moved"] or begun):
             if row is not None and row["state"] == OrderState.CHARGED:
                 return StepResult()
             raise _closed(None if row is None else OrderState(row["state"]))
@@ -199,7 +218,11 @@ class OrderActivities:
         if ended is None:
             # Nothing was ever written, so nothing was charged; SettleOrders writes the row.
             return Ended(step.state, recorded=False)
-        return Ended(ended.state, ended.payment, recall=ended.dispatch_key is not None)
+        payment = ended.payment
+        lost = payment is None and step.charged and ended.state is not OrderState.FULFILLED
+        if lost and await restore_payment(self._pool, step.order_id, _LOST):
+            payment = PaymentStatus.PENDING
+        return Ended(ended.state, payment, recall=ended.dispatch_key is not None)
 
     @activity.defn
     async def note(self, step: NoteInput) -> None:
@@ -220,13 +243,31 @@ class OrderActivities:
     @activity.defn
     async def refund(self, step: RefundPaymentInput) -> str:
         """Undo the payment: close its key, refund what was captured. Return its final status."""
-        payments = await payments_of(self._pool, step.order_id)
-        payment = next((one for one in payments if one.payment_id == step.payment_id), None)
+        if step.charged:
+            await restore_payment(self._pool, step.order_id, _LOST)
+        record = await find_record(self._pool, step.order_id)
+        if record is None:
+            return ChargeStatus.NONE
+        if record.order.state is OrderState.FULFILLED:
+            return KEPT
+        payment = next((one for one in record.payments if one.payment_id == step.payment_id), None)
         if payment is None:
             return ChargeStatus.NONE
         if payment.status not in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}:
             return payment.status
         charge = Charge(payment.payment_id, step.order_id, payment.amount, payment.currency)
+        status = await self._give_back(charge)
+        moved = await settle_payment(
+            self._pool, step.order_id, step.payment_id, PaymentStatus(status.value), _attempt()
+        )
+        if moved is None or not moved.applied:
+            raise RuntimeError(f"the gateway says {status}, the payment's row disagrees")
+        if moved.moved:
+            self._metrics.payment_undone(status)
+        return status
+
+    async def _give_back(self, charge: Charge) -> ChargeStatus:
+        """Close the payment's key at the gateway, or refund what was captured by it."""
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
             status = await self._gateway.lookup(charge.key)
         if status is ChargeStatus.NONE:
@@ -237,13 +278,6 @@ class OrderActivities:
                 status = await self._gateway.refund(charge)
         if status not in {ChargeStatus.VOIDED, ChargeStatus.REFUNDED}:
             raise RuntimeError(f"the payment is {status} after its refund")
-        moved = await settle_payment(
-            self._pool, step.order_id, step.payment_id, PaymentStatus(status.value), _attempt()
-        )
-        if moved is None or not moved.applied:
-            raise RuntimeError(f"the gateway says {status}, the payment's row disagrees")
-        if moved.moved:
-            self._metrics.payment_undone(status)
         return status
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
+from enum import StrEnum
 from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter
@@ -16,12 +17,21 @@ _REFUSED: Final = "refused"
 # An error or no answer: it may have been done.
 _UNKNOWN: Final = "unknown"
 _UNDONE: Final = (ChargeStatus.REFUNDED, ChargeStatus.VOIDED)
+_RUNS: Final = {True: "completed", False: "failed"}
 _USUAL: Final = {
     "charge": (ChargeStatus.CAPTURED, _REFUSED, _UNKNOWN),
     "lookup": (*ChargeStatus, _UNKNOWN),
     "void": (ChargeStatus.VOIDED, _UNKNOWN),
     "refund": (ChargeStatus.REFUNDED, _UNKNOWN),
 }
+
+
+class Phase(StrEnum):
+    """What a run of SettleOrders looks at: each of them by itself."""
+
+    REFUNDS = "refunds"
+    OPEN = "open"
+    ROWLESS = "rowless"
 
 
 class OrderWorkerMetrics(WorkerMetrics):
@@ -47,7 +57,23 @@ class OrderWorkerMetrics(WorkerMetrics):
             ["state"],
             registry=registry,
         )
+        self._settle_runs = Counter(
+            "orderfleet_settle_runs_total",
+            "Runs of SettleOrders: completed, or failed if anything in them did.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._settle_failures = Counter(
+            "orderfleet_settle_failures_total",
+            "Orders that a run of SettleOrders failed on, and phases that failed as a whole.",
+            ["phase"],
+            registry=registry,
+        )
         # A rate does not see a counter's step from absent to 1.
+        for outcome in _RUNS.values():
+            self._settle_runs.labels(outcome)
+        for phase in Phase:
+            self._settle_failures.labels(phase)
         for operation, results in _USUAL.items():
             for result in results:
                 self._payments.labels(operation, result, "false")
@@ -70,6 +96,14 @@ class OrderWorkerMetrics(WorkerMetrics):
         self.order_ended(moved)
         if moved.moved:
             self._settled.labels(moved.state).inc()
+
+    def settle_run_ended(self, *, clean: bool) -> None:
+        """Count a run of SettleOrders."""
+        self._settle_runs.labels(_RUNS[clean]).inc()
+
+    def settling_failed(self, phase: Phase) -> None:
+        """Count an order that could not be settled, or a phase that could not be gone through."""
+        self._settle_failures.labels(phase).inc()
 
 
 class MeasuredPaymentGateway:

@@ -13,7 +13,13 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.orders import OrderState
     from orderfleet.policies import HEARTBEAT_TIMEOUT, UNDO_RETRY, UNDO_STEP
-    from orderfleet_order_worker.activities import EndInput, OrderActivities, RefundPaymentInput
+    from orderfleet_order_worker.activities import (
+        KEPT,
+        EndInput,
+        OrderActivities,
+        RefundPaymentInput,
+    )
+    from orderfleet_order_worker.settle_activities import SettleActivities, Traces
 
 
 @workflow.defn(name=REFUND_WORKFLOW)
@@ -21,7 +27,8 @@ class RefundWorkflow:
     """Secures the end, calls the package back, then undoes the payment: in this order.
 
     An order that turns out to be fulfilled keeps its money, and nothing is refunded before the
-    carrier has said that the package will not arrive.
+    carrier has said that the package will not arrive. What the order's row has lost, Temporal's
+    histories tell.
     """
 
     @workflow.run
@@ -36,12 +43,21 @@ class RefundWorkflow:
             retry_policy=UNDO_RETRY,
         )
         if ended.state is OrderState.FULFILLED:
-            return RefundResult("kept: the order is fulfilled")
+            return RefundResult(KEPT)
+        traces = Traces(charged=False, keys=[])
+        if workflow.patched("trace"):
+            traces = await workflow.execute_activity_method(
+                SettleActivities.trace,
+                refund.order_id,
+                start_to_close_timeout=UNDO_STEP,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                retry_policy=UNDO_RETRY,
+            )
         recalled = False
-        if ended.recall:
+        if ended.recall or traces.keys:
             recalled = await workflow.execute_activity(
                 RECALL_ACTIVITY,
-                RecallInput(refund.order_id),
+                RecallInput(refund.order_id, traces.keys),
                 task_queue=refund.shipping_task_queue,
                 result_type=bool,
                 start_to_close_timeout=UNDO_STEP,
@@ -50,7 +66,7 @@ class RefundWorkflow:
             )
         payment = await workflow.execute_activity_method(
             OrderActivities.refund,
-            RefundPaymentInput(refund.order_id, refund.payment_id),
+            RefundPaymentInput(refund.order_id, refund.payment_id, traces.charged),
             start_to_close_timeout=UNDO_STEP,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
             retry_policy=UNDO_RETRY,

@@ -16,10 +16,10 @@ from temporalio.client import (
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.messages import SETTLE_SCHEDULE, SETTLE_WORKFLOW
-from orderfleet.policies import SETTLE_STEP
+from orderfleet.messages import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
+from orderfleet.policies import SETTLE_RUN, TASK_TIMEOUT
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
 _DEFAULT_INTERVAL = 10
@@ -28,13 +28,15 @@ log = structlog.stdlib.get_logger(__name__)
 
 
 async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> None:
-    """Make the schedule; if another worker has, bring it up to these settings."""
+    """Make this fleet's schedule; if another worker has, bring it up to these settings."""
+    schedule_id = settle_schedule(settings.order_task_queue)
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
             SETTLE_WORKFLOW,
-            id=SETTLE_SCHEDULE,
+            id=schedule_id,
             task_queue=settings.order_task_queue,
-            execution_timeout=2 * SETTLE_STEP,
+            execution_timeout=SETTLE_RUN,
+            task_timeout=TASK_TIMEOUT,
         ),
         spec=ScheduleSpec(
             intervals=[
@@ -48,13 +50,27 @@ async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> No
     )
     try:
         try:
-            await client.create_schedule(SETTLE_SCHEDULE, schedule)
+            await client.create_schedule(schedule_id, schedule)
         except ScheduleAlreadyRunningError:
 
             def replace(_found: ScheduleUpdateInput) -> ScheduleUpdate:
                 return ScheduleUpdate(schedule)
 
-            await client.get_schedule_handle(SETTLE_SCHEDULE).update(replace)
+            await client.get_schedule_handle(schedule_id).update(replace)
+        if schedule_id != SETTLE_SCHEDULE:
+            await _give_up_common_schedule(client, settings.order_task_queue)
     except RPCError as error:
         # Orders can be fulfilled without the backstop; the next worker that starts tries again.
         log.warning("the schedule of SettleOrders could not be set", error=str(error))
+
+
+async def _give_up_common_schedule(client: Client, task_queue: str) -> None:
+    """Delete the schedule that a release before had under the one name, if it is this fleet's."""
+    handle = client.get_schedule_handle(SETTLE_SCHEDULE)
+    try:
+        action = (await handle.describe()).schedule.action
+        if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue:
+            await handle.delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

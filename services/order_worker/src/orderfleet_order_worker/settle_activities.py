@@ -1,6 +1,12 @@
-"""The work of SettleOrders: compare Postgres with Temporal and end what was left behind."""
+"""The work of SettleOrders: compare Postgres with Temporal and end what was left behind.
 
-from collections.abc import Callable
+Three phases, side by side, so that none waits for another: refunds that are owed, orders open in
+Postgres whose workflow has closed, closed workflows without a row. Each of them, and each order in
+it, fails by itself: it is logged, counted and told, and the others go on.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,47 +14,47 @@ import structlog
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from temporalio import activity
-from temporalio.client import (
-    Client,
-    WorkflowExecutionStatus,
-)
+from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orderfleet import messages, policies
-from orderfleet.messages import OrderInput, OrderResult, RefundInput
-from orderfleet.orders import OrderState
-from orderfleet.store import reads
+from orderfleet.messages import RefundInput, as_reason
+from orderfleet.orders import GRAPH, OrderState, PaymentStatus, is_order_id
+from orderfleet.store.backstop import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import Unsettled
-from orderfleet.store.steps import end_order, receive
-from orderfleet_order_worker.metrics import OrderWorkerMetrics
+from orderfleet.store.restore import restore_fulfilled, restore_payment
+from orderfleet.store.steps import Moved, end_order, receive
+from orderfleet_order_worker.evidence import (
+    Evidence,
+    dispatched_keys,
+    of_fleet,
+    read_evidence,
+    workflow_ids,
+)
+from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 from orderfleet_order_worker.settings import OrderWorkerSettings
+from orderfleet_order_worker.settle_run import SettleRun, SettleSummary
 
 log = structlog.stdlib.get_logger(__name__)
 
-# An order's own workflow ends it within its deadline; younger ones are left alone. Short,
+# An order's own workflow ends it and starts its refund; younger ones are left alone. Short,
 # because a workflow can be terminated at any age, and one that runs is left alone in any case.
 _GRACE: Final = timedelta(seconds=5)
 
-_END_OF: Final = {
-    WorkflowExecutionStatus.TIMED_OUT: OrderState.TIMED_OUT,
-    WorkflowExecutionStatus.TERMINATED: OrderState.FAILED,
-    WorkflowExecutionStatus.FAILED: OrderState.FAILED,
-    WorkflowExecutionStatus.CANCELED: OrderState.FAILED,
-}
+_BY: Final = {"by": messages.SETTLE_WORKFLOW}
+_UNKNOWN: Final = "Temporal does not know the order"
 
 
-class SettleSummary(Struct, frozen=True):
-    """What one run of SettleOrders did."""
+class Traces(Struct, frozen=True):
+    """Result of `trace`: whether a charge may have been made, and the carrier's keys in use."""
 
-    ended: int = 0
-    refunds_started: int = 0
+    charged: bool
+    keys: list[str]
 
 
 class SettleActivities:
-    """The backstop's one activity with what it needs."""
+    """The backstop's activities with what they need."""
 
     def __init__(
         self,
@@ -65,93 +71,61 @@ class SettleActivities:
 
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
-        return [self.settle]
+        return [self.settle, self.trace]
 
     @activity.defn
-    async def settle(self) -> SettleSummary:
-        """End every order that is open in Postgres and closed in Temporal; undo its payment."""
-        await self._adopt_rowless()
-        ended = 0
-        for order in await reads.open_orders(
-            self._pool, older_than=_GRACE, limit=policies.SETTLE_BATCH
-        ):
-            ended += await self._settle_open(order)
-        refunds = 0
-        for order in await reads.unsettled_payments(
-            self._pool, older_than=_GRACE, limit=policies.SETTLE_BATCH
-        ):
-            refunds += await self._start_refund(order, order.state, "settled")
-        return SettleSummary(ended, refunds)
+    async def settle(self, since: datetime | None = None) -> SettleSummary:
+        """End every order that is open in Postgres and closed in Temporal; undo its payment.
 
-    async def _settle_open(self, order: Unsettled) -> bool:
-        end = await self._end_in_temporal(order.order_id)
-        if end is None:
-            return False
-        state, reason = end
-        if order.state not in {OrderState.RECEIVED, OrderState.IN_REVIEW} and (
-            state is OrderState.REJECTED
-        ):
-            state = OrderState.FAILED
-        ended = await end_order(self._pool, order.order_id, state, reason, [])
-        if ended is None:
-            return False
-        self._metrics.order_settled(ended)
-        log.warning("settled", order_id=order.order_id, state=ended.state, reason=reason)
-        if ended.payment is not None or ended.dispatch_key is not None:
-            await self._start_refund(order, ended.state, reason)
-        return ended.moved
+        Args:
+            since: workflows that closed before it have their row; None looks as far back as ever.
 
-    async def _end_in_temporal(self, order_id: str) -> tuple[OrderState, str] | None:
-        """Return how the order's workflow ended; None while it runs."""
-        handle = self._client.get_workflow_handle(order_id)
-        try:
-            found = await handle.describe()
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return OrderState.FAILED, "settled: Temporal does not know the order"
-            raise
-        if found.status is None or found.status is WorkflowExecutionStatus.RUNNING:
-            return None
-        if found.status is WorkflowExecutionStatus.COMPLETED:
-            handle = self._client.get_workflow_handle(order_id, result_type=OrderResult)
-            result = await handle.result()
-            state = result.state if result.state is not OrderState.FULFILLED else OrderState.FAILED
-            return state, f"settled: {result.reason or 'completed without a record'}"
-        state = _END_OF.get(found.status, OrderState.FAILED)
-        return state, f"settled: workflow {found.status.name.lower()}"
+        Returns:
+            What was done, and what failed; a failure is no error of the activity.
+        """
+        began = datetime.now(UTC)
+        run = SettleRun(self._metrics)
+        phases: dict[Phase, Coroutine[Any, Any, None]] = {
+            Phase.REFUNDS: self._start_refunds(run),
+            Phase.OPEN: self._settle_open(run),
+            Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.SETTLE_WINDOW),
+        }
+        async with asyncio.TaskGroup() as group:
+            for phase, work in phases.items():
+                group.create_task(run.phase(phase, work))
+        return run.summary(began)
 
-    async def _adopt_rowless(self) -> None:
-        """Write the row of closed workflows that never got one, so that they are settled too."""
-        since = datetime.now(UTC) - policies.SETTLE_WINDOW
-        query = (
-            f"WorkflowType = '{messages.ORDER_WORKFLOW}' AND CloseTime > '{since.isoformat()}'"
-            " AND (ExecutionStatus IN ('TimedOut', 'Terminated', 'Failed', 'Canceled')"
-            f" OR OrderState = '{messages.UNRECORDED}')"
-        )
-        ids = [
-            found.id
-            async for found in self._client.list_workflows(query, limit=policies.SETTLE_BATCH)
-        ]
-        for order_id in await reads.unknown_orders(self._pool, ids):
-            order = await self._input_of(order_id)
-            if order is not None:
-                await receive(self._pool, order_id, order, {"by": messages.SETTLE_WORKFLOW})
+    @activity.defn
+    async def trace(self, order_id: str) -> Traces:
+        """Tell by Temporal's histories what an order may have taken, whatever its row says.
 
-    async def _input_of(self, order_id: str) -> OrderInput | None:
-        """Return what a workflow was started with; None if it was malformed: it did nothing."""
-        handle = self._client.get_workflow_handle(order_id)
-        async for event in handle.fetch_history_events(page_size=1):
-            payloads = event.workflow_execution_started_event_attributes.input.payloads
-            try:
-                converter = self._client.data_converter.payload_converter
-                found: OrderInput = converter.from_payloads(payloads, [OrderInput])[0]
-            except (ApplicationError, IndexError):
-                return None
-            return found
-        return None
+        An order that Temporal knows no more may have taken all that one can.
+        """
+        evidence = await read_evidence(self._client, order_id)
+        if evidence is None or evidence.task_queue != self._order_task_queue:
+            attempts = range(1, policies.SHIPPING_ATTEMPTS + 1)
+            keys = [messages.carrier_key(order_id, attempt) for attempt in attempts]
+            return Traces(charged=True, keys=keys)
+        keys = await dispatched_keys(self._client, order_id, evidence)
+        return Traces(evidence.charge_begun, keys)
 
-    async def _start_refund(self, order: Unsettled, state: OrderState, reason: str) -> bool:
-        """Start the order's refund unless it runs or has run; return whether it was started."""
+    # --- Refunds that are owed -----------------------------------------------------------------
+
+    async def _start_refunds(self, run: SettleRun) -> None:
+        """Start the refunds that no workflow is at."""
+        owed = [order async for order in owed_refunds(self._pool, older_than=_GRACE)]
+        running = await self._running(messages.REFUND_WORKFLOW) if owed else set()
+        idle = [one for one in owed if messages.refund_id(one.order_id) not in running]
+
+        async def start(order: LeftBehind) -> None:
+            await self._start_refund(run, order, order.state, "settled")
+
+        await run.each(Phase.REFUNDS, idle, lambda order: order.order_id, start)
+
+    async def _start_refund(
+        self, run: SettleRun, order: LeftBehind, state: OrderState, reason: str
+    ) -> None:
+        """Start the order's refund unless it runs."""
         refund = RefundInput(
             order_id=order.order_id,
             payment_id=order.payment_id,
@@ -172,5 +146,91 @@ class SettleActivities:
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             )
         except WorkflowAlreadyStartedError:
-            return False
-        return True
+            return
+        run.refunds_started += 1
+
+    # --- Orders that are open ------------------------------------------------------------------
+
+    async def _settle_open(self, run: SettleRun) -> None:
+        """End the open orders that no workflow is at; those whose workflow runs cost nothing."""
+        open_ = [order async for order in open_orders(self._pool, older_than=_GRACE)]
+        running = await self._running(messages.ORDER_WORKFLOW) if open_ else set()
+        idle = [one for one in open_ if one.order_id not in running]
+
+        async def settle(order: LeftBehind) -> None:
+            evidence = await read_evidence(self._client, order.order_id)
+            if evidence is None or not self._is_of(order, evidence):
+                evidence = Evidence("", None, OrderState.FAILED, _UNKNOWN, charge_begun=True)
+            await self._settle(run, order, evidence)
+
+        await run.each(Phase.OPEN, idle, lambda order: order.order_id, settle)
+
+    def _is_of(self, order: LeftBehind, evidence: Evidence) -> bool:
+        """Tell whether a workflow is that of the row, and not one of another fleet.
+
+        It is on this fleet's queue, or it was before the queue got another name: then it was
+        started with the same order.
+        """
+        if evidence.task_queue == self._order_task_queue:
+            return True
+        return evidence.order is not None and evidence.order.fingerprint == order.fingerprint
+
+    async def _settle(self, run: SettleRun, order: LeftBehind, evidence: Evidence) -> None:
+        if evidence.end is None:
+            return
+        reason = as_reason(f"settled: {evidence.reason}")
+        if evidence.end is OrderState.FULFILLED:
+            payload = {**_BY, "reason": reason}
+            if evidence.shipped is not None and evidence.shipped.tracking:
+                payload["tracking"] = as_reason(evidence.shipped.tracking)
+            self._ended(run, order, await restore_fulfilled(self._pool, order.order_id, payload))
+            return
+        if evidence.charge_begun:
+            # Before the end: from here on the refund is owed, whatever becomes of this run.
+            await restore_payment(self._pool, order.order_id, _BY)
+        state = evidence.end if evidence.end in GRAPH[order.state] else OrderState.FAILED
+        ended = await end_order(self._pool, order.order_id, state, reason, [])
+        self._ended(run, order, ended)
+        if ended is None or ended.state is OrderState.FULFILLED:
+            return
+        owed = ended.payment in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
+        if owed or (ended.moved and ended.dispatch_key is not None):
+            await self._start_refund(run, order, ended.state, reason)
+
+    def _ended(self, run: SettleRun, order: LeftBehind, ended: Moved | None) -> None:
+        if ended is not None and ended.moved:
+            run.ended += 1
+            self._metrics.order_settled(ended)
+            log.warning("settled", order_id=order.order_id, state=ended.state)
+
+    # --- Closed workflows without a row --------------------------------------------------------
+
+    async def _adopt_rowless(self, run: SettleRun, since: datetime) -> None:
+        """Write the row of closed workflows that have none, and settle them."""
+        query = (
+            f"{of_fleet(messages.ORDER_WORKFLOW, self._order_task_queue)}"
+            f" AND CloseTime > '{since.isoformat()}'"
+        )
+
+        async def adopt(order_id: str) -> None:
+            evidence = await read_evidence(self._client, order_id)
+            if evidence is None or evidence.order is None:
+                return
+            if evidence.task_queue != self._order_task_queue:
+                # Run again since, by another fleet.
+                return
+            given = evidence.order
+            if not await receive(self._pool, order_id, given, _BY):
+                return
+            order = LeftBehind(order_id, given.payment_id, OrderState.RECEIVED, given.fingerprint)
+            await self._settle(run, order, evidence)
+
+        async for page in workflow_ids(self._client, query):
+            ids = {order_id for order_id in page if is_order_id(order_id)}
+            unknown = await unknown_orders(self._pool, sorted(ids))
+            await run.each(Phase.ROWLESS, unknown, str, adopt)
+
+    async def _running(self, workflow_type: str) -> set[str]:
+        """Return the ids of this fleet's workflows that run."""
+        query = f"{of_fleet(workflow_type, self._order_task_queue)} AND ExecutionStatus = 'Running'"
+        return {id_ async for page in workflow_ids(self._client, query) for id_ in page}

@@ -52,7 +52,8 @@ class OrderEndError(Exception):
     def __init__(self, state: OrderState, reason: str) -> None:
         super().__init__(reason)
         self.state = state
-        self.reason = reason
+        # What a gateway or a caller said may be in it.
+        self.reason = messages.as_reason(reason)
 
 
 @workflow.defn(name=messages.ORDER_WORKFLOW)
@@ -238,7 +239,7 @@ class OrderWorkflow(OrderHandlers):
         try:
             return await workflow.execute_activity_method(
                 OrderActivities.end,
-                EndInput(self._id, end.state, end.reason, events),
+                EndInput(self._id, end.state, end.reason, events, self._charge_begun),
                 start_to_close_timeout=min(policies.SQL_STEP, left),
                 schedule_to_close_timeout=left,
                 heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,

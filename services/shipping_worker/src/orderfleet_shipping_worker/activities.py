@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-import msgspec
 from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -12,15 +11,22 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.attempts import StepResult, attempt_of
 from orderfleet.bounded_gateways import BoundedCarrier
 from orderfleet.gateways import Carrier, GatewayRefusedError, Shipment
-from orderfleet.messages import ORDER_CLOSED, RECALL_ACTIVITY, RecallInput, ShippingInput
-from orderfleet.orders import Address, OrderState
+from orderfleet.messages import (
+    CARRIER_REFUSED,
+    ORDER_CLOSED,
+    RECALL_ACTIVITY,
+    RecallInput,
+    ShippingInput,
+    as_reason,
+    carrier_key,
+)
+from orderfleet.orders import OrderState
 from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
+from orderfleet.store.restore import keep_fulfilled
 from orderfleet.store.steps import Event, Moved, move, note
 from orderfleet.telemetry.metrics import WorkerMetrics
-
-CARRIER_REFUSED: Final = "CarrierRefused"
 
 
 class Dispatched(StepResult, frozen=True, kw_only=True):
@@ -58,7 +64,7 @@ class ShippingActivities:
         first, and a definite no is then made certain by a recall before the claim is given back.
         """
         attempt = activity.info().attempt
-        key = f"{step.order_id}/{step.attempt}"
+        key = carrier_key(step.order_id, step.attempt)
         claim = f"{step.attempt}.{attempt}"
         payload = {"shipping_attempt": step.attempt, "attempt": attempt}
         claimed = await claim_dispatch(self._pool, step.order_id, key, claim, payload)
@@ -87,15 +93,32 @@ class ShippingActivities:
 
     @activity.defn(name=RECALL_ACTIVITY)
     async def recall(self, undo: RecallInput) -> bool:
-        """Call the package of an ended order back, or make sure that none will be taken."""
+        """Call the packages of an ended order back, or make sure that none will be taken.
+
+        What the carrier has taken and cannot call back is delivered: the order is fulfilled then,
+        whatever its row said, and its money stays.
+        """
         found = await dispatch_of(self._pool, undo.order_id)
         if found is None:
             return False
-        key, address = found
-        shipment = Shipment(key, undo.order_id, msgspec.convert(address, Address))
-        called_back = await self._recall(shipment)
-        await note(self._pool, undo.order_id, _recalled(shipment, called_back=called_back))
-        return called_back
+        any_called_back, delivered = False, ""
+        for key in sorted({*undo.keys, *([found.key] if found.key else [])}):
+            shipment = Shipment(key, undo.order_id, found.address)
+            try:
+                called_back = await self._recall(shipment)
+            except GatewayRefusedError:
+                tracking = await self._lookup(shipment)
+                if tracking is None:
+                    raise
+                delivered = as_reason(tracking)
+                continue
+            any_called_back |= called_back
+            if called_back or key == found.key:
+                await note(self._pool, undo.order_id, _recalled(shipment, called_back=called_back))
+        if delivered:
+            payload = {"tracking": delivered, "reason": "the carrier cannot call it back"}
+            await keep_fulfilled(self._pool, undo.order_id, payload)
+        return any_called_back
 
     async def _fulfil(self, shipment: Shipment, tracking: str) -> Dispatched:
         event = Event("fulfilled", "ended", {"tracking": tracking})

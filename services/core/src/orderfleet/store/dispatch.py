@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from orderfleet.orders import Address, OrderState
 from orderfleet.store.pool import Pool
@@ -95,11 +96,19 @@ def dispatch_failed(attempt: int, reason: str) -> Event:
     )
 
 
-async def dispatch_of(pool: Pool, order_id: str) -> tuple[str, dict[str, Any]] | None:
-    """Return the carrier's key and the address of the dispatch that may be out."""
+class Dispatch(Struct, frozen=True):
+    """What there is to call back: where it goes, and the carrier's key of the dispatch, if any."""
+
+    key: str | None
+    address: Address
+
+
+async def dispatch_of(pool: Pool, order_id: str) -> Dispatch | None:
+    """Return what may be out of an order; None if there is no such order, or it is fulfilled."""
     row = await pool.fetchrow(
-        "SELECT dispatch_key, address_json FROM orders"
-        " WHERE id = $1 AND dispatch_key IS NOT NULL AND state <> 'fulfilled'",
+        "SELECT dispatch_key, address_json FROM orders WHERE id = $1 AND state <> 'fulfilled'",
         order_id,
     )
-    return None if row is None else (row["dispatch_key"], row["address_json"])
+    if row is None:
+        return None
+    return Dispatch(row["dispatch_key"], msgspec.convert(row["address_json"], Address))

@@ -1,15 +1,13 @@
-"""What the API, the CLI and SettleOrders read."""
+"""What the API and the CLI read."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from msgspec import Struct
 
-from orderfleet.orders import OPEN_STATES, OrderState, PaymentStatus
+from orderfleet.orders import OrderState, PaymentStatus
 from orderfleet.store.pool import Pool
-
-_OPEN: Final = sorted(OPEN_STATES)
 
 
 class OrderRow(Struct, frozen=True):
@@ -66,14 +64,6 @@ class OrderRecord(Struct, frozen=True):
     events: list[EventRow]
 
 
-class Unsettled(Struct, frozen=True):
-    """An order that SettleOrders has to look at."""
-
-    order_id: str
-    payment_id: str
-    state: OrderState
-
-
 # The columns are those of the rows above, in their order.
 _FIND: Final = """
 SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
@@ -84,10 +74,6 @@ _LIST: Final = (
     "SELECT id, payment_id, amount::text, currency, state, created_at, updated_at"
     " FROM orders WHERE (created_at, id) < ($1, $2)"
 )
-_PAYMENTS: Final = """
-SELECT payment_id, status, amount::text, currency, created_at
-FROM payments WHERE order_id = $1 ORDER BY created_at
-"""
 _RECORD: Final = """
 SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
        created_at, updated_at,
@@ -163,59 +149,12 @@ async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
     return Known(row["fingerprint"], state, row["payer"])
 
 
-async def payments_of(pool: Pool, order_id: str) -> list[PaymentRow]:
-    """Return the order's payments: none before the charge, one after it."""
-    return _payments(await pool.fetch(_PAYMENTS, order_id))
-
-
 async def event_type(pool: Pool, order_id: str, key: str) -> str | None:
     """Return the type of the event with this key, if it was written."""
     found = await pool.fetchval(
         "SELECT type FROM events WHERE order_id = $1 AND event_key = $2", order_id, key
     )
     return None if found is None else str(found)
-
-
-async def open_orders(pool: Pool, *, older_than: timedelta, limit: int) -> list[Unsettled]:
-    """Return the oldest orders still open that were created longer ago than `older_than`."""
-    rows = await pool.fetch(
-        "SELECT id, payment_id, state FROM orders"
-        " WHERE state = ANY($1) AND state NOT IN"
-        " ('fulfilled', 'cancelled', 'rejected', 'failed', 'timed_out')"
-        " AND created_at < now() - $2::interval ORDER BY created_at LIMIT $3",
-        _OPEN,
-        older_than,
-        limit,
-    )
-    return [_unsettled(row) for row in rows]
-
-
-async def unsettled_payments(pool: Pool, *, older_than: timedelta, limit: int) -> list[Unsettled]:
-    """Return ended, unfulfilled orders whose money may still be with the gateway."""
-    rows = await pool.fetch(
-        "SELECT orders.id, orders.payment_id, orders.state FROM payments JOIN orders"
-        " ON orders.id = payments.order_id"
-        " WHERE payments.status IN ('pending', 'captured')"
-        " AND orders.state IN ('cancelled', 'rejected', 'failed', 'timed_out')"
-        " AND orders.updated_at < now() - $1::interval ORDER BY payments.created_at LIMIT $2",
-        older_than,
-        limit,
-    )
-    return [_unsettled(row) for row in rows]
-
-
-async def unknown_orders(pool: Pool, order_ids: Sequence[str]) -> list[str]:
-    """Return those of the ids that Postgres has no row of."""
-    rows = await pool.fetch(
-        "SELECT id FROM unnest($1::text[]) AS given (id)"
-        " WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = given.id)",
-        list(order_ids),
-    )
-    return [row["id"] for row in rows]
-
-
-def _unsettled(row: Any) -> Unsettled:
-    return Unsettled(row["id"], row["payment_id"], OrderState(row["state"]))
 
 
 def _order(row: Iterable[Any]) -> OrderRow:
