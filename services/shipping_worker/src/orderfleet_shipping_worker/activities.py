@@ -108,9 +108,10 @@ class ShippingActivities:
                 called_back = await self._recall(shipment)
             except GatewayRefusedError:
                 tracking = await self._lookup(shipment)
-                if tracking is None:
+                if tracking is None and key == found.key:
+                    # Its hand-over may still be on its way: the key has to be closed.
                     raise
-                delivered = as_reason(tracking)
+                delivered = as_reason(tracking or delivered)
                 continue
             any_called_back |= called_back
             if called_back or key == found.key:
