@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import yaml
 from temporalio.api.enums.v1 import IndexedValueType
@@ -132,7 +133,12 @@ async def _make_schema(data: Path, postgres: Postgres, kind: str, database: str)
         ("setup-schema", "--version", "0.0"),
         ("update-schema", "--schema-name", f"postgresql/v12/{kind}"),
     ):
-        await run_once(f"schema-{kind}-{step[0]}", (*tool, *step), environment(), data)
+        env = environment() | {"SQL_PASSWORD": _password(postgres)}
+        await run_once(f"schema-{kind}-{step[0]}", (*tool, *step), env, data)
+
+
+def _password(postgres: Postgres) -> str:
+    return urlsplit(postgres.url()).password or ""
 
 
 def _deployed() -> dict[str, Any]:
@@ -149,7 +155,7 @@ def _server_environment(
         "POSTGRES_SEEDS": LOOPBACK,
         "DB_PORT": str(postgres.port),
         "POSTGRES_USER": OWNER,
-        "POSTGRES_PWD": "",
+        "POSTGRES_PWD": _password(postgres),
         "DBNAME": _DATABASES["temporal"],
         "VISIBILITY_DBNAME": _DATABASES["visibility"],
         "SQL_MAX_CONNS": connections,

@@ -2,6 +2,7 @@
 
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -54,9 +55,21 @@ async def _down(cwd: Path) -> list[str]:
     return down.lines
 
 
+def _open_to_others(data: Path) -> list[Path]:
+    found = []
+    for path in (data, *data.rglob("*")):
+        # Postgres and its like remove files at any time.
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mode & 0o077:
+                found.append(path)
+    return found
+
+
 async def test_up_survives_its_children_and_down_its_own_death(tmp_path: Path) -> None:
     data = tmp_path / ".data"
-    async with run_program("orderfleet", "up", cwd=tmp_path) as up:
+    # As a release before this one left it, for a user who is careless.
+    data.mkdir(mode=0o755)
+    async with run_program("orderfleet", "up", cwd=tmp_path, umask=0) as up:
         try:
             async with await _api(up) as http:
                 for name in ("shipping-worker", "api"):
@@ -64,6 +77,7 @@ async def test_up_survives_its_children_and_down_its_own_death(tmp_path: Path) -
                     assert "SIGKILL" in await up.until(f"{name} ended")
                     await up.until(f"{name} runs again")
                 await _fulfil(http, "kept")
+            assert _open_to_others(data) == []
             records = _records(data)
             assert records.keys() == _SERVERS | {"orderfleet"}
             pids = {one.pid for one in psutil.Process(up.child.pid).children(recursive=True)}

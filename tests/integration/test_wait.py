@@ -116,8 +116,8 @@ async def test_a_newer_schema_will_do(database: Database, owner: Pool) -> None:
 
 async def test_a_role_and_rights_that_are_not_there_yet(database: Database, owner: Pool) -> None:
     nobody = new_id("role")
-    other = database.url.replace(f"{ROLE}@", f"{nobody}@")
-    assert f'role "{nobody}" does not exist' in await refused(other)
+    other = database.url.replace(f"{ROLE}:", f"{nobody}:")
+    assert f'password authentication failed for user "{nobody}"' in await refused(other)
     await owner.execute("REVOKE SELECT ON schema_migrations FROM orderfleet")
     assert "permission denied for table schema_migrations" in await refused(database.url)
     assert "does not exist" in await refused(f"{database.url}_nowhere")

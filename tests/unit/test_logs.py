@@ -108,6 +108,83 @@ def test_the_core_logs_like_all_else_and_no_payload(capsys: pytest.CaptureFixtur
     assert forwarded.logger.name == "temporalio.core"
 
 
+_NONDETERMINISM = (
+    'Failure { failure: Some(Failure { message: "[TMPRL1100] Nondeterminism error: '
+    'Activity \\"a\\" does not fit: HistoryEvent(id: 5, TimerStarted)", source: "", '
+    'stack_trace: "canary", encoded_attributes: None, cause: None, '
+    'failure_info: Some(ApplicationFailureInfo(ApplicationFailureInfo { r#type: "", '
+    "non_retryable: false, details: Some(Payloads { payloads: "
+    '[Payload { data: "canary" }] }) })) }), force_cause: NonDeterministicError }'
+)
+_TOLD = (
+    '[TMPRL1100] Nondeterminism error: Activity "a" does not fit: HistoryEvent(id: 5, TimerStarted)'
+)
+_BUG = (
+    'Failure { failure: Some(Failure { message: "no such town: canary", source: "", stack_trace: '
+    '"canary", cause: Some(Failure { message: "canary" }), failure_info: Some('
+    'ApplicationFailureInfo(ApplicationFailureInfo { r#type: "RuntimeError", details: None })) }) }'
+)
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (
+            _NONDETERMINISM,
+            _TOLD,
+        ),
+        (_BUG, "RuntimeError"),
+        ('Failure { message: "[TMPRL1100] ' + 5000 * "x" + '" }', "[TMPRL1100] " + 488 * "x"),
+        ("canary", "unknown"),
+    ],
+)
+def test_why_a_workflow_task_failed_is_told_without_its_payloads(
+    capsys: pytest.CaptureFixture[str], failure: str, told: str
+) -> None:
+    configure_logs("info", "json", service="order-worker")
+
+    class Core:
+        fields: ClassVar[dict[str, str]] = {"run_id": "r-1", "failure": failure}
+
+    logging.getLogger("temporalio.core").warning("Failing task", extra={"temporal_log": Core()})
+    [line] = lines(capsys)
+    assert (line["run_id"], line["failure"]) == ("r-1", told)
+    assert "canary" not in str(line)
+
+
+def test_what_the_core_quotes_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="order-worker")
+
+    class Core:
+        fields: ClassVar[dict[str, str]] = {"error": 100_000 * "x"}
+
+    logging.getLogger("temporalio.core").warning("gone", extra={"temporal_log": Core()})
+    assert len(lines(capsys)[0]["error"]) == 500
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+@pytest.mark.parametrize("by_structlog", [True, False])
+def test_a_traceback_has_no_local_variables(
+    capsys: pytest.CaptureFixture[str], format_: str, by_structlog: bool
+) -> None:
+    configure_logs("info", format_, service="api")
+
+    def charge(secret: str) -> None:
+        address = {"street": secret}
+        raise ValueError(f"{len(address)} wrong")
+
+    log: Any = structlog.stdlib.get_logger("x") if by_structlog else logging.getLogger("x")
+    try:
+        # Not in one piece: the line itself is in a traceback.
+        charge("can" + "ary")
+    except ValueError:
+        log.exception("failed")
+    said = capsys.readouterr().err
+    assert "ValueError: 1 wrong" in said
+    assert "in charge" in said
+    assert "canary" not in said
+
+
 def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "json", service="api")
     logging.getLogger("mine").error("failed", exc_info=ValueError("two\nlines"))

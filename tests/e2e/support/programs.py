@@ -47,7 +47,11 @@ class Output:
 
 @asynccontextmanager
 async def run_program(
-    name: str, *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    name: str,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    umask: int = -1,
 ) -> AsyncIterator[Output]:
     """Run one of the project's programs with nothing else in its environment; kill what stays."""
     child = await asyncio.create_subprocess_exec(
@@ -58,6 +62,7 @@ async def run_program(
         stderr=STDOUT,
         env={**_ENV, **(env or {})},
         cwd=cwd,
+        umask=umask,
     )
     try:
         yield Output(child)

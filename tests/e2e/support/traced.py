@@ -14,8 +14,8 @@ from tests.e2e.support.collector import Collector, Span
 from tests.e2e.support.orders import Orders, new_id
 
 ORDER: Final = "orderfleet.order.id"
-# Each one a word of its own, that nothing else says.
-KEY, PASSWORD = "canary-key-7f3a", "canary-password-9c1e"
+# A word of its own, that nothing else says.
+KEY: Final = "canary-key-7f3a"
 HOME: Final = {
     "name": "Canaryname",
     "street": "1 Canarystreet",

@@ -4,6 +4,7 @@ from orderfleet_cli.demo.run import DemoOptions, play
 from orderfleet_cli.environment import DATA, DEMO_DATA
 from orderfleet_cli.errors import StoppedError
 from orderfleet_cli.local import Fleet, FleetOptions, run_fleet, stop_left_over
+from orderfleet_cli.private import make_directory
 from orderfleet_cli.running import run
 
 
@@ -26,6 +27,7 @@ def down() -> None:
 
 async def demo(*, keep: bool) -> bool:
     """Run the demo; return whether all came out as expected."""
+    make_directory(DATA)
     return await play(DemoOptions(data=DEMO_DATA, keep=keep))
 
 
@@ -43,7 +45,7 @@ def _addresses(fleet: Fleet) -> str:
             f"API docs     {fleet.api_url}/docs",
             f"Temporal UI  {fleet.temporal_ui_url}",
             f"Temporal     {fleet.temporal_address}",
-            f"Postgres     {fleet.database_url}",
+            f"Postgres     {fleet.psql}",
             f"Logs         {fleet.data / 'logs'}",
         )
     )

@@ -1,6 +1,7 @@
 """Run a Temporal worker: slots, pollers, drain."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -24,7 +25,9 @@ from orderfleet.policies import HEARTBEAT_INTERVAL
 from orderfleet.probes import serve_probes
 from orderfleet.service import Life
 from orderfleet.settings import WorkerSettings
+from orderfleet.telemetry.logs import CORE
 from orderfleet.telemetry.metrics import WorkerMetrics
+from orderfleet.telemetry.runs import RunNames
 from orderfleet.telemetry.steps import StepsInterceptor
 
 log = structlog.stdlib.get_logger(__name__)
@@ -57,12 +60,14 @@ def make_worker(
     runner: WorkflowRunner = (
         SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
     )
+    runs = RunNames()
+    logging.getLogger(CORE).addFilter(runs)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=workflows,
         activities=activities,
-        interceptors=interceptors(settings.flaky, metrics),
+        interceptors=[*interceptors(settings.flaky, metrics), runs],
         workflow_runner=runner,
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_slots,

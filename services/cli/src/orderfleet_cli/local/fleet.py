@@ -14,6 +14,7 @@ from orderfleet_cli.environment import (
     DATABASE,
     TEMPORAL,
     URL,
+    hold_addresses,
     remove_addresses,
     write_addresses,
 )
@@ -88,6 +89,7 @@ class Fleet:
         self.temporal_ui_url = self._temporal.ui_url
         self.database_url = self._postgres.url(user=ROLE)
         self.owner_database_url = self._postgres.url()
+        self.psql = self._postgres.psql
         self.probe_urls: dict[str, str] = {}
         self._services = {name: self._service(name, find, options) for name in options.services}
 
@@ -192,7 +194,8 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
         try:
             await fleet.open()
             write_addresses(options.data, fleet.addresses)
-            yield fleet
+            with hold_addresses(options.data):
+                yield fleet
         finally:
             remove_addresses(options.data)
             await fleet.close()

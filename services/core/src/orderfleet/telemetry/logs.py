@@ -4,6 +4,7 @@ The SDK and the workflows log through the standard library; both ways end in one
 """
 
 import logging
+import re
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -15,6 +16,15 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilt
 
 from orderfleet.attempts import attempt_of
 from orderfleet.messages import order_of
+
+CORE: Final = "temporalio.core"
+_CORE_FIELDS: Final = (
+    *("workflow_id", "workflow_type", "run_id", "activity_id", "activity_type", "attempt"),
+    *("task_queue", "error"),
+)
+_CORE_MESSAGE: Final = re.compile(r'message: "(\[TMPRL(?:[^"\\]|\\.)*)')
+_TYPE: Final = re.compile(r'r#type: "((?:[^"\\]|\\.)+)')
+_LONGEST: Final = 500
 
 # Chatty at `info`, and about themselves; the last one tells whole payloads at `debug`.
 _QUIET: Final = (
@@ -59,7 +69,8 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
     )
     console = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
     rendered: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        # By default, where Rich is installed, tracebacks have local variables: addresses, keys.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -82,7 +93,7 @@ def core_logging() -> LoggingConfig:
     return LoggingConfig(
         filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
         forwarding=LogForwardingConfig(
-            logger=logging.getLogger("temporalio.core"),
+            logger=logging.getLogger(CORE),
             append_target_to_name=False,
             prepend_target_on_message=False,
             append_log_fields_to_message=False,
@@ -99,12 +110,28 @@ def _add_service(service: str) -> Processor:
 
 
 def _add_core(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Add those of the core's fields that say where it was; others may hold whole payloads."""
+    """Add those of the core's fields that say where and why; others may hold whole payloads."""
     core = event.pop("temporal_log", None)
-    for name in ("workflow_id", "run_id", "activity_id", "error"):
-        if core is not None and name in core.fields:
-            event[name] = core.fields[name]
+    if core is None:
+        return event
+    for name in _CORE_FIELDS:
+        if name in core.fields:
+            event[name] = str(core.fields[name])[:_LONGEST]
+    if "failure" in core.fields:
+        event["failure"] = _failure(str(core.fields["failure"]))
     return event
+
+
+def _failure(text: str) -> str:
+    """Return what a failed task's failure, as Rust prints it, says of its kind.
+
+    The core's own message, such as `[TMPRL1100] Nondeterminism error: ...`, else the type of the
+    exception: its message may quote an order, and the SDK has logged it with its traceback.
+    """
+    for pattern in (_CORE_MESSAGE, _TYPE):
+        if found := pattern.search(text):
+            return found[1].replace('\\"', '"')[:_LONGEST]
+    return "unknown"
 
 
 def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -121,6 +148,7 @@ def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
         ("workflow_id", "workflow_id"),
         ("run_id", "run_id"),
         ("run_id", "workflow_run_id"),
+        ("workflow_type", "workflow_type"),
         ("activity", "activity_type"),
         ("attempt", "attempt"),
     ):
