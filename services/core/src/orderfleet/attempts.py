@@ -29,11 +29,12 @@ from orderfleet import policies
 from orderfleet.gateways import GatewayUnavailableError
 from orderfleet.heartbeats import beating
 from orderfleet.messages import StepStatus
+from orderfleet.words import cleaned
 
 # What is said of an attempt that left no word: it took too long, or its worker was heard no more.
 TIMED_OUT: Final = "timed out"
 WORKER_LOST: Final = "worker lost"
-_ERROR_LENGTH: Final = 300
+_ERROR_BYTES: Final = 300
 
 
 class StepResult(Struct, frozen=True, kw_only=True):
@@ -136,7 +137,7 @@ class _Attempts(ActivityInboundInterceptor):
 
 def _words(error: Exception) -> str:
     told = error.message if isinstance(error, ApplicationError) else str(error)
-    return (told or type(error).__name__)[:_ERROR_LENGTH]
+    return cleaned(told, _ERROR_BYTES) or type(error).__name__
 
 
 def _left_behind(details: Sequence[Any]) -> tuple[list[str], float]:
@@ -189,5 +190,5 @@ def _with_details(
         )
     kind = error.type if isinstance(error, FailureError) and hasattr(error, "type") else None
     return ApplicationError(
-        str(error), errors, type=kind or type(error).__name__, next_retry_delay=pause
+        _words(error), errors, type=kind or type(error).__name__, next_retry_delay=pause
     )

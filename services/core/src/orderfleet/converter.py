@@ -16,6 +16,7 @@ from temporalio.converter import (
 )
 from temporalio.exceptions import ApplicationError
 
+from orderfleet.failures import BoundedFailureConverter
 from orderfleet.messages import INVALID_PAYLOAD
 
 T = TypeVar("T")
@@ -93,4 +94,6 @@ def _invalid(error: object) -> ApplicationError:
     return ApplicationError(str(error), type=INVALID_PAYLOAD, non_retryable=True)
 
 
-DATA_CONVERTER = DataConverter(payload_converter_class=PayloadConverter)
+DATA_CONVERTER = DataConverter(
+    payload_converter_class=PayloadConverter, failure_converter_class=BoundedFailureConverter
+)

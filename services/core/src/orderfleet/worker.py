@@ -20,6 +20,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.attempts import AttemptsInterceptor
 from orderfleet.faults import FlakyInterceptor
+from orderfleet.lost_futures import LostFuturesInterceptor
 from orderfleet.patience import PatienceInterceptor
 from orderfleet.policies import HEARTBEAT_INTERVAL
 from orderfleet.probes import serve_probes
@@ -39,10 +40,10 @@ STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
-    """Return what every activity of the fleet runs inside."""
+    """Return what every activity of the fleet runs inside, and what every workflow does."""
     outer: list[Interceptor] = [StepsInterceptor(metrics.steps), AttemptsInterceptor()]
     faults = [FlakyInterceptor(flaky)] if flaky else []
-    return [*outer, *faults, PatienceInterceptor()]
+    return [*outer, *faults, PatienceInterceptor(), LostFuturesInterceptor()]
 
 
 def make_worker(
