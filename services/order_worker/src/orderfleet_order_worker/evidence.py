@@ -121,13 +121,13 @@ async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T
     """Return the first payload as a type; None if it is anything else.
 
     Whatever a namespace may hold: no payload, an encoding that nobody knows, one whose converter
-    raises what it likes.
+    raises what it likes or ignores the type.
     """
     try:
-        found: list[T] = await client.data_converter.decode(payloads[:1], [type_])
-        return found[0]
+        found = (await client.data_converter.decode(payloads[:1], [type_]))[0]
     except Exception:  # noqa: BLE001 (the converters of others raise what they like)
         return None
+    return found if isinstance(found, type_) else None
 
 
 async def _add(client: Client, found: Evidence, event: HistoryEvent) -> None:
