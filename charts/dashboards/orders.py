@@ -185,8 +185,12 @@ _MONEY: Final = [
     ),
     graph(
         "Settled by the backstop",
-        "Orders that SettleOrders had to end: their workflow was terminated or lost.",
+        "Orders that SettleOrders had to end: their workflow was terminated or lost. And what it"
+        " fails on, which nobody else does.",
         Query(rate("orderfleet_settled_orders_total", ORDER_WORKER, "state"), "{{state}}"),
+        Query(
+            rate("orderfleet_settle_failures_total", ORDER_WORKER, "phase"), "{{phase}} that fail"
+        ),
         Query(f"max(orderfleet_overdue_orders{{{API}}})", "overdue"),
         runbook="SettlementNeeded",
         width=6,

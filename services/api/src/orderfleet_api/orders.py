@@ -112,6 +112,9 @@ async def _start(backends: Backends, order_id: str, order: Order, actor: str) ->
 async def _fingerprint(backends: Backends, order_id: str) -> str | None:
     handle = backends.temporal.get_workflow_handle(order_id)
     description = await backends.ask(handle.describe())
+    if description.task_queue != backends.settings.order_task_queue:
+        # Another fleet's order: it is no repeat, whatever is in it.
+        return None
     memo = await description.memo()
     found = memo.get(_FINGERPRINT)
     return found if isinstance(found, str) else None

@@ -11,11 +11,12 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import Client
 
-from orderfleet.messages import ORDER_STATE, SETTLE_SCHEDULE
+from orderfleet.messages import ORDER_STATE
 from orderfleet.namespace import look_at_search_attribute, require_namespace
 from orderfleet.settings import CommonSettings
 from orderfleet.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check import Check, clock
+from orderfleet_cli.doctor.settling import look_at_settling
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import ask, open_temporal
@@ -71,9 +72,10 @@ async def check_temporal() -> list[Check]:
             "start a shipping worker, or set SHIPPING_TASK_QUEUE as the workers have it",
         ),
         _Question(
-            "schedule of SettleOrders",
-            lambda: _schedule(client),
-            "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule",
+            "SettleOrders",
+            lambda: look_at_settling(client, settings.order_task_queue),
+            "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule;"
+            " of runs that fail docs/runbooks/SettlingFails.md tells more",
         ),
     )
     first = Check("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
@@ -94,12 +96,6 @@ async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
     ]
     found = f"pollers of {queue}: {workflows} for workflows, {activities} for activities"
     return bool(workflows and activities), found
-
-
-async def _schedule(client: Client) -> tuple[bool, str]:
-    found = await ask(client.get_schedule_handle(SETTLE_SCHEDULE).describe())
-    paused = found.schedule.state.paused
-    return not paused, "is paused" if paused else "runs"
 
 
 async def _clock(client: Client) -> Check:

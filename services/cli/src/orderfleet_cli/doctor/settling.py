@@ -1,0 +1,70 @@
+"""Check of SettleOrders: whether it is scheduled and runs, and how its last run came out."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from temporalio.client import (
+    Client,
+    ScheduleActionExecutionStartWorkflow,
+    ScheduleActionResult,
+    ScheduleDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+
+from orderfleet.messages import settle_schedule
+from orderfleet.policies import SETTLE_RUN
+from orderfleet_cli.temporal.connection import ask
+
+# So many starts may be missing: one that a run before it kept away, one that an outage did.
+_MISSED: Final = 3
+
+
+async def look_at_settling(client: Client, order_task_queue: str) -> tuple[bool, str]:
+    """Tell whether this fleet's backstop works, and in words.
+
+    Raises:
+        CommandError: there is no such schedule, or Temporal does not tell.
+    """
+    handle = client.get_schedule_handle(settle_schedule(order_task_queue))
+    found = await ask(handle.describe())
+    if found.schedule.state.paused:
+        return False, "is paused"
+    runs = found.info.recent_actions
+    last = max((run.started_at for run in runs), default=None)
+    since = last or found.info.last_updated_at or found.info.created_at
+    silent = datetime.now(UTC) - since
+    if silent > _longest_silence(found):
+        what = "has not run" if last else "has never run"
+        return False, f"{what} for {silent.total_seconds():.0f} s"
+    for run in sorted(runs, key=lambda run: run.started_at, reverse=True):
+        failure = await _failure(client, run)
+        if failure is not None:
+            return not failure, f"its last run {failure}" if failure else "runs, and all is settled"
+    return True, "is about to run"
+
+
+def _longest_silence(schedule: ScheduleDescription) -> timedelta:
+    every = max((one.every for one in schedule.schedule.spec.intervals), default=timedelta(0))
+    return _MISSED * every + SETTLE_RUN
+
+
+async def _failure(client: Client, run: ScheduleActionResult) -> str | None:
+    """Return how a run failed: empty if it did not, None if it has not ended."""
+    if not isinstance(run.action, ScheduleActionExecutionStartWorkflow):
+        return None
+    handle: WorkflowHandle[object, object] = client.get_workflow_handle(
+        run.action.workflow_id, run_id=run.action.first_execution_run_id
+    )
+    status = (await ask(handle.describe())).status
+    if status is None or status is WorkflowExecutionStatus.RUNNING:
+        return None
+    if status is WorkflowExecutionStatus.COMPLETED:
+        return ""
+    try:
+        await ask(handle.result())
+    except WorkflowFailureError as error:
+        if status is WorkflowExecutionStatus.FAILED:
+            return f"failed: {error.cause}"
+    return f"was {status.name.lower()}"
