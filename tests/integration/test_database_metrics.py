@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from opentelemetry.trace import get_tracer
+from opentelemetry.trace import StatusCode, get_tracer
 from prometheus_client import CollectorRegistry
 
-from orderfleet.store.pool import Connection, Pool, open_pool
+from orderfleet.store.pool import UNAVAILABLE, Pool, Watcher, open_pool
 from orderfleet.telemetry.database import DatabaseMetrics
-from orderfleet.telemetry.statements import TracedConnection
+from orderfleet.telemetry.statements import trace_statement
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Database
 from tests.spans import exported
@@ -38,6 +38,14 @@ class Measured:
         )
         return completed, failed
 
+    def connects(self) -> tuple[float, float]:
+        """Return how many connections were opened, and how many were not."""
+        opened, refused = (
+            self.value("orderfleet_database_connects_total", outcome=outcome)
+            for outcome in ("completed", "failed")
+        )
+        return opened, refused
+
     def connections(self) -> tuple[float, float]:
         """Return how many are used, and how many are idle."""
         used, idle = (
@@ -48,12 +56,17 @@ class Measured:
 
 @asynccontextmanager
 async def measured(
-    database: Database, base: type[Connection] = asyncpg.Connection, *, lazy: bool = True
+    database: Database, *others: Watcher, lazy: bool = True
 ) -> AsyncIterator[Measured]:
     registry = CollectorRegistry()
     metrics = DatabaseMetrics(registry)
     async with open_pool(
-        database.url, size=3, wait_seconds=0, lazy=lazy, connection_class=metrics.timed(base)
+        database.url,
+        size=3,
+        wait_seconds=0,
+        lazy=lazy,
+        watchers=[metrics.statement, *others],
+        on_connect=metrics.connect,
     ) as pool:
         metrics.watch(pool)
         yield Measured(pool, registry)
@@ -71,10 +84,12 @@ async def test_the_connections_of_the_pool(database: Database) -> None:
     assert one.connections() == (0, 0)
 
 
-@pytest.mark.parametrize("base", [asyncpg.Connection, TracedConnection])
-async def test_each_statement_is_timed_once(database: Database, base: type[Connection]) -> None:
+@pytest.mark.parametrize("others", [(), (trace_statement,)])
+async def test_each_statement_is_timed_once(
+    database: Database, others: tuple[Watcher, ...]
+) -> None:
     exported().clear()
-    async with measured(database, base, lazy=False) as one:
+    async with measured(database, *others, lazy=False) as one:
         # What it takes to connect is none of the fleet's statements.
         assert one.statements() == (0, 0)
         with get_tracer(__name__).start_as_current_span("step"):
@@ -85,7 +100,7 @@ async def test_each_statement_is_timed_once(database: Database, base: type[Conne
             await one.pool.fetchval("SELECT 1")
         assert one.statements() == (5, 0)
         spans = [span.name for span in exported().get_finished_spans() if span.name != "step"]
-        assert spans == ["SELECT"] * (5 if base is TracedConnection else 0)
+        assert spans == ["SELECT"] * 5 * len(others)
         before = one.value(f"{_NAME}_sum", outcome="completed")
         await one.pool.fetchval("SELECT pg_sleep(0.2)")
         assert 0.2 <= one.value(f"{_NAME}_sum", outcome="completed") - before < 1
@@ -102,11 +117,11 @@ async def test_the_wait_for_a_connection_is_not_in_it(database: Database) -> Non
         assert one.value(f"{_NAME}_sum", outcome="completed") < 0.2
 
 
-@pytest.mark.parametrize("base", [asyncpg.Connection, TracedConnection])
+@pytest.mark.parametrize("others", [(), (trace_statement,)])
 async def test_what_does_not_complete_has_failed(
-    database: Database, base: type[Connection]
+    database: Database, others: tuple[Watcher, ...]
 ) -> None:
-    async with measured(database, base) as one:
+    async with measured(database, *others) as one:
         with pytest.raises(asyncpg.UndefinedTableError):
             await one.pool.fetchrow("SELECT 1 FROM nowhere")
         assert one.statements() == (0, 1)
@@ -117,6 +132,8 @@ async def test_what_does_not_complete_has_failed(
         assert 0.2 <= one.value(f"{_NAME}_sum", outcome="failed") < 2
         with pytest.raises(asyncpg.ConnectionDoesNotExistError):
             await one.pool.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        # Statements are told of in the next turn of the event loop.
+        await asyncio.sleep(0)
         assert one.statements() == (0, 3)
         cancelled = asyncio.create_task(one.pool.fetch("SELECT pg_sleep(60)"))
 
@@ -129,3 +146,41 @@ async def test_what_does_not_complete_has_failed(
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         assert one.statements() == (0, 4)
+
+
+async def test_connections_that_are_opened_and_that_are_refused(
+    database: Database, owner: Pool
+) -> None:
+    async with measured(database) as one:
+        assert one.connects() == (0, 0)
+        async with one.pool.acquire(), one.pool.acquire():
+            assert one.connects() == (2, 0)
+            await owner.execute(f"ALTER DATABASE {database.name} CONNECTION LIMIT 2")
+            with pytest.raises(UNAVAILABLE):
+                await one.pool.fetchval("SELECT 1")
+        assert one.connects() == (2, 1)
+        # Those that are open serve on.
+        assert await one.pool.fetchval("SELECT 1") == 1
+        assert one.connects() == (2, 1)
+
+
+async def test_a_span_is_as_long_as_its_statement_and_within_the_step(database: Database) -> None:
+    exported().clear()
+    async with measured(database, trace_statement, lazy=False) as one:
+        with get_tracer(__name__).start_as_current_span("step") as step:
+            await one.pool.fetchval("SELECT pg_sleep(0.2)")
+            cancelled = asyncio.create_task(one.pool.fetchval("SELECT pg_sleep(60)"))
+            await asyncio.sleep(0.2)
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+    slept, given_up, outer = exported().get_finished_spans()
+    for span in (slept, given_up):
+        assert span.parent is not None
+        assert span.parent.span_id == step.get_span_context().span_id
+        assert span.status.status_code is StatusCode.UNSET
+    assert outer.start_time is not None
+    assert slept.start_time is not None
+    assert slept.end_time is not None
+    assert outer.start_time <= slept.start_time + 5_000_000
+    assert 0.2e9 <= slept.end_time - slept.start_time < 1e9

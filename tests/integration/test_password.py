@@ -1,16 +1,22 @@
-"""A password that is not in DATABASE_URL but in PGPASSWORD, as the Helm chart gives it."""
+"""A password that is not in DATABASE_URL but in PGPASSWORD, or that is rotated under way."""
 
+from http import HTTPStatus
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
+from litestar.plugins.problem_details import ProblemDetailsException
+from temporalio.service import RPCError
 
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import schema_version
 from orderfleet.store.migrate import migrations
-from orderfleet.store.pool import Pool, open_pool
+from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
 from orderfleet.wait import wait
+from orderfleet_api import orders
+from orderfleet_api.backends import Backends
 from tests.e2e.support.programs import run_program
+from tests.integration.support.fleet import Fleet, an_order, new_id
 from tests.integration.support.servers import Servers
 
 _RIGHT = "riddle"
@@ -41,3 +47,40 @@ async def test_pool_and_migrations_take_the_password_from_the_environment(
             url.replace("postgresql:", "postgresql+asyncpg:"), size=1, wait_seconds=0
         ) as pool:
             assert await schema_version(pool) == _NEWEST
+
+
+async def test_a_password_that_is_rotated_under_way(fleet: Fleet, role: str, owner: Pool) -> None:
+    url = fleet.database.owner_url
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    url = url.replace(login, f"{role}:{_RIGHT}")
+    order_id = new_id()
+    order = an_order(f"pay-{order_id}")
+    async with open_pool(url, size=2, wait_seconds=0) as pool:
+        backends = Backends(pool, fleet.temporal, fleet.backends().settings)
+        await owner.execute(f"ALTER ROLE {role} PASSWORD 'other'")
+        async with pool.acquire() as connection:
+            # Who is in stays in; nobody else gets in.
+            assert await connection.fetchval("SELECT 1") == 1
+            with pytest.raises(ProblemDetailsException) as raised:
+                await orders.accept(backends, order_id, order)
+            assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+            with pytest.raises(RPCError):
+                await fleet.workflow(order_id).describe()
+        await orders.accept(backends, order_id, order)
+        # Rotated to what this process has, it goes on without a restart.
+        await owner.execute(f"ALTER ROLE {role} PASSWORD '{_RIGHT}'")
+        async with pool.acquire():
+            assert await pool.fetchval("SELECT 1") == 1
+    await owner.execute(f"ALTER ROLE {role} PASSWORD 'other'")
+    with pytest.raises(TimeoutError, match=r"within 0\.3 s: password auth"):
+        async with open_pool(url, size=1, wait_seconds=0.3):
+            pass
+
+
+async def test_a_role_that_may_not_log_in_any_more(fleet: Fleet, role: str, owner: Pool) -> None:
+    login = urlsplit(fleet.database.owner_url).netloc.rpartition("@")[0]
+    url = fleet.database.owner_url.replace(login, f"{role}:{_RIGHT}")
+    await owner.execute(f"ALTER ROLE {role} NOLOGIN")
+    async with open_pool(url, size=1, wait_seconds=0, lazy=True) as pool:
+        with pytest.raises(UNAVAILABLE):
+            await pool.fetchval("SELECT 1")

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from orderfleet.store import pool as pool_module
 from orderfleet.store.pool import Pool, open_pool
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Database
@@ -103,43 +102,26 @@ async def test_a_connection_that_breaks_while_nobody_has_it(few: Pool, owner: Po
     await _whole(few)
 
 
-async def test_a_connection_that_is_given_up_while_nobody_has_it(few: Pool) -> None:
-    await _whole(few)
-    # Its end is not told to asyncpg's pool, see `PoolConnectionHolder.release` there.
-    few._kept[-1][1]._con._protocol.abort()  # type: ignore[attr-defined]  # stubs leave it out
-    await _whole(few)
-
-
-async def test_one_that_was_not_used_for_long_is_not_trusted(
-    few: Pool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = await few.fetchval(_PID)
-    monkeypatch.setattr(pool_module, "_OLD_SECONDS", 0.0)
-    assert await few.fetchval(_PID) != before
-    monkeypatch.undo()
-    await _whole(few)
-
-
-async def test_asyncpg_sees_each_connection_now_and_then(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It closes one that has served for very long, and one that is not used."""
-    monkeypatch.setattr(pool_module, "_KEPT_SECONDS", 0.0)
-    async with asyncpg.create_pool(database.url, min_size=0, max_size=1, max_queries=3) as bare:
-        pool = Pool(bare)
-        pids = [await pool.fetchval(_PID) for _ in range(9)]
-        assert len(set(pids)) > 1
-        assert bare.get_idle_size() == 1
-
-
 async def test_the_end_waits_for_what_is_under_way(database: Database) -> None:
-    pool = Pool(await asyncpg.create_pool(database.url, min_size=0, max_size=2))
-    await _whole(pool)
-    asked = asyncio.create_task(pool.fetchval("SELECT 1 FROM pg_sleep(0.3)"))
-    await asyncio.sleep(0.1)
-    async with asyncio.timeout(5):
-        await pool.close()
+    async with open_pool(database.url, size=2, wait_seconds=0) as pool:
+        await _whole(pool)
+        asked = asyncio.create_task(pool.fetchval("SELECT 1 FROM pg_sleep(0.3)"))
+        await asyncio.sleep(0.1)
     assert await asked == 1
     assert pool.get_size() == 0
     with pytest.raises(asyncpg.InterfaceError):
         await pool.fetchval(_PID)
+
+
+async def test_a_connection_that_is_not_given_back_in_time_is_closed(
+    few: Pool, database: Database
+) -> None:
+    """The caller has its answer; what went wrong with the connection is not its concern."""
+    async with few.acquire() as connection:
+        before = await connection.fetchval(_PID)
+        # It cannot be rolled back any more.
+        await connection.execute("BEGIN")
+        async with open_pool(database.owner_url, size=1, wait_seconds=0) as owner:
+            await owner.execute("SELECT pg_terminate_backend($1)", before)
+    assert await few.fetchval(_PID) != before
+    await _whole(few)

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_tracer
 
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet.telemetry.statements import TracedConnection
+from orderfleet.telemetry.statements import trace_statement
 from tests.integration.support.servers import Database
 from tests.spans import exported
 
@@ -21,7 +21,7 @@ INSERT = "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)"
 async def traced(database: Database) -> AsyncIterator[Pool]:
     exported().clear()
     async with open_pool(
-        database.owner_url, size=1, wait_seconds=0, connection_class=TracedConnection
+        database.owner_url, size=1, wait_seconds=0, watchers=[trace_statement]
     ) as opened:
         yield opened
 

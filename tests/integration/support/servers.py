@@ -24,6 +24,10 @@ class Database:
     url: str
     owner_url: str
 
+    @property
+    def name(self) -> str:
+        return self.url.rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class Servers:

@@ -19,7 +19,7 @@ async def check_postgres() -> list[Check]:
     """Check what needs Postgres."""
     settings = read(CommonSettings)
     url = urlsplit(settings.database_url)
-    where = f"{url.hostname}:{url.port or 5432}{url.path}"
+    where = url.netloc.rpartition("@")[2] + url.path
     try:
         async with open_pool(settings.database_url, size=1, wait_seconds=0) as pool:
             return [

@@ -16,18 +16,10 @@ import asyncpg
 import structlog
 
 from orderfleet.settings import CommonSettings, Env, start
-from orderfleet.store.pool import UNAVAILABLE, Connection
+from orderfleet.store.pool import UNAVAILABLE, Connection, connect
 from orderfleet.telemetry.logs import configure_logs
 
 log = structlog.stdlib.get_logger(__name__)
-
-# At a first installation roles, passwords and databases are made meanwhile.
-_NOT_YET: Final = (
-    *UNAVAILABLE,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InvalidPasswordError,
-)
 
 # asyncpg's own 60 s is a minute lost when Postgres, or its network policy, comes up in between.
 _CONNECT_SECONDS: Final = 5.0
@@ -84,7 +76,7 @@ async def migrate(url: str, role: str) -> Migrated:
 
     Safe to call twice at once: the second caller waits and finds nothing to do.
     """
-    connection = await asyncpg.connect(url.replace("+asyncpg", "", 1), timeout=_CONNECT_SECONDS)
+    connection = await connect(url, seconds=_CONNECT_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
@@ -96,7 +88,7 @@ async def migrate(url: str, role: str) -> Migrated:
         await _record(connection, began_at, None)
         return migrated
     finally:
-        await connection.close()
+        await connection.close(timeout=_CONNECT_SECONDS)
 
 
 async def _migrate(connection: Connection, role: str) -> Migrated:
@@ -149,7 +141,8 @@ async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
     while True:
         try:
             return await migrate(settings.database_url, settings.database_role)
-        except _NOT_YET as error:
+        except UNAVAILABLE as error:
+            # At a first installation roles, passwords and databases are made meanwhile.
             if asyncio.get_running_loop().time() > deadline:
                 raise
             log.warning("waiting for Postgres", error=str(error) or type(error).__name__)

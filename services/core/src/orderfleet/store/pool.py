@@ -1,176 +1,162 @@
-"""The connection pool."""
+"""The connection pool: asyncpg's, with a bound on every wait; and what "not now" looks like."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
 import structlog
+from asyncpg.connect_utils import SessionAttribute
+from asyncpg.connection import LoggedQuery
 
 if TYPE_CHECKING:
     # Generic only in the type stubs, plain classes at run time.
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
     Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Acquired: TypeAlias = asyncpg.pool.PoolAcquireContext[asyncpg.Record]
     AsyncpgPool: TypeAlias = asyncpg.Pool[asyncpg.Record]
 else:
     Connection: TypeAlias = asyncpg.Connection
     Pooled: TypeAlias = asyncpg.pool.PoolConnectionProxy
+    Acquired: TypeAlias = asyncpg.pool.PoolAcquireContext
     AsyncpgPool: TypeAlias = asyncpg.Pool
 
 log = structlog.stdlib.get_logger(__name__)
 
-# What "Postgres is away" looks like; all else is a bug or bad data.
+# Called after each statement of the fleet, in the context of whoever asked.
+Watcher: TypeAlias = Callable[[LoggedQuery], None]
+
+# "Not now": the statement is sound, and the same one may succeed later. A request is answered by
+# 503, a step is tried again. All else (syntax, types, constraints, rights, a missing table, damaged
+# data) does not go away by waiting: it is a bug, or needs a person.
 UNAVAILABLE: Final = (
+    # Nobody listens, no route, no such name, TLS refused, a wire cut. TimeoutError is an OSError.
     OSError,
-    TimeoutError,
+    # Class 08: the connection broke, or a pgbouncer has no server for it. What Postgres says to
+    # one who connects, whatever its code (a password rotated, a database not made yet), is made
+    # one of these by `connect`.
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
+    # 25006: a standby, or a primary that was made one.
+    asyncpg.ReadOnlySQLTransactionError,
+    # 25P04: the server's own limit, its statements' (57014) and its locks' (55P03) are below.
+    asyncpg.TransactionTimeoutError,
+    # Class 40: a deadlock, a conflict with another transaction or with a standby's recovery.
+    asyncpg.TransactionRollbackError,
+    # Class 53: connections, memory or disk are used up.
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    # Class 57: it stops, crashed, starts; a person or a limit cancelled the statement.
+    asyncpg.OperatorInterventionError,
+    # Class 58: its disk fails, which a failover mends.
+    asyncpg.PostgresSystemError,
+    # asyncpg's words for a connection that ended while it was lent, and for a pool that closes. For
+    # a wrong use of it too, but that fails in every test.
     asyncpg.InterfaceError,
     # A statement between the server's last word on a connection and the end of it: "cannot switch
-    # to state 12; another operation (2) is in progress".
+    # to state 12; another operation (2) is in progress". And types that a migration changed.
     asyncpg.InternalClientError,
 )
 
+# Whoever asks knows within these three together, 5 s: the wait for a connection, which may have to
+# be opened; the statement; the wait until a statement that was given up has ended.
+WAIT_SECONDS: Final = 2.0
 # A statement of the fleet takes a few milliseconds; one that takes longer than an activity may
 # run would only hold a connection and a row lock.
 STATEMENT_SECONDS: Final = 2.5
+_RELEASE_SECONDS: Final = 0.5
+
 # What Postgres' own binary form of a jsonb begins with, before the JSON itself.
 _JSONB_VERSION: Final = b"\x01"
-# How long a connection is lent anew before asyncpg's pool looks at its age and use.
-_KEPT_SECONDS: Final = 60.0
-# asyncpg's own bound of the time without use, after which something on the way may have dropped it.
-_OLD_SECONDS: Final = 300.0
 
 
-class Pool:
-    """Lends a connection for each statement.
+class Pool(AsyncpgPool):
+    """asyncpg's pool, whose waits end and whose connections can write."""
 
-    asyncpg's pool makes the connections, mends and closes them; but its loan takes a fifth of a
-    statement's CPU, as it makes a task for each return. So a connection that comes back sound is
-    kept here and lent again.
-    """
-
-    def __init__(self, pool: AsyncpgPool) -> None:
-        self._pool = pool
-        self._free = asyncio.Semaphore(pool.get_max_size())
-        # The last one back is the first one lent. With each: when asyncpg's pool gave it.
-        self._kept: list[tuple[float, Pooled]] = []
-
-    async def execute(self, query: str, *args: Any) -> str:
-        """Execute a statement and return its tag."""
-        async with self.acquire() as connection:
-            return await connection.execute(query, *args)
-
-    async def fetch(self, query: str, *args: Any) -> list[asyncpg.Record]:
-        """Return all rows."""
-        async with self.acquire() as connection:
-            return await connection.fetch(query, *args)
-
-    async def fetchrow(self, query: str, *args: Any) -> asyncpg.Record | None:
-        """Return the first row, if there is one."""
-        async with self.acquire() as connection:
-            return await connection.fetchrow(query, *args)
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        """Return the first value of the first row, or None."""
-        async with self.acquire() as connection:
-            return await connection.fetchval(query, *args)
-
-    def acquire(self) -> "_Loan":
-        """Lend a connection for the block."""
-        return _Loan(self)
-
-    async def lend(self) -> tuple[float, Pooled]:
-        """Wait for a connection; return since when it is not asyncpg's, and the connection."""
-        await self._free.acquire()
-        try:
-            now = time.monotonic()
-            while self._kept:
-                since, connection = self._kept.pop()
-                if not _sound(connection):
-                    # It broke while it was kept.
-                    await self._pool.release(connection)
-                elif now - since < _OLD_SECONDS:
-                    return since, connection
-                else:
-                    connection.terminate()
-            return now, await self._pool.acquire()
-        except BaseException:
-            self._free.release()
-            raise
-
-    async def take_back(self, since: float, connection: Pooled, *, failed: bool) -> None:
-        """Take a connection back: to lend it again, or for asyncpg's pool to see to it."""
-        try:
-            kept = time.monotonic() - since < _KEPT_SECONDS and not self._pool.is_closing()
-            if kept and not failed and _sound(connection):
-                self._kept.append((since, connection))
-            else:
-                await self._pool.release(connection)
-        finally:
-            self._free.release()
-
-    async def close(self) -> None:
-        """Close the connections, each once it has come back."""
-        while self._kept:
-            await self._pool.release(self._kept.pop()[1])
-        await self._pool.close()
-
-    def terminate(self) -> None:
-        """Close the connections whatever they do."""
-        self._pool.terminate()
-
-    def get_size(self) -> int:
-        """Return how many connections there are."""
-        return self._pool.get_size()
-
-    def get_idle_size(self) -> int:
-        """Return how many of them are not lent."""
-        return self._pool.get_idle_size() + len(self._kept)
-
-    def get_max_size(self) -> int:
-        """Return how many there may be."""
-        return self._pool.get_max_size()
-
-
-class _Loan:
-    """A connection of a pool, for the time of a block.
-
-    `contextlib` would take 11 us where asyncpg's loan takes 30.
-    """
-
-    __slots__ = ("_connection", "_pool", "_since")
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    async def __aenter__(self) -> Pooled:
-        self._since, self._connection = await self._pool.lend()
-        return self._connection
-
-    async def __aexit__(
+    def __init__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        url: str,
+        *,
+        size: int,
+        lazy: bool,
+        watchers: Sequence[Watcher],
+        on_connect: Callable[[bool], None],
     ) -> None:
-        await self._pool.take_back(self._since, self._connection, failed=kind is not None)
+        self._watchers = watchers
+        self._on_connect = on_connect
+        super().__init__(
+            url,
+            connect=self._open,
+            init=self._prepare,
+            reset=self._take_back,
+            command_timeout=STATEMENT_SECONDS,
+            init_size=0 if lazy else 1,
+            # With a floor asyncpg opens connections in the background, and logs each failure by a
+            # traceback in the name of whichever order was there.
+            min_size=0,
+            max_size=size,
+            # asyncpg's own defaults, which only `create_pool` knows.
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=asyncpg.Connection,
+            record_class=asyncpg.Record,
+        )
 
+    def acquire(self, *, timeout: float | None = WAIT_SECONDS) -> Acquired:
+        """Lend a connection for the block; TimeoutError if there is none in time."""
+        return super().acquire(timeout=timeout)
 
-def _sound(connection: Pooled) -> bool:
-    """Tell whether a connection can be lent again as it is."""
-    try:
-        return not connection.is_closed() and not connection.is_in_transaction()
-    except asyncpg.InterfaceError:
-        # asyncpg's pool has heard of its end, and has it back.
-        return False
+    async def release(
+        self,
+        connection: Pooled,
+        *,
+        timeout: float | None = _RELEASE_SECONDS,  # noqa: ASYNC109 (asyncpg's own)
+    ) -> None:
+        """Take a connection back; one that is not sound is closed.
+
+        Not the caller's concern: the statement has completed or failed already.
+        """
+        with suppress(*UNAVAILABLE):
+            await super().release(connection, timeout=timeout)
+
+    async def _open(self, dsn: str | None = None, **options: Any) -> Connection:
+        opened = False
+        try:
+            # In a context of its own: a connection outlives the order for which it was opened, and
+            # what it says later is not that one's.
+            opening = connect(dsn or "", **options)
+            connection = await asyncio.create_task(opening, context=Context())
+            opened = True
+        finally:
+            self._on_connect(opened)
+        return connection
+
+    async def _prepare(self, connection: Connection) -> None:
+        await set_codecs(connection)
+
+        def watch(_: object = None) -> None:
+            for watcher in self._watchers:
+                connection.add_query_logger(watcher)
+
+        watch()
+        # asyncpg forgets them when a connection ends, just before the statement that ends with it.
+        connection.add_termination_listener(watch)
+
+    async def _take_back(self, connection: Connection) -> None:
+        """Leave the session as it is, which no statement of the fleet changes.
+
+        By default asyncpg resets it after each statement, by another one that the caller waits for.
+        """
+        told = connection.get_settings()
+        for setting in ("default_transaction_read_only", "in_hot_standby"):
+            if getattr(told, setting, "off") == "on":
+                # The server that has become so has all the others too. None of them is lent again.
+                await self.expire_connections()
 
 
 @asynccontextmanager
@@ -180,57 +166,42 @@ async def open_pool(
     size: int,
     wait_seconds: float,
     lazy: bool = False,
-    connection_class: type[Connection] = asyncpg.Connection,
+    watchers: Sequence[Watcher] = (),
+    on_connect: Callable[[bool], None] = lambda _: None,
 ) -> AsyncIterator[Pool]:
     """Open a pool and close it at the end; wait up to `wait_seconds` for Postgres to come up.
 
-    A lazy pool connects at its first statement. The class of its connections is where statements
-    can be watched.
+    Args:
+        url: of Postgres; with several hosts, the first one that takes writes is used.
+        size: most connections.
+        wait_seconds: for the first connection.
+        lazy: connect at the first statement.
+        watchers: called after each statement.
+        on_connect: called after each try to open a connection; True if it was opened.
 
     Raises:
         TimeoutError: Postgres did not let us in in time.
     """
-    pool = await _connect(
-        url.replace("+asyncpg", "", 1), size, wait_seconds, 0 if lazy else 1, connection_class
-    )
+    make = partial(Pool, url, size=size, lazy=lazy, watchers=watchers, on_connect=on_connect)
+    pool = await _first_connected(make, wait_seconds)
     try:
         yield pool
     finally:
-        # A connection that hangs must not hold up the exit.
-        try:
+        # A connection that hangs must not hold up the exit: asyncpg then drops it.
+        with suppress(*UNAVAILABLE):
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await pool.close()
-        except TimeoutError:
-            pool.terminate()
 
 
-async def leave_session(_: Connection) -> None:
-    """Leave a connection as it is: no statement of the fleet changes its session.
-
-    By default asyncpg resets it after each statement, by another one that the caller waits for.
-    """
-
-
-async def _connect(
-    url: str, size: int, wait_seconds: float, min_size: int, connection_class: type[Connection]
-) -> Pool:
+async def _first_connected(make: Callable[[], Pool], wait_seconds: float) -> Pool:
+    """Return the first pool that connects: one that failed to cannot try again."""
     deadline = asyncio.get_running_loop().time() + wait_seconds
     pause = 0.1
     while True:
+        pool = make()
         try:
-            return Pool(
-                await asyncpg.create_pool(
-                    url,
-                    min_size=min_size,
-                    max_size=size,
-                    init=set_codecs,
-                    reset=leave_session,
-                    connection_class=connection_class,
-                    command_timeout=STATEMENT_SECONDS,
-                    timeout=STATEMENT_SECONDS,
-                )
-            )
-        except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+            await pool
+        except UNAVAILABLE as error:
             # A role or a database that is not there yet is being made by the migrations.
             if asyncio.get_running_loop().time() + pause > deadline:
                 message = f"Postgres did not let us in within {wait_seconds:g} s: {error}"
@@ -238,6 +209,44 @@ async def _connect(
             log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+        else:
+            return pool
+
+
+async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) -> Connection:
+    """Connect to the first host of a URL that takes writes, within so many seconds in all.
+
+    Raises:
+        UNAVAILABLE: none does; the error is the last host's.
+    """
+    hosts = _hosts(url.replace("+asyncpg", "", 1))
+    failures: list[Exception] = []
+    for host in hosts:
+        try:
+            # One by one: asyncpg has one bound for all, which the first one that is silent uses up.
+            return await asyncpg.connect(
+                host,
+                timeout=seconds / len(hosts),
+                target_session_attrs=SessionAttribute.read_write,
+                **options,
+            )
+        except TimeoutError:
+            failures.append(TimeoutError(f"no answer within {seconds / len(hosts):g} s"))
+        except asyncpg.TargetServerAttributeNotMatched:
+            failures.append(asyncpg.ReadOnlySQLTransactionError("it takes no writes"))
+        except asyncpg.PostgresError as error:
+            failures.append(asyncpg.ClientCannotConnectError(str(error)))
+            failures[-1].__cause__ = error
+        except UNAVAILABLE as error:
+            failures.append(error)
+    raise failures[-1]
+
+
+def _hosts(url: str) -> list[str]:
+    """Return the URL once for each of its hosts."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
 
 
 async def set_codecs(connection: Connection) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import asyncpg
 from msgspec import Struct
 
 from orderfleet.orders import OrderState, PaymentStatus
@@ -135,17 +136,23 @@ class Known(Struct, frozen=True):
 _KNOWN: Final = """
 SELECT orders.fingerprint, orders.state, (
     SELECT id FROM orders WHERE payment_id = $2 ORDER BY created_at, id LIMIT 1
-) AS payer
+) AS payer, current_setting('transaction_read_only') = 'on' AS read_only
 FROM (VALUES ($1)) AS given (id) LEFT JOIN orders USING (id)
 """
 
 
 async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
-    """Return what is known of an order, and the first order that came with its payment id."""
+    """Return what is known of an order, and the first order that came with its payment id.
+
+    Raises:
+        UNAVAILABLE: Postgres is away, or would not take an order that it does not know.
+    """
     row = await pool.fetchrow(_KNOWN, order_id, payment_id)
     if row is None:
         raise LookupError("a row was asked for one of which there always is one")
     state = None if row["state"] is None else OrderState(row["state"])
+    if state is None and row["read_only"]:
+        raise asyncpg.ReadOnlySQLTransactionError("it takes no writes")
     return Known(row["fingerprint"], state, row["payer"])
 
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Final
 
+import asyncpg
 from msgspec import Struct
 
 from orderfleet.orders import OPEN_STATES, OrderState
@@ -31,7 +32,8 @@ SELECT count(*) AS count,
        coalesce(extract(epoch FROM clock_timestamp() - min(coalesce(
            (SELECT min(ts) FROM events WHERE order_id = orders.id AND type = orders.state),
            orders.updated_at
-       ))), 0)::float8 AS oldest
+       ))), 0)::float8 AS oldest,
+       current_setting('transaction_read_only') = 'on' AS read_only
 FROM payments JOIN orders ON orders.id = payments.order_id
 WHERE payments.status IN ('pending', 'captured')
   AND orders.state IN ('cancelled', 'rejected', 'failed', 'timed_out')
@@ -39,10 +41,16 @@ WHERE payments.status IN ('pending', 'captured')
 
 
 async def read_totals(pool: Pool, *, overdue_after: timedelta) -> Totals:
-    """Count them; `overdue_after` is the age at which an open order should have ended long ago."""
+    """Count them; `overdue_after` is the age at which an open order should have ended long ago.
+
+    Raises:
+        UNAVAILABLE: Postgres is away; one that takes no writes is that to the fleet.
+    """
     rows = await pool.fetch(_OPEN, overdue_after)
     counts = {OrderState(row["state"]): row["count"] for row in rows}
     refunds = await pool.fetchrow(_REFUNDS)
+    if refunds and refunds["read_only"]:
+        raise asyncpg.ReadOnlySQLTransactionError("it takes no writes")
     return Totals(
         open={state: counts.get(state, 0) for state in sorted(OPEN_STATES)},
         overdue=sum(row["old"] for row in rows),

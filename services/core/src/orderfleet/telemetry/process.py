@@ -51,7 +51,8 @@ async def observed(
             size=settings.database_pool_size,
             wait_seconds=0 if lazy else settings.start_wait_seconds,
             lazy=lazy,
-            connection_class=database.timed(traces.connection_class),
+            watchers=(database.statement, *traces.watchers),
+            on_connect=database.connect,
         ) as pool,
     ):
         database.watch(pool)

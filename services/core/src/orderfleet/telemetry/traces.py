@@ -9,11 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
-import asyncpg
 from temporalio.client import Plugin
 
 from orderfleet.settings import ServiceSettings
-from orderfleet.store.pool import Connection
+from orderfleet.store.pool import Watcher
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Traces:
     on: bool = False
     plugins: tuple[Plugin, ...] = ()
     """For the client of Temporal, and so for its worker."""
-    connection_class: type[Connection] = asyncpg.Connection
+    watchers: tuple[Watcher, ...] = ()
     """For the pool."""
 
 
@@ -45,5 +44,5 @@ async def configure_traces(settings: ServiceSettings, *, service: str) -> AsyncI
         yield Traces(
             on=True,
             plugins=spans.plugins(),
-            connection_class=import_module("orderfleet.telemetry.statements").TracedConnection,
+            watchers=(import_module("orderfleet.telemetry.statements").trace_statement,),
         )
