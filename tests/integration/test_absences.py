@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from orderfleet.gateways import Charge, ChargeStatus, GatewayUnavailableError, Shipment
+from orderfleet.messages import CANCEL_SIGNAL
 from orderfleet.orders import Address, OrderState
 from orderfleet.simulated_gateways import Fault, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.ledger import balance
@@ -170,6 +171,24 @@ async def test_a_change_outlasts_a_postgres_that_is_away(fleet: Fleet, what: str
             await fleet.workflow(order_id).terminate()
     kind = "cancelled" if what == "cancel" else "address_updated"
     assert (await fleet.event_types(order_id)).count(kind) == 1
+
+
+async def test_an_event_that_changes_nothing_outlasts_a_postgres_that_is_away(fleet: Fleet) -> None:
+    order_id = new_id()
+    backends = fleet.backends(review_seconds=20.0)
+    async with _wired(fleet) as (wired, wire), wired.working():
+        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await fleet.reached(order_id, OrderState.IN_REVIEW)
+        await wire.cut()
+        await fleet.workflow(order_id).signal(CANCEL_SIGNAL, {"reason": 5})
+        await asyncio.sleep(_AWAY_SECONDS)
+        await wire.mend()
+
+        async def noted() -> bool:
+            return "cancel_refused" in await fleet.event_types(order_id)
+
+        await eventually(noted)
+        await fleet.workflow(order_id).terminate()
 
 
 async def test_a_claim_whose_acknowledgement_is_lost_is_held_by_its_repeat(pool: Pool) -> None:
