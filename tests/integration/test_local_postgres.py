@@ -16,6 +16,7 @@ import pytest
 from orderfleet_cli.local import Postgres, run_postgres
 from orderfleet_cli.local.postgres import DATABASE, OWNER, ROLE
 
+_DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "development.md"
 _NOBODY: Final = 65534
 # What `make up` had before there were passwords.
 _TRUST: Final = "host all all 127.0.0.1/32 trust\n"
@@ -77,10 +78,17 @@ async def _ran(*argv: str) -> tuple[int | None, str, str]:
 
 
 @pytest.mark.skipif(shutil.which("psql") is None, reason="no psql on PATH")
-async def test_the_command_that_is_told_opens_the_database(postgres: Postgres) -> None:
+async def test_the_command_that_is_told_opens_the_database(
+    postgres: Postgres, tmp_path: Path
+) -> None:
     password = urlsplit(postgres.url(user=ROLE)).password
     assert password
     assert password not in postgres.psql
+    # As docs/development.md has it.
+    documented = postgres.psql.replace(str(tmp_path), ".data").replace(
+        f":{postgres.port}/", ":5432/"
+    )
+    assert f"\n{documented}\n" in _DOCUMENT.read_text()
     statement = "SELECT current_user, current_database()"
     status, out, _ = await _ran("sh", "-c", f"{postgres.psql} -Atc '{statement}'")
     assert (status, out) == (0, f"{ROLE}|{DATABASE}\n")

@@ -24,8 +24,10 @@ STORED = sorted(HISTORIES.glob("*.json"))
 
 
 def history(path: Path) -> WorkflowHistory:
+    """Read a history, one of ours or as `orderfleet history --json` has it."""
     stored = json.loads(path.read_text())
-    return WorkflowHistory.from_json(stored.pop("workflow_id"), stored)
+    began = stored["events"][0]["workflowExecutionStartedEventAttributes"]
+    return WorkflowHistory.from_json(stored.pop("workflow_id", began.get("workflowId")), stored)
 
 
 async def replay(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orderfleet.messages import ORDER_TASK_QUEUE, ORDER_WORKFLOW
@@ -25,19 +25,30 @@ class AnotherRelease:
 
 async def failing_workflow_task(temporal_address: str) -> None:
     """Start a workflow that no worker knows."""
-    client = await Client.connect(temporal_address)
-    handle = await client.start_workflow(
+    handle = await unknown_workflow(await Client.connect(temporal_address))
+    await asyncio.sleep(1)
+    await handle.terminate()
+
+
+async def unknown_workflow(client: Client) -> WorkflowHandle[Any, Any]:
+    """Start a workflow that no worker knows, and that stays."""
+    return await client.start_workflow(
         "NoSuchWorkflow",
         id=new_id("unknown"),
         task_queue=ORDER_TASK_QUEUE,
         task_timeout=timedelta(seconds=2),
     )
-    await asyncio.sleep(1)
-    await handle.terminate()
 
 
 async def history_that_does_not_fit(orders: Orders) -> None:
     """Let another release begin an order, which ours then goes on with."""
+    handle = await order_of_another_release(orders)
+    await asyncio.sleep(2)
+    await handle.terminate()
+
+
+async def order_of_another_release(orders: Orders) -> WorkflowHandle[Any, Any]:
+    """Let another release begin an order, which stays, and our worker find it."""
     client = await Client.connect(orders.fleet.temporal_address)
     await orders.fleet.stop("order-worker")
     async with Worker(
@@ -57,8 +68,7 @@ async def history_that_does_not_fit(orders: Orders) -> None:
             if event.HasField("timer_started_event_attributes"):
                 break
     await orders.fleet.start("order-worker")
-    await asyncio.sleep(2)
-    await handle.terminate()
+    return handle
 
 
 async def postgres_away(orders: Orders) -> None:

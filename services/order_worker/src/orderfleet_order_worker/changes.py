@@ -93,8 +93,7 @@ class Changes:
         """Write an event that changes nothing."""
         await self._row()
         note = NoteInput(self._order_id, event)
-        most = self._budget.note_left(workflow.now())
-        await self._perform(OrderActivities.note, note, most=most)
+        await self._perform(OrderActivities.note, note, most=policies.NOTE_LIMIT)
 
     async def _once(
         self, given: Cancel | AddressChange, change: Coroutine[Any, Any, ChangeResult]

@@ -25,8 +25,9 @@ def register(app: typer.Typer) -> None:
 def up() -> None:
     """Start Postgres, Temporal, the API and the workers here, until Ctrl-C.
 
-    The data stays in .data/. It always runs a Postgres and a Temporal of its own: DATABASE_URL
-    and TEMPORAL_* are not used. Other settings come from the environment and from .env.
+    The data stays in .data/, closed to other users. It always runs a Postgres and a Temporal of
+    its own: DATABASE_URL and TEMPORAL_* are not used. Other settings come from the environment and
+    from .env, which sets the product's own variables only.
     """
     machine.up()
 
