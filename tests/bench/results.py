@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 _PACKAGES: Final = (
-    *("temporalio", "litestar", "granian", "asyncpg", "msgspec", "structlog"),
+    *("temporalio", "litestar", "uvicorn", "asyncpg", "msgspec", "structlog"),
     "prometheus-client",
 )
 _ROOT: Final = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from orderfleet_cli.local.processes import Process, Program, environment
 from tests.bench.cores import own_core
 from tests.bench.usage import Tree
 
-# A thread and a child that are there before anything is moved, as granian's and Postgres' are.
+# A thread and a child that are there before anything is moved, as the SDK's and Postgres' are.
 _PROGRAM: Final = """
 import subprocess, sys, threading, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])

@@ -1,5 +1,6 @@
 """The audit trail as server-sent events."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
@@ -56,6 +57,39 @@ async def test_a_client_that_comes_back_misses_nothing_and_hears_nothing_twice(
             break
     heard += [event async for event in _events(orders.http, order_id, heard[-1]["number"])]
     assert heard == (await orders.show(order_id))["events"]
+
+
+async def test_who_comes_back_after_the_end_is_told_to_stay_away(orders: Orders) -> None:
+    order_id = await orders.place("plain")
+    heard = [event async for event in _events(orders.http, order_id)]
+    path = f"/orders/{order_id}/events"
+    # As an EventSource does by itself, again and again.
+    again = await orders.http.get(path, headers={"Last-Event-ID": str(heard[-1]["number"])})
+    assert (again.status_code, again.content) == (HTTPStatus.NO_CONTENT, b"")
+    # Who has not seen all still gets the rest.
+    last = heard[-2]["number"]
+    assert [event async for event in _events(orders.http, order_id, last)] == heard[-1:]
+
+
+async def test_a_stream_says_when_to_come_back(orders: Orders) -> None:
+    order_id = await orders.place("plain")
+    async with orders.http.stream("GET", f"/orders/{order_id}/events", timeout=PATIENCE) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
+    await orders.ended(order_id)
+
+
+async def test_all_streams_share_one_look(orders: Orders) -> None:
+    order_ids = [await orders.place("plain") for _ in range(3)]
+    heard = await asyncio.gather(
+        *(_all(orders.http, order_id) for order_id in order_ids for _ in range(10))
+    )
+    for order_id, events in zip((one for one in order_ids for _ in range(10)), heard, strict=True):
+        assert events == (await orders.show(order_id))["events"]
+
+
+async def _all(http: httpx.AsyncClient, order_id: str) -> list[Json]:
+    return [event async for event in _events(http, order_id)]
 
 
 async def test_an_unknown_order_has_no_stream(orders: Orders) -> None:

@@ -42,7 +42,7 @@ for path in ("/x", "/app/x", "/venv/x"):
 # call.
 _OPEN: Final = {"ORDERFLEET_API_OPEN": "true"}
 _WORKERS: Final = {"orderfleet-order-worker", "orderfleet-shipping-worker"}
-_SERVERS: Final = {"orderfleet-api", "litestar", "granian", "uvicorn"}
+_SERVERS: Final = {"orderfleet-api", "litestar", "uvicorn"}
 _FOREIGN: Final = {
     "api": _WORKERS,
     "order_worker": _SERVERS | {"orderfleet-shipping-worker"},

@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
+from orderfleet_api.failures import LINES_A_SECOND, FailureLog
 from orderfleet_api.metrics import ApiMetrics
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -73,7 +75,40 @@ async def test_an_error_counts_too_and_nothing_stays_in_progress() -> None:
         await request(cast("App", ApiMetrics(registry).measured(cast("Any", app))))
     assert under_way == [1]
     assert registry.get_sample_value("orderfleet_http_requests_in_progress") == 0
-    assert counted(registry) == [("GET", "other", "499")]
+    # The server answers it so.
+    assert counted(registry) == [("GET", "other", "500")]
+
+
+async def test_each_failure_is_a_line_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    structlog.configure(
+        processors=[structlog.stdlib.render_to_log_kwargs],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        scope["path_template"] = "/orders/{order_id}"
+        status = next(statuses)
+        await send({"type": "http.response.start", "status": status})
+        body = b'{"status": 503, "detail": "Postgres is away"}' if status == 503 else b"<html>"
+        await send({"type": "http.response.body", "body": body})
+
+    failures = FailureLog()
+    statuses = iter([200, 404, 429, 503, 500, *[503] * 2 * LINES_A_SECOND])
+    served = cast("App", ApiMetrics(CollectorRegistry(), failures).measured(cast("Any", app)))
+    for _ in range(5):
+        await request(served)
+    told = [vars(record) for record in caplog.records if record.msg == "request failed"]
+    assert [(one["route"], one["status"], one["reason"]) for one in told] == [
+        ("/orders/{order_id}", 503, "Postgres is away"),
+        ("/orders/{order_id}", 500, ""),
+    ]
+    # Of very many some are told together, and none is left out.
+    for _ in range(2 * LINES_A_SECOND):
+        await request(served)
+    failures.flush()
+    told = [vars(record) for record in caplog.records if record.msg == "request failed"]
+    assert sum(one.get("more", 1) for one in told) == 2 * LINES_A_SECOND + 2
+    assert len(told) < 2 * LINES_A_SECOND
 
 
 async def test_the_life_of_the_server_is_no_request() -> None:

@@ -15,8 +15,10 @@ from litestar.static_files import create_static_files_router
 from orderfleet.orders import Address, Item
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends
+from orderfleet_api.events import EventStreams
+from orderfleet_api.health import health
 from orderfleet_api.limits import MAX_BODY_BYTES
-from orderfleet_api.requests import BACKENDS, RequireKey
+from orderfleet_api.requests import BACKENDS, STREAMS, RequireKey
 from orderfleet_api.routes import orders_router
 from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
 
@@ -30,12 +32,13 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Lite
     app = Litestar(
         route_handlers=[
             orders_router(passed),
+            health,
             # The page under /docs works without the internet: its assets come from a package.
             create_static_files_router(
                 ASSETS, [str(files("litestar_offline_docs") / "static")], include_in_schema=False
             ),
         ],
-        state=State({BACKENDS: backends}),
+        state=State({BACKENDS: backends, STREAMS: EventStreams(backends)}),
         plugins=[problems.PLUGIN],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,

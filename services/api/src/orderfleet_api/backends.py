@@ -1,9 +1,9 @@
 """Postgres and Temporal as the routes reach them: bounded in time, and 503 when they are away."""
 
 import asyncio
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 import structlog
 from msgspec import Struct, field
@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet_api import problems
+from orderfleet_api.bulkheads import Bulkhead, Bulkheads
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
@@ -30,16 +31,41 @@ class Backends(Struct, frozen=True):
     # Set when the process has been asked to stop: what would go on ends.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: ApiMetrics = field(default_factory=lambda: ApiMetrics(CollectorRegistry()))
+    bulkheads: Bulkheads = field(
+        default_factory=lambda: Bulkheads(ApiSettings(), CollectorRegistry())
+    )
 
-    async def ask(self, call: Awaitable[T]) -> T:
+    async def start(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await the start of an order, which has a bulkhead of its own; see `ask`."""
+        return await self._ask(self.bulkheads.starts, call)
+
+    async def ask(self, call: Coroutine[Any, Any, T]) -> T:
         """Await a call of Temporal that needs no worker, no longer than the settings allow.
 
         Raises:
             RPCError: Temporal does not know the workflow.
-            ProblemDetailsException: it took longer, or Temporal is busy or away.
+            ProblemDetailsException: it took longer, or Temporal is full, busy or away.
         """
+        return await self._ask(self.bulkheads.temporal_calls, call)
+
+    async def ask_worker(self, seconds: float, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call that a worker answers for so long.
+
+        Raises:
+            TimeoutError: it took longer.
+            RPCError: Temporal does not know the workflow.
+            ProblemDetailsException: there are too many, or Temporal is busy or away.
+        """
+        with closing(call):
+            async with self.bulkheads.worker_calls:
+                return await within(seconds, call)
+
+    async def _ask(self, bulkhead: Bulkhead, call: Coroutine[Any, Any, T]) -> T:
         try:
-            return await within(self.settings.temporal_wait_seconds, call)
+            # Closed if it is not let in: else Python warns that nobody awaited it.
+            with closing(call):
+                async with bulkhead:
+                    return await within(self.settings.temporal_wait_seconds, call)
         except TimeoutError:
             raise problems.unavailable("Temporal is away") from None
 

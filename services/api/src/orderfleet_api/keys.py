@@ -10,6 +10,7 @@ import re
 from hashlib import sha256
 from typing import Final
 
+from orderfleet.listening import bare
 from orderfleet.settings import SettingsError
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
@@ -36,7 +37,7 @@ def parse_keys(text: str) -> Keys:
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach an address."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(bare(host)).is_loopback
     except ValueError:
         return host == "localhost"
 

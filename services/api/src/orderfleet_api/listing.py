@@ -21,9 +21,12 @@ async def page(
 ) -> OrderList:
     """Return one page of the listing, newest first."""
     before = None if cursor is None else _decode(cursor)
-    with postgres():
-        # One more than asked for tells whether there is a next page.
-        found = await reads.list_orders(backends.pool, state=state, before=before, limit=limit + 1)
+    async with backends.bulkheads.reads:
+        with postgres():
+            # One more than asked for tells whether there is a next page.
+            found = await reads.list_orders(
+                backends.pool, state=state, before=before, limit=limit + 1
+            )
     orders = found[:limit]
     return OrderList(orders, _encode(orders[-1]) if len(found) > limit else None)
 

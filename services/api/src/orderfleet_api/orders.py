@@ -34,7 +34,7 @@ from orderfleet.store.pool import UNAVAILABLE
 from orderfleet.store.reads import OrderRow
 from orderfleet.store.steps import receive
 from orderfleet_api import problems
-from orderfleet_api.backends import Backends, postgres, within
+from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.schemas import (
     APPLIED,
     LEFT_FOR_A_WORKER,
@@ -72,7 +72,7 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     if known.payer is not None:
         raise problems.conflict(f"payment id {order.payment_id} is used by another order")
     try:
-        await backends.ask(_start(backends, order_id, order, actor))
+        await backends.start(_start(backends, order_id, order, actor))
     except WorkflowAlreadyStartedError:
         fingerprint = await _fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
@@ -163,7 +163,7 @@ async def _change(
     update, signal, event = kind
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        result: ChangeResult = await within(
+        result: ChangeResult = await backends.ask_worker(
             backends.settings.change_wait_seconds,
             # The server answers an update by its id alone: a key of another kind is not this one.
             handle.execute_update(
@@ -222,8 +222,9 @@ async def find(backends: Backends, order_id: str) -> OrderRow:
     Raises:
         ProblemDetailsException: there is none, or Postgres is away.
     """
-    with postgres():
-        row = await reads.find_order(backends.pool, order_id)
+    async with backends.bulkheads.reads:
+        with postgres():
+            row = await reads.find_order(backends.pool, order_id)
     if row is None:
         raise problems.not_found(order_id)
     return row
@@ -231,8 +232,9 @@ async def find(backends: Backends, order_id: str) -> OrderRow:
 
 async def show(backends: Backends, order_id: str) -> OrderView:
     """Return the order's row, payments and audit trail."""
-    with postgres():
-        record = await reads.find_record(backends.pool, order_id)
+    async with backends.bulkheads.reads:
+        with postgres():
+            record = await reads.find_record(backends.pool, order_id)
     if record is None:
         raise problems.not_found(order_id)
     values = msgspec.structs.asdict(record.order)
@@ -244,7 +246,7 @@ async def status(backends: Backends, order_id: str) -> StatusView:
     """Return the live view of the order; without a worker, what is on record."""
     handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        live: Status = await within(
+        live: Status = await backends.ask_worker(
             backends.settings.query_wait_seconds,
             handle.query(messages.STATUS_QUERY, result_type=Status),
         )
@@ -273,8 +275,9 @@ async def _add_attempts(backends: Backends, live: Status) -> None:
 
 
 async def _recorded(backends: Backends, order_id: str) -> StatusView:
-    with postgres():
-        row = await reads.find_order(backends.pool, order_id)
+    async with backends.bulkheads.reads:
+        with postgres():
+            row = await reads.find_order(backends.pool, order_id)
     started = row.created_at if row is not None else await _started(backends, order_id)
     state = row.state if row is not None else OrderState.RECEIVED
     deadline = started + timedelta(seconds=backends.settings.order_deadline_seconds)

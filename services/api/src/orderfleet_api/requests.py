@@ -9,10 +9,12 @@ from structlog.contextvars import bind_contextvars
 
 from orderfleet_api import problems
 from orderfleet_api.backends import Backends
+from orderfleet_api.events import EventStreams
 from orderfleet_api.keys import Keys, name_of
 
 # Names in the state of the application, and of a request.
 BACKENDS: Final = "backends"
+STREAMS: Final = "streams"
 _ACTOR: Final = "actor"
 
 
@@ -27,6 +29,12 @@ class ApiRequest(Request[Any, Any, Any]):
         """Return Postgres and Temporal, the same for all requests."""
         backends: Backends = self.app.state[BACKENDS]
         return backends
+
+    @property
+    def streams(self) -> EventStreams:
+        """Return the event streams of this process."""
+        streams: EventStreams = self.app.state[STREAMS]
+        return streams
 
     @property
     def actor(self) -> str:

@@ -30,6 +30,7 @@ _ALWAYS: Final = (401, 429, 503)
 def answers(*statuses: int) -> dict[int, ResponseSpec]:
     """Describe the statuses given and those that every route can answer."""
     slow = {408} if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in statuses else set()
+    shown = {*statuses, *_ALWAYS, *slow} - {HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}
     found = {
         status: ResponseSpec(
             Problem,
@@ -37,8 +38,10 @@ def answers(*statuses: int) -> dict[int, ResponseSpec]:
             description=_WHY[status],
             media_type="application/problem+json",
         )
-        for status in sorted({*statuses, *_ALWAYS, *slow} - {HTTPStatus.ACCEPTED})
+        for status in sorted(shown)
     }
+    if HTTPStatus.NO_CONTENT in statuses:
+        found[204] = ResponseSpec(None, description="No more will come: do not come back.")
     if HTTPStatus.ACCEPTED in statuses:
         left = "No worker answered in time: left as a signal for the next one."
         found[202] = ResponseSpec(ChangeView, generate_examples=False, description=left)

@@ -8,12 +8,12 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 from litestar import HttpMethod, Response, Router, get, post, route
 from litestar.middleware import ASGIMiddleware
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
-from litestar.response import ServerSentEvent
+from litestar.response import Stream
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.messages import CHANGE_ID_PATTERN, Review
 from orderfleet.orders import ID_PATTERN, OrderState
-from orderfleet_api import events, examples, listing, orders
+from orderfleet_api import examples, listing, orders
 from orderfleet_api.listing import CURSOR_PATTERN
 from orderfleet_api.requests import ApiRequest, log_order
 from orderfleet_api.responses import JsonResponse, answers
@@ -116,7 +116,7 @@ async def show_order(request: ApiRequest, order_id: PathId) -> OrderView:
 
 @get(
     "/orders/{order_id:str}/events",
-    responses=answers(404, 422),
+    responses=answers(204, 404, 422),
     media_type="text/event-stream",
 )
 async def order_events(
@@ -131,10 +131,12 @@ async def order_events(
             description="The number of the last event that was seen.",
         ),
     ] = 0,
-) -> ServerSentEvent:
-    """Stream the audit trail until nothing more comes: the order has ended, its money is back."""
-    await orders.find(request.backends, order_id)
-    return ServerSentEvent(events.stream(request.backends, order_id, after=last_event_id))
+) -> Stream | Response[None]:
+    """Stream the audit trail until nothing more comes: the order has ended, its money is back.
+
+    Who comes back after that is answered 204, which tells an EventSource to stay away.
+    """
+    return await request.streams.open(order_id, after=last_event_id)
 
 
 @post(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.settings import Env, Port, Seconds, ServiceSettings, SettingsError, Switch
+from orderfleet.settings import Count, Env, Port, Seconds, ServiceSettings, SettingsError, Switch
 from orderfleet_api.keys import Keys, is_loopback, parse_keys
 
 
@@ -13,6 +13,15 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
 
     api_host: Annotated[str, Env("Address the API listens on.")] = "127.0.0.1"
     api_port: Annotated[Port, Env("Port the API listens on.", unit="port")] = 8000
+    api_connections: Annotated[
+        Count,
+        Env(
+            "Most connections; beyond it idle and slow ones are closed, then new ones are refused."
+        ),
+    ] = 1000
+    api_streams: Annotated[
+        Count, Env("Most event streams of them; beyond it the answer is 503.")
+    ] = 250
     api_keys: Annotated[
         str,
         Env(
@@ -55,6 +64,10 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     def check(self) -> None:
         """Refuse to be reached from elsewhere without keys."""
         super().check()
+        if self.api_streams >= self.api_connections:
+            raise SettingsError(
+                "ORDERFLEET_API_STREAMS: wanted fewer than ORDERFLEET_API_CONNECTIONS"
+            )
         if not parse_keys(self.api_keys) and not self.api_open and not is_loopback(self.api_host):
             raise SettingsError(
                 f"ORDERFLEET_API_KEYS: needed on {self.api_host}"

@@ -88,6 +88,14 @@ SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json,
        )
 FROM orders WHERE id = $1
 """
+_MARKS: Final = """
+SELECT id, concat_ws(
+    ' ', state,
+    (SELECT max(number) FROM events WHERE order_id = orders.id),
+    (SELECT string_agg(status, ' ' ORDER BY payment_id) FROM payments WHERE order_id = orders.id)
+)
+FROM orders WHERE id = ANY($1)
+"""
 
 
 async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
@@ -106,6 +114,12 @@ async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderReco
         return None
     *order, payments, events = row
     return OrderRecord(_order(order), _payments(payments), [EventRow(*event) for event in events])
+
+
+async def marks(pool: Pool, order_ids: Iterable[str]) -> dict[str, str]:
+    """Return of each order that there is a text that changes with its state, money and trail."""
+    rows = await pool.fetch(_MARKS, list(order_ids))
+    return {row[0]: row[1] for row in rows}
 
 
 async def list_orders(

@@ -1,0 +1,145 @@
+"""Bounds of what may be under way at once, so that no kind of work shuts out another.
+
+Connections, event streams, the calls of Temporal that start an order, those that wait for a worker,
+those that do neither, and reads of Postgres have one each. What is beyond it is refused with 503 at
+once; only a read waits for its turn first, and not for long.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final
+
+from litestar.plugins.problem_details import ProblemDetailsException
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from orderfleet_api import problems
+from orderfleet_api.settings import ApiSettings
+
+# A start takes Temporal 20 ms, an update or a query 50. At 250 orders a second the API has used up
+# its core (4 ms each, docs/sizing.md), with 5 and 13 of them at once. So 100 are under way only if
+# Temporal is many times slower than that, or no worker answers.
+_TEMPORAL_CALLS: Final = 100
+# Of the pool's connections a third is left to what orders and changes ask and write.
+_READS_OF_POOL: Final = 2 / 3
+# A read takes 1 ms: who has waited so long for a turn waits for a Postgres that hangs.
+_TURN_SECONDS: Final = 1.0
+_WAITING_READS: Final = 100
+
+
+class Bulkhead:
+    """Lets so many in at once, within a block."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        self.limit = limit
+        self.in_use = 0
+        self.refused = 0
+        self._what = what
+
+    def enter(self) -> None:
+        """Go in.
+
+        Raises:
+            ProblemDetailsException: 503, it is full.
+        """
+        if self.in_use >= self.limit:
+            raise self.refuse()
+        self.in_use += 1
+
+    def leave(self) -> None:
+        """Make room for another one."""
+        self.in_use -= 1
+
+    def refuse(self) -> ProblemDetailsException:
+        """Count one that is not let in, and return what to raise."""
+        self.refused += 1
+        return problems.unavailable(f"too many {self._what} at once, {self.limit} are under way")
+
+    async def __aenter__(self) -> None:
+        self.enter()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+
+class Turns(Bulkhead):
+    """A bulkhead before which some wait for a while."""
+
+    def __init__(self, what: str, limit: int, *, waiting: int, seconds: float) -> None:
+        super().__init__(what, limit)
+        self._free = asyncio.Semaphore(limit)
+        self._waiting = 0
+        self._most_waiting = waiting
+        self._seconds = seconds
+
+    def leave(self) -> None:
+        """Make room for another one."""
+        super().leave()
+        self._free.release()
+
+    async def __aenter__(self) -> None:
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()
+        self.in_use += 1
+
+    async def _wait(self) -> None:
+        if self._waiting >= self._most_waiting:
+            raise self.refuse()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise self.refuse() from None
+        finally:
+            self._waiting -= 1
+
+
+class Bulkheads:
+    """All of them, and their metrics."""
+
+    def __init__(self, settings: ApiSettings, registry: CollectorRegistry) -> None:
+        reads = max(1, int(settings.database_pool_size * _READS_OF_POOL))
+        self.connections = Bulkhead("connections", settings.api_connections)
+        self.streams = Bulkhead("event streams", settings.api_streams)
+        self.starts = Bulkhead("starts of orders", _TEMPORAL_CALLS)
+        self.worker_calls = Bulkhead("calls that wait for a worker", _TEMPORAL_CALLS)
+        self.temporal_calls = Bulkhead("calls of Temporal", _TEMPORAL_CALLS)
+        self.reads = Turns(
+            "reads of Postgres", reads, waiting=_WAITING_READS, seconds=_TURN_SECONDS
+        )
+        registry.register(_Metrics(vars(self)))
+
+
+class _Metrics(Collector):
+    """Tells at each scrape how full they are; counting each request would cost it more."""
+
+    def __init__(self, bulkheads: Mapping[str, Bulkhead]) -> None:
+        self._bulkheads = dict(bulkheads)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics, every kind in each of them."""
+        in_use = GaugeMetricFamily(
+            "orderfleet_bulkhead_in_use", "What is under way, by kind.", labels=["kind"]
+        )
+        limit = GaugeMetricFamily(
+            "orderfleet_bulkhead_limit", "Most that may be under way.", labels=["kind"]
+        )
+        refused = CounterMetricFamily(
+            "orderfleet_bulkhead_refused", "Refused with 503, as it was full.", labels=["kind"]
+        )
+        for kind, bulkhead in self._bulkheads.items():
+            in_use.add_metric([kind], bulkhead.in_use)
+            limit.add_metric([kind], bulkhead.limit)
+            refused.add_metric([kind], bulkhead.refused)
+        yield from (in_use, limit, refused)

@@ -1,0 +1,108 @@
+"""Bounds of what is under way at once: each kind has its own, and none waits without an end."""
+
+import asyncio
+from http import HTTPStatus
+
+import pytest
+from litestar.plugins.problem_details import ProblemDetailsException
+from prometheus_client import CollectorRegistry
+
+from orderfleet_api.bulkheads import Bulkhead, Bulkheads, Turns
+from orderfleet_api.settings import ApiSettings
+
+
+class Held:
+    """Visitors that stay inside until they are let go."""
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self.bulkhead = bulkhead
+        self.inside = 0
+        self.go = asyncio.Event()
+
+    async def visit(self) -> None:
+        async with self.bulkhead:
+            self.inside += 1
+            await self.go.wait()
+            self.inside -= 1
+
+
+async def turns_of_the_loop() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def refused(results: list[BaseException | None]) -> list[ProblemDetailsException]:
+    return [one for one in results if isinstance(one, ProblemDetailsException)]
+
+
+async def test_what_is_beyond_the_limit_is_refused_at_once() -> None:
+    held = Held(Bulkhead("things", 3))
+    tasks = [asyncio.create_task(held.visit()) for _ in range(5)]
+    await turns_of_the_loop()
+    assert (held.inside, held.bulkhead.in_use, held.bulkhead.refused) == (3, 3, 2)
+    held.go.set()
+    [first, second] = refused(await asyncio.gather(*tasks, return_exceptions=True))
+    assert first.status_code == second.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert first.headers == {"Retry-After": "1"}
+    assert "too many things" in first.detail
+    assert held.bulkhead.in_use == 0
+    async with held.bulkhead:
+        assert held.bulkhead.in_use == 1
+
+
+async def test_some_wait_for_their_turn_and_the_rest_is_refused() -> None:
+    held = Held(Turns("reads", 2, waiting=3, seconds=60))
+    tasks = [asyncio.create_task(held.visit()) for _ in range(7)]
+    await turns_of_the_loop()
+    assert (held.inside, held.bulkhead.refused) == (2, 2)
+    held.go.set()
+    assert len(refused(await asyncio.gather(*tasks, return_exceptions=True))) == 2
+    assert held.bulkhead.in_use == 0
+
+
+async def test_a_turn_that_does_not_come_is_given_up() -> None:
+    held = Held(Turns("reads", 1, waiting=3, seconds=0.05))
+    inside = asyncio.create_task(held.visit())
+    await turns_of_the_loop()
+    with pytest.raises(ProblemDetailsException, match="too many reads"):
+        await held.visit()
+    assert held.bulkhead.refused == 1
+    held.go.set()
+    await inside
+    await held.visit()
+    assert held.bulkhead.in_use == 0
+
+
+async def test_who_is_cancelled_leaves_its_place() -> None:
+    for bulkhead in (Bulkhead("things", 1), Turns("reads", 1, waiting=2, seconds=60)):
+        held = Held(bulkhead)
+        tasks = [asyncio.create_task(held.visit()) for _ in range(2)]
+        await turns_of_the_loop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        held.go.set()
+        await held.visit()
+        assert bulkhead.in_use == 0
+
+
+@pytest.mark.parametrize(("pool", "reads"), [(1, 1), (2, 1), (3, 2), (10, 6), (50, 33)])
+def test_reads_leave_a_part_of_the_pool_to_orders(pool: int, reads: int) -> None:
+    settings = ApiSettings(database_pool_size=pool)
+    assert Bulkheads(settings, CollectorRegistry()).reads.limit == reads
+
+
+async def test_each_kind_tells_of_itself() -> None:
+    registry = CollectorRegistry()
+    bulkheads = Bulkheads(ApiSettings(api_streams=1), registry)
+    async with bulkheads.streams:
+        with pytest.raises(ProblemDetailsException):
+            bulkheads.streams.enter()
+
+        def told(name: str, kind: str) -> float | None:
+            return registry.get_sample_value(f"orderfleet_bulkhead_{name}", {"kind": kind})
+
+        assert [told(name, "streams") for name in ("in_use", "limit", "refused_total")] == [1, 1, 1]
+        for kind in ("connections", "starts", "worker_calls", "temporal_calls", "reads"):
+            assert (told("in_use", kind), told("refused_total", kind)) == (0, 0)
+            assert (told("limit", kind) or 0) > 0
