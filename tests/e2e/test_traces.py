@@ -149,7 +149,7 @@ async def test_a_cancel_has_the_callers_trace_with_a_link_and_the_refund_the_ord
         """
                   StartActivity:refund
                     RunActivity:refund
-                      SELECT payments
+                      SELECT payments SELECT events SELECT orders
         """,
         """
                   StartActivity:dispatch

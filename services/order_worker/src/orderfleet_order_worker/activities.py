@@ -243,9 +243,10 @@ class OrderActivities:
     @activity.defn
     async def refund(self, step: RefundPaymentInput) -> str:
         """Undo the payment: close its key, refund what was captured. Return its final status."""
-        if step.charged:
-            await restore_payment(self._pool, step.order_id, _LOST)
         record = await find_record(self._pool, step.order_id)
+        if step.charged and record is not None and not record.payments:
+            await restore_payment(self._pool, step.order_id, _LOST)
+            record = await find_record(self._pool, step.order_id)
         if record is None:
             return ChargeStatus.NONE
         if record.order.state is OrderState.FULFILLED:

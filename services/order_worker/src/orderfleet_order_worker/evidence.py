@@ -1,7 +1,9 @@
-"""What Temporal's histories prove of an order, whatever Postgres has lost of it."""
+"""What Temporal's histories prove of an order, whatever Postgres has lost of it.
+
+No call has a time limit of its own here: whoever asks has one for all of them.
+"""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -17,7 +19,6 @@ from orderfleet.orders import OrderState
 
 T = TypeVar("T")
 
-_CALL: Final = timedelta(seconds=3)
 _PAGE: Final = 1000
 
 # How a workflow closed without a result, and the end that its order gets.
@@ -89,9 +90,7 @@ async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
         request = ListWorkflowExecutionsRequest(
             namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
         )
-        page = await client.workflow_service.list_workflow_executions(
-            request, retry=True, timeout=_CALL
-        )
+        page = await client.workflow_service.list_workflow_executions(request, retry=True)
         yield [found.execution.workflow_id for found in page.executions]
         token = page.next_page_token
         if not token:
@@ -110,7 +109,7 @@ async def _events(
     """Return a workflow's history; None if Temporal does not know it, or no more."""
     handle = client.get_workflow_handle(workflow_id, run_id=run_id or None)
     try:
-        return (await handle.fetch_history(rpc_timeout=_CALL)).events
+        return (await handle.fetch_history()).events
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None
