@@ -182,7 +182,6 @@ async def test_a_refund_by_hand_of_a_fulfilled_order_keeps_its_money(fleet: Flee
                 order_id=order_id,
                 payment_id=f"pay-{order_id}",
                 state=OrderState.CANCELLED,
-                shipping_task_queue=fleet.common()["shipping_task_queue"],
             ),
             id=refund_id(order_id),
             task_queue=fleet.common()["order_task_queue"],
@@ -190,6 +189,23 @@ async def test_a_refund_by_hand_of_a_fulfilled_order_keeps_its_money(fleet: Flee
     found = await books(fleet.pool, order_id)
     assert [one["status"] for one in found.payments] == ["captured"]
     assert len(found.taken) == 1
+
+
+async def test_a_refund_by_hand_calls_the_package_back_on_the_fleets_own_queue(
+    fleet: Fleet, owner: Pool
+) -> None:
+    """It names no queue, and the default one is another fleet's."""
+    async with _handed_over(fleet) as order_id:
+        await lose_commits(owner, order_id, keep=6)
+        await fleet.temporal.execute_workflow(
+            REFUND_WORKFLOW,
+            RefundInput(order_id=order_id, payment_id=f"pay-{order_id}", state=OrderState.FAILED),
+            id=refund_id(order_id),
+            task_queue=fleet.common()["order_task_queue"],
+        )
+        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+    found = await books(fleet.pool, order_id)
+    assert [one["status"] for one in found.shipments] == ["recalled"]
 
 
 async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: Fleet) -> None:
@@ -204,7 +220,6 @@ async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: F
                 order_id=order_id,
                 payment_id=f"pay-{order_id}",
                 state=OrderState.CANCELLED,
-                shipping_task_queue=fleet.common()["shipping_task_queue"],
             ),
             id=refund_id(order_id),
             task_queue=fleet.common()["order_task_queue"],

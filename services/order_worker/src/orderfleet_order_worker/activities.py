@@ -81,12 +81,17 @@ class EndInput(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """Result of `end`: the end that stands, and what there is to undo."""
+    """Result of `end`: the end that stands, and what there is to undo.
+
+    Packages are called back on the worker's own shipping queue, whatever a refund was started with:
+    another fleet's worker does not know the order, and would say that nothing is out.
+    """
 
     state: OrderState
     payment: PaymentStatus | None = None
     recall: bool = False
     recorded: bool = True
+    shipping_task_queue: str = ""
 
     @property
     def undo(self) -> bool:
@@ -222,7 +227,12 @@ class OrderActivities:
         lost = payment is None and step.charged and ended.state is not OrderState.FULFILLED
         if lost and await restore_payment(self._pool, step.order_id, _LOST):
             payment = PaymentStatus.PENDING
-        return Ended(ended.state, payment, recall=ended.dispatch_key is not None)
+        return Ended(
+            ended.state,
+            payment,
+            recall=ended.dispatch_key is not None,
+            shipping_task_queue=self._shipping_task_queue,
+        )
 
     @activity.defn
     async def note(self, step: NoteInput) -> None:

@@ -58,7 +58,8 @@ class RefundWorkflow:
             recalled = await workflow.execute_activity(
                 RECALL_ACTIVITY,
                 RecallInput(refund.order_id, traces.keys),
-                task_queue=refund.shipping_task_queue,
+                # The input's, where a worker of a release before wrote the end.
+                task_queue=ended.shipping_task_queue or refund.shipping_task_queue,
                 result_type=bool,
                 start_to_close_timeout=UNDO_STEP,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,

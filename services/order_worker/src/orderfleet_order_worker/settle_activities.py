@@ -125,7 +125,13 @@ class SettleActivities:
     async def _start_refund(
         self, run: SettleRun, order: LeftBehind, state: OrderState, reason: str
     ) -> None:
-        """Start the order's refund unless it runs."""
+        """Start the order's refund unless it runs.
+
+        Raises:
+            ValueError: its id is no order id: the refund would refuse it. Such orders came in once.
+        """
+        if not is_order_id(order.order_id):
+            raise ValueError("an order of this id cannot be refunded but by hand")
         refund = RefundInput(
             order_id=order.order_id,
             payment_id=order.payment_id,
