@@ -18,7 +18,7 @@ KEDA: Final = Path("keda")
 CHART: Final = HERE.parent / "charts/orderfleet"
 COMMAND: Final = (
     *("helm", "template", "orderfleet", str(CHART)),
-    *("--namespace", "orderfleet", "--skip-tests", "--values", str(HERE / "values.yaml")),
+    *("--namespace", "orderfleet-dev", "--skip-tests", "--values", str(HERE / "values.yaml")),
 )
 # The queries name the namespace and the pods of base/; an overlay says where Prometheus is.
 SCALED: Final = (

@@ -8,4 +8,4 @@ if [[ -z ${CONTEXT:-} ]] && ! "$(dirname "$0")/../k8s/local_context.sh" "$contex
     echo "context $context is not a local cluster by its name: if it is one of yours, set CONTEXT=$context" >&2
     exit 2
 fi
-exec kubectl --context "$context" --namespace orderfleet "$@"
+exec kubectl --context "$context" --namespace orderfleet-dev "$@"

@@ -165,7 +165,7 @@ def test_control(number: str, name: str) -> None:
 def test_all_controls_are_there() -> None:
     numbers = [2, 12, 13, 16, 17, 30, 34, 35, 38, 41, 44, 46, 54, 55, 57, 270, 271]
     assert sorted(CONTROLS) == [f"C-{number:04}" for number in numbers]
-    assert len(list(pods(objects_of("default")))) == 11
+    assert len(list(pods(objects_of("default")))) == 10
 
 
 @pytest.mark.parametrize("name", VALUES)

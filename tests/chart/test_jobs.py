@@ -8,7 +8,7 @@ from tests.chart.rendering import render
 
 pytestmark = pytest.mark.needs("helm")
 
-ALL = {"postgres-setup", "temporal-schema", "temporal-namespace", "migrate"}
+ALL = {"temporal-schema", "temporal-namespace", "migrate"}
 
 
 def names(values: dict[str, Any] | None = None) -> dict[str, str]:
@@ -34,14 +34,13 @@ def before() -> dict[str, str]:
     [
         ({"migrate"}, {"api": {"image": {"tag": "1.2.3"}}}),
         ({"migrate"}, {"api": {"image": {"digest": f"sha256:{'0' * 64}"}}}),
-        ({"postgres-setup"}, {"postgres": {"image": {"tag": "17.9"}}}),
         (
             {"temporal-schema", "temporal-namespace"},
             {"temporal": {"adminTools": {"tag": "1.33.0"}}},
         ),
         ({"temporal-namespace"}, {"temporal": {"namespace": {"name": "orders"}}}),
         ({"temporal-namespace"}, {"temporal": {"namespace": {"retention": "24h"}}}),
-        ({"migrate", "postgres-setup"}, {"postgres": {"user": "fleet"}}),
+        ({"migrate"}, {"postgres": {"user": "fleet"}}),
         (ALL, {"global": {"imageRegistry": "registry.example.com"}}),
         (ALL, {"global": {"jobs": {"resources": {"limits": {"memory": "1Gi"}}}}}),
     ],
@@ -61,6 +60,7 @@ def test_another_pod_is_another_job(
         {"orders": {"deadlineSeconds": 20}, "logLevel": "debug"},
         {"orderWorker": {"image": {"tag": "1.2.3"}}, "shippingWorker": {"image": {"tag": "1.2.3"}}},
         {"temporal": {"image": {"tag": "1.33.0"}, "replicas": 2, "ui": {"enabled": False}}},
+        {"postgres": {"image": {"tag": "17.9"}}},
         {"postgres": {"parameters": {"work_mem": "16MB"}, "persistence": {"size": "9Gi"}}},
         {"api": {"ingress": {"enabled": True}}, "global": {"networkPolicy": {"enabled": False}}},
     ],

@@ -19,6 +19,8 @@ from tests.chart.rendering import ROOT, Object, named, pods, title
 pytestmark = pytest.mark.needs("helm", "kubectl")
 
 OVERLAYS = ["dev", "external", "keda"]
+# `make deploy` has "orderfleet": what has Secrets and a volume of its own is elsewhere.
+NAMESPACES = {"dev": "orderfleet-dev", "external": "orderfleet", "keda": "orderfleet-dev"}
 # What has to be in the namespace before overlays/external: its kustomization.yaml says so.
 GIVEN = {
     "Secret/orderfleet-postgres": {"owner-password", "fleet-password"},
@@ -106,7 +108,7 @@ def test_what_is_named_is_there(overlay: str, k8s: Path) -> None:
     there = {title(found): set(found.get("data", {})) for found in objects}
     there |= GIVEN if overlay == "external" else {}
     spaces = {found["metadata"].get("namespace") for found in objects}
-    assert spaces - {None} == {"orderfleet"}
+    assert spaces - {None} == {NAMESPACES[overlay]}
     seen = set()
     for name, key in references(objects):
         seen.add(name)
@@ -119,8 +121,10 @@ def references(objects: list[Object]) -> Iterator[tuple[str, str | None]]:
     for pod in pods(objects):
         yield f"ServiceAccount/{pod.spec['serviceAccountName']}", None
         for volume in pod.spec.get("volumes", []):
-            if "emptyDir" not in volume:
+            if "configMap" in volume:
                 yield f"ConfigMap/{volume['configMap']['name']}", None
+            for item in volume.get("secret", {}).get("items", []):
+                yield f"Secret/{volume['secret']['secretName']}", item["key"]
         for container in pod.containers():
             yield from references_of(container)
     # Hosts, wherever they are told: in variables, addresses and URLs.
@@ -219,7 +223,7 @@ def test_keda_asks_the_prometheus_of_one_file(k8s: Path) -> None:
     asked = [trigger["metadata"] for one in scalers for trigger in one["spec"]["triggers"]]
     assert [one["serverAddress"] for one in asked] == ["https://mine"] * 5
     # An overlay that changes the namespace has to change these too: its header says so.
-    assert all('{namespace="orderfleet", pod=~"orderfleet-' in one["query"] for one in asked)
+    assert all('{namespace="orderfleet-dev", pod=~"orderfleet-' in one["query"] for one in asked)
 
 
 def test_keda_fits_on_the_other_overlay_too(k8s: Path) -> None:

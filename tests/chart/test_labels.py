@@ -1,6 +1,7 @@
 import pytest
+import yaml
 
-from tests.chart.rendering import VALUES, helm, objects_of, pods, render, title
+from tests.chart.rendering import VALUES, helm, objects_of, pods, render, template, title
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -74,6 +75,32 @@ def test_names_come_from_the_release(release: str, name: str) -> None:
     assert f"\n  name: {name}\n" in done.stdout
 
 
-def test_no_name_is_too_long() -> None:
-    for found in render({"global": {"fullnameOverride": "x" * 53}}):
-        assert len(found["metadata"]["name"]) <= 63, title(found)
+# What Kubernetes and KEDA add to a name: the hash of a ReplicaSet and a pod, `keda-hpa-`.
+ADDED_TO = {"Deployment", "StatefulSet", "ScaledObject"}
+
+
+@pytest.mark.parametrize("length", [34, 35, 36, 53])
+def test_no_name_is_too_long(length: int) -> None:
+    name = "x" * length
+    keda = {"mode": "keda", "prometheus": {"address": "http://prometheus:9090"}}
+    for found in render({"global": {"fullnameOverride": name}, "autoscaling": keda}):
+        longest = 52 if found["kind"] in ADDED_TO else 63
+        assert len(found["metadata"]["name"]) <= longest, title(found)
+        assert (found["metadata"]["name"].startswith(name)) == (length <= 35)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{'x' * 40}-a", f"{'x' * 40}-b"),
+        (f"{'x' * 35}", f"{'x' * 36}"),
+        ("shop.orderfleet", "shop-orderfleet"),
+        (f"shop-orderfleet-{'x' * 20}", f"shop-orderfleet-{'x' * 20}-y"),
+    ],
+)
+def test_two_releases_have_no_name_in_common(one: str, other: str) -> None:
+    first, second = (
+        {title(found) for found in yaml.safe_load_all(template(release=name)) if found}
+        for name in (one, other)
+    )
+    assert not first & second

@@ -9,14 +9,14 @@ from tests.chart.rendering import VALUES, Object, named, objects_of, pods, rende
 pytestmark = pytest.mark.needs("helm")
 
 SERVICES = {"api", "order-worker", "shipping-worker"}
-OWN = {"postgres", "postgres-setup", "temporal", "temporal-schema", "temporal-ui"}
+OWN = {"postgres", "temporal", "temporal-schema", "temporal-ui"}
 PARTS = SERVICES | OWN | {"migrate", "temporal-namespace", "test"}
 WITHOUT = {
-    "api-key": OWN - {"postgres", "postgres-setup"} | {"temporal-namespace"},
+    "api-key": OWN - {"postgres"} | {"temporal-namespace"},
     "external": OWN,
-    "external-postgres": {"postgres", "postgres-setup"},
-    "keda": OWN - {"postgres", "postgres-setup"},
-    "mtls": OWN - {"postgres", "postgres-setup"},
+    "external-postgres": {"postgres"},
+    "keda": OWN - {"postgres"},
+    "mtls": OWN - {"postgres"},
     "temporal-two-replicas": {"temporal-ui"},
 }
 

@@ -50,9 +50,14 @@ def test_what_is_made_is_random() -> None:
 
 
 def references(objects: list[Object]) -> set[tuple[str, str]]:
-    """Return each secret's name and key that a container's environment takes."""
+    """Return each secret's name and key that a pod takes, by its environment or a volume."""
     found = set()
     for pod in pods(objects):
+        for volume in pod.spec.get("volumes", []):
+            # Authorities and certificates are no secrets that the chart could make.
+            if volume["name"] == "passwords":
+                secret = volume["secret"]
+                found |= {(secret["secretName"], item["key"]) for item in secret["items"]}
         for container in pod.containers():
             for variable in container.get("env", []):
                 ref = variable.get("valueFrom", {}).get("secretKeyRef")

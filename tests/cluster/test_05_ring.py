@@ -1,20 +1,26 @@
-"""Two pods of Temporal form one ring, and one of them may go."""
+"""Two pods of Temporal form one ring, and one of them may go; and what else an upgrade may change."""
 
 import asyncio
 import re
+from datetime import timedelta
+from secrets import token_hex
 
 import httpx
 import pytest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
 
 from tests.cluster.support import images
 from tests.cluster.support.commands import wait_until
-from tests.cluster.support.release import Release
+from tests.cluster.support.flows import Load, flow
+from tests.cluster.support.release import NAME, Release
 from tests.cluster.support.shop import balanced, eventually, states
 from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
 _SHARDS = 64
+_RETENTION_HOURS = 48
 _SERVICES = 4
 # A heartbeat comes every 10 s.
 _MEMBERS = """
@@ -25,9 +31,41 @@ _GAUGE = re.compile(r"^numshards_gauge(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _SETTLED_SECONDS = 120
 
 
+async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -> None:
+    with steps.step(
+        "helm upgrade: all passwords, retention, extraEnv, `::`, two Temporals"
+    ) as step:
+        old = release.namespace.secret(f"{NAME}-postgres")
+        new = {name: token_hex() for name in old}
+        (postgres,) = release.namespace.pods("postgres")
+        values = {
+            **images.values(images.OLD),
+            "temporal.replicas": 2,
+            "temporal.namespace.retention": f"{_RETENTION_HOURS}h",
+            "temporal.extraEnv": [{"name": "LOG_LEVEL", "value": "error"}],
+            "global.ipv6": "true",
+        }
+        with flow(release, "rotation", images.OLD, Load(rate=1)) as orders:
+            release.change_secret(f"{NAME}-postgres", new)
+            # The kubelet looks at once, and not only at its next round.
+            release.namespace.kubectl("annotate", "pod", postgres, f"test/now={token_hex(4)}")
+            release.upgrade(values)
+        orders.show(step)
+        assert not _let_in(release, old)
+        assert _let_in(release, new) == set(new)
+        assert release.namespace.pods("postgres") == [postgres]
+        # While the pods take turns, those of before get no new connections.
+        async with release.books() as pool:
+            await balanced(pool, orders.accepted, seconds=_SETTLED_SECONDS)
+        said = release.test()
+        assert "fulfilled" in said, said
+        assert await _retention(release) == _RETENTION_HOURS
+        with pytest.raises(AssertionError, match="orders.taskQueue: the running release has"):
+            release.upgrade({**values, "orders.taskQueue": "other"})
+
+
 async def test_two_pods_are_one_ring(release: Release, steps: Steps) -> None:
     with steps.step("temporal.replicas=2 is one ring; one of the two deleted") as step:
-        release.upgrade({**images.values(images.OLD), "temporal.replicas": 2})
         members = wait_until(
             "two members of each service",
             lambda: release.psql(_MEMBERS, database="temporal"),
@@ -57,6 +95,35 @@ async def test_two_pods_are_one_ring(release: Release, steps: Steps) -> None:
             everyone = [*placed, *under_way, *during]
             await balanced(pool, everyone, seconds=_SETTLED_SECONDS)
             step.saw(under_way=await states(pool, under_way), during=await states(pool, during))
+
+
+def _let_in(release: Release, passwords: dict[str, str]) -> set[str]:
+    """Try each role's password over the network, as pods do; return those that are right."""
+    roles = {
+        "postgres-password": "postgres",
+        "owner-password": "orderfleet_owner",
+        "fleet-password": "orderfleet",
+        "temporal-password": "temporal",
+    }
+    right = set()
+    for name, password in passwords.items():
+        url = f"postgresql://{roles[name]}:{password}@$(hostname -i)/postgres"
+        asked = f"psql -XAtc 'SELECT 1' {url} 2>&1 || true"
+        command = ("exec", release.postgres_pod, "--container=postgres", "--", "sh", "-c", asked)
+        said = release.namespace.kubectl(*command).strip()
+        assert said == "1" or "password authentication failed" in said, said
+        if said == "1":
+            right.add(name)
+    return right
+
+
+async def _retention(release: Release) -> float:
+    """Return how long Temporal keeps what has ended, in hours."""
+    async with release.namespace.forwarded(f"service/{NAME}-temporal", 7233) as port:
+        client = await Client.connect(f"127.0.0.1:{port}")
+        asked = DescribeNamespaceRequest(namespace="default")
+        told = await client.workflow_service.describe_namespace(asked)
+    return told.config.workflow_execution_retention_ttl.ToTimedelta() / timedelta(hours=1)
 
 
 async def _shards(release: Release) -> list[int]:

@@ -81,7 +81,7 @@ def test_ports_are_those_of_the_containers(tilt: Tilt) -> None:
             there = {
                 port["containerPort"]
                 for container in pod.spec["containers"]
-                for port in container["ports"]
+                for port in container.get("ports", [])
             }
             assert {port["container"] for port in resource.port_forwards} <= there, resource.name
 
@@ -117,7 +117,7 @@ def test_labels(tilt: Tilt) -> None:
     assert {label: sorted(names) for label, names in found.items()} == {
         "app": [
             *("api", "base", "migrate", "order-worker"),
-            *("postgres", "postgres-setup", "shipping-worker"),
+            *("postgres", "shipping-worker"),
         ],
         "temporal": ["temporal", "temporal-namespace", "temporal-schema", "temporal-ui"],
         "observability": ["grafana", "jaeger", "prometheus"],

@@ -59,7 +59,7 @@ def test_only_a_local_cluster_or_a_named_one(
         assert done.stdout == ""
         assert f"set CONTEXT={current}" in done.stderr
     else:
-        assert done.stdout == f"--context {taken} --namespace orderfleet get pods\n"
+        assert done.stdout == f"--context {taken} --namespace orderfleet-dev get pods\n"
 
 
 def test_programs_and_targets() -> None:

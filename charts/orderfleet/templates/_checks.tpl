@@ -77,6 +77,8 @@ one sentence that names the value.
 {{- if eq .Values.orders.taskQueue .Values.orders.shippingTaskQueue }}
 {{- fail (printf "orders.shippingTaskQueue: must differ from orders.taskQueue, got %q twice" .Values.orders.taskQueue) }}
 {{- end }}
+{{- include "orderfleet.checks.extras" . }}
+{{- include "orderfleet.checks.running" . }}
 {{- include "orderfleet.checks.autoscaling" . }}
 {{- include "orderfleet.checks.connections" . }}
 {{- with .Values.api.httpRoute }}
@@ -86,7 +88,6 @@ one sentence that names the value.
 {{- end }}
 {{- end -}}
 
-{{/* Autoscaling that could not scale, or that scales to nothing without having been told so. */}}
 {{/*
 Postgres' connections if all pods are there that may be, one more of each service during an upgrade,
 and Temporal's: its four services have a pool for each of its two databases. 10 are for the Jobs.
@@ -110,6 +111,7 @@ and Temporal's: its four services have a pool for each of its two databases. 10 
 {{- end }}
 {{- end -}}
 
+{{/* Autoscaling that could not scale, or that scales to nothing without having been told so. */}}
 {{- define "orderfleet.checks.autoscaling" -}}
 {{- $auto := .Values.autoscaling }}
 {{- range $key := list "api" "orderWorker" "shippingWorker" }}

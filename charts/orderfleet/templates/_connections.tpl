@@ -14,7 +14,8 @@ look for the system's authorities by itself.
 */}}
 {{- define "orderfleet.postgres.url" -}}
 {{- $postgres := .root.Values.postgres -}}
-postgresql://{{ .user | urlquery }}@{{ include "orderfleet.postgres.host" .root }}:{{ $postgres.port }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
+{{- $host := include "orderfleet.postgres.host" .root -}}
+postgresql://{{ .user | urlquery }}@{{ contains ":" $host | ternary (printf "[%s]" $host) $host }}:{{ $postgres.port }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
 {{- if $postgres.caSecret }}&sslrootcert=/etc/orderfleet/postgres/ca.crt
 {{- else if and (not $postgres.enabled) (hasPrefix "verify" $postgres.sslMode) }}&sslrootcert=/etc/ssl/certs/ca-certificates.crt
 {{- end }}

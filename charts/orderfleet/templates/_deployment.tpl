@@ -9,7 +9,7 @@ ORDER_TASK_QUEUE: {{ .root.Values.orders.taskQueue | quote }}
 SHIPPING_TASK_QUEUE: {{ .root.Values.orders.shippingTaskQueue | quote }}
 LOG_LEVEL: {{ .root.Values.logLevel | quote }}
 ORDERFLEET_LOG_FORMAT: json
-ORDERFLEET_PROBE_HOST: "0.0.0.0"
+ORDERFLEET_PROBE_HOST: {{ include "orderfleet.listenHost" .root | quote }}
 ORDERFLEET_PROBE_PORT: "9090"
 ORDERFLEET_DRAIN_SECONDS: {{ .values.drainSeconds | quote }}
 {{- with .root.Values.traces }}
@@ -87,11 +87,12 @@ spec:
       labels:
         {{- include "orderfleet.podLabels" (dict "root" .root "component" .component "more" .values.podLabels) | nindent 8 }}
       annotations:
-        checksum/config: {{ .config | sha256sum }}
-        kubectl.kubernetes.io/default-container: {{ .component }}
-        {{- with include "orderfleet.podAnnotations" (dict "root" .root "more" .values.podAnnotations) }}
-        {{- . | nindent 8 }}
-        {{- end }}
+        {{- include "orderfleet.podAnnotations" (dict
+          "root" .root
+          "own" (dict "checksum/config" (sha256sum .config) "kubectl.kubernetes.io/default-container" .component)
+          "secrets" (concat (include "orderfleet.secrets" .root | fromYamlArray) (.secrets | default list))
+          "more" .values.podAnnotations
+        ) | nindent 8 }}
     spec:
       {{- include "orderfleet.podSecurity" (dict "root" .root "uid" 10001) | nindent 6 }}
       terminationGracePeriodSeconds: {{ include "orderfleet.gracePeriod" . }}
@@ -164,14 +165,22 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* The chart's own variables but for those that extraEnv has too: the server takes no name twice. */}}
 {{- define "orderfleet.env" -}}
-{{- $all := concat (include "orderfleet.ownEnv" . | fromYamlArray) (.more | default list) -}}
+{{- $own := list (include "orderfleet.ownEnv" .) -}}
+{{- with .more }}{{ $own = append $own (toYaml .) }}{{ end -}}
+{{- include "orderfleet.mergedEnv" (dict "own" (join "\n" $own) "extra" .values.extraEnv) -}}
+{{- end -}}
+
+{{/*
+The chart's own variables but for those that extraEnv has too, as the server takes no name twice: dict
+"own" (text) "extra" (list).
+*/}}
+{{- define "orderfleet.mergedEnv" -}}
 {{- $names := list -}}
-{{- range .values.extraEnv }}{{ $names = append $names .name }}{{ end -}}
+{{- range .extra }}{{ $names = append $names .name }}{{ end -}}
 {{- $kept := list -}}
-{{- range $all }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
-{{- concat $kept .values.extraEnv | toYaml -}}
+{{- range .own | fromYamlArray }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
+{{- concat $kept .extra | toYaml -}}
 {{- end -}}
 
 {{- define "orderfleet.ownEnv" -}}

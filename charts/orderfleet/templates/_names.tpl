@@ -2,8 +2,15 @@
 
 {{- define "orderfleet.fullname" -}}
 {{- $name := .Values.global.fullnameOverride | default (contains "orderfleet" .Release.Name | ternary .Release.Name (printf "%s-orderfleet" .Release.Name)) -}}
-{{- /* 63 less the longest suffix, `-temporal-namespace-` and a hash of 8. */ -}}
-{{- $name | trunc 35 | trimSuffix "-" -}}
+{{- /*
+35 are 63 less the longest suffix, `-temporal-namespace-` and a hash of 8; and 52, what Kubernetes and KEDA
+add to, less `-shipping-worker`. What is cut, or has a release's dots, is told apart by a hash of all of it.
+*/ -}}
+{{- if or (gt (len $name) 35) (contains "." $name) -}}
+{{- printf "%s-%s" ($name | replace "." "-" | trunc 26 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Labels that select the pods of a component: dict "root" "component". They never change. */}}

@@ -1,5 +1,17 @@
 {{/* NetworkPolicies. Whom a rule does not name, it does not let through. */}}
 
+{{/* Where pods listen: `::` takes both families. */}}
+{{- define "orderfleet.listenHost" -}}
+{{- .Values.global.ipv6 | ternary "::" "0.0.0.0" -}}
+{{- end -}}
+
+{{/* Start of a Service's spec. */}}
+{{- define "orderfleet.ipFamilies" -}}
+{{- if .Values.global.ipv6 -}}
+ipFamilyPolicy: PreferDualStack
+{{- end -}}
+{{- end -}}
+
 {{/* Names are looked up wherever the cluster's DNS is. */}}
 {{- define "orderfleet.egress.dns" -}}
 - ports:

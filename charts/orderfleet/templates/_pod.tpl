@@ -11,9 +11,11 @@ imagePullSecrets:
 {{- end }}
 securityContext:
   runAsNonRoot: true
+  {{- if .root.Values.global.fixedIds }}
   runAsUser: {{ .uid }}
   runAsGroup: {{ .uid }}
   fsGroup: {{ .uid }}
+  {{- end }}
   fsGroupChangePolicy: OnRootMismatch
   seccompProfile:
     type: RuntimeDefault
@@ -83,11 +85,23 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* Annotations of a pod that tells metrics, the given ones first: dict "root" "more". */}}
+{{/*
+Annotations of a pod that tells metrics: dict "root" "own" "more" (the user's, which win), and "secrets",
+whose change replaces the pod: a list of NAME/KEY, or NAME for all of its keys.
+*/}}
 {{- define "orderfleet.podAnnotations" -}}
-{{- $found := dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics" -}}
-{{- $all := mergeOverwrite (ternary $found dict .root.Values.global.metrics.annotations) .more -}}
-{{- with $all -}}
-{{- toYaml . -}}
+{{- $all := deepCopy .own -}}
+{{- with include "orderfleet.changedSecrets" . }}{{ $_ := set $all "checksum/secrets" . }}{{ end -}}
+{{- if .root.Values.global.metrics.annotations -}}
+{{- $all = merge $all (dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090" "prometheus.io/path" "/metrics") -}}
 {{- end -}}
+{{- mergeOverwrite $all .more | toYaml -}}
+{{- end -}}
+
+{{/* Bytes of a quantity of memory. */}}
+{{- define "orderfleet.bytes" -}}
+{{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
+{{- $text := toString . -}}
+{{- $number := regexFind "^[0-9.]+" $text -}}
+{{- mulf ($number | float64) (get $units (trimPrefix $number $text)) | int64 -}}
 {{- end -}}

@@ -55,6 +55,11 @@ class Release:
         """The generated key of the API."""
         return self.namespace.secret(f"{NAME}-api-keys")["key"]
 
+    def change_secret(self, name: str, values: Mapping[str, str]) -> None:
+        """Change some of a Secret's values, as `kubectl edit` does."""
+        patch = json.dumps({"stringData": values})
+        self.namespace.kubectl("patch", "secret", name, f"--patch={patch}")
+
     def psql(self, sql: str, database: str = "orderfleet") -> list[list[str]]:
         return self.namespace.psql(sql, pod=self.postgres_pod, database=database)
 

@@ -1,7 +1,7 @@
 {{/* The API's environment. */}}
 {{- define "orderfleet.api.config" -}}
 {{ include "orderfleet.config" (dict "root" . "values" .Values.api) }}
-ORDERFLEET_API_HOST: "0.0.0.0"
+ORDERFLEET_API_HOST: {{ include "orderfleet.listenHost" . | quote }}
 ORDERFLEET_API_PORT: "8000"
 ORDERFLEET_API_OPEN: {{ .Values.api.auth.open | quote }}
 ORDER_DEADLINE_SECONDS: {{ .Values.orders.deadlineSeconds | quote }}

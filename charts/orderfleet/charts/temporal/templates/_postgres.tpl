@@ -4,12 +4,16 @@
 {{- .Values.postgres.host | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
 {{- end -}}
 
+{{- define "temporal.postgres.secret" -}}
+{{- .Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{- end -}}
+
 {{/* The password of Temporal's role as environment: dict "root" "name". */}}
 {{- define "temporal.postgres.password" -}}
 - name: {{ .name }}
   valueFrom:
     secretKeyRef:
-      name: {{ .root.Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .root)) | quote }}
+      name: {{ include "temporal.postgres.secret" .root | quote }}
       key: {{ .root.Values.postgres.passwordKey | quote }}
 {{- end -}}
 
@@ -21,6 +25,8 @@
   value: {{ include "temporal.postgres.host" . | quote }}
 - name: SQL_PORT
   value: {{ .Values.postgres.port | quote }}
+- name: USER
+  value: temporal
 - name: SQL_USER
   value: {{ .Values.postgres.user | quote }}
 # The driver's: else a connection that nobody answers is waited for two minutes.

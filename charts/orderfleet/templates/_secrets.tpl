@@ -1,0 +1,51 @@
+{{/* Secrets as Helm finds them in the cluster. Where charts are only rendered, it finds none. */}}
+
+{{/*
+An annotation of a Secret that the chart makes: hashes of what it was made with, dict "live" "data". A
+later upgrade tells by them what somebody has changed since.
+*/}}
+{{- define "orderfleet.made" -}}
+{{- if .live -}}
+{{- with get (.live.metadata.annotations | default dict) "orderfleet/made" -}}
+orderfleet/made: {{ . | quote }}
+{{- end -}}
+{{- else -}}
+{{- $made := dict -}}
+{{- range $key, $value := .data }}{{ $_ := set $made $key ($value | sha256sum | trunc 16) }}{{ end -}}
+orderfleet/made: {{ toJson $made | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+A hash of what pods take from Secrets: dict "root" "secrets" (each NAME/KEY, or NAME for all of its keys).
+Empty as long as the chart's own are as they were made, so that the first upgrade replaces no pod.
+*/}}
+{{- define "orderfleet.changedSecrets" -}}
+{{- $found := dict -}}
+{{- range $wanted := without .secrets "" -}}
+{{- $name := splitList "/" $wanted | first -}}
+{{- $live := lookup "v1" "Secret" $.root.Release.Namespace $name -}}
+{{- if $live -}}
+{{- $made := get ($live.metadata.annotations | default dict) "orderfleet/made" | default "{}" | fromJson -}}
+{{- range $key, $value := $live.data -}}
+{{- $id := printf "%s/%s" $name $key -}}
+{{- if and (has $wanted (list $name $id)) (ne (get $made $key) ($value | sha256sum | trunc 16)) -}}
+{{- $_ := set $found $id $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $found }}{{ toJson . | sha256sum }}{{ end -}}
+{{- end -}}
+
+{{/* What every service takes from Secrets. */}}
+{{- define "orderfleet.secrets" -}}
+{{- $secrets := list (printf "%s/%s" (include "orderfleet.postgres.secret" .) .Values.postgres.secretKeys.fleet) .Values.postgres.caSecret -}}
+{{- with .Values.temporal -}}
+{{- if not .enabled -}}
+{{- $secrets = concat $secrets (list .tls.caSecret .tls.certSecret) -}}
+{{- with .apiKey.existingSecret }}{{ $secrets = append $secrets (printf "%s/%s" . $.Values.temporal.apiKey.key) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- without $secrets "" | toYaml -}}
+{{- end -}}
