@@ -1,4 +1,4 @@
-"""Two pods of Temporal form one ring, and one of them may go; and what else an upgrade may change."""
+"""An upgrade that changes the passwords and much else; and two pods of Temporal in one ring."""
 
 import asyncio
 import re
@@ -32,9 +32,7 @@ _SETTLED_SECONDS = 120
 
 
 async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -> None:
-    with steps.step(
-        "helm upgrade: all passwords, retention, extraEnv, `::`, two Temporals"
-    ) as step:
+    with steps.step("helm upgrade: passwords, retention, extraEnv, `::`, two Temporals") as step:
         old = release.namespace.secret(f"{NAME}-postgres")
         new = {name: token_hex() for name in old}
         (postgres,) = release.namespace.pods("postgres")
@@ -60,7 +58,7 @@ async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -
         said = release.test()
         assert "fulfilled" in said, said
         assert await _retention(release) == _RETENTION_HOURS
-        with pytest.raises(AssertionError, match="orders.taskQueue: the running release has"):
+        with pytest.raises(AssertionError, match=r"orders\.taskQueue: the running release has"):
             release.upgrade({**values, "orders.taskQueue": "other"})
 
 

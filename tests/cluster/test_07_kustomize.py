@@ -22,6 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 
 _APPLY_SECONDS: Final = 60.0
 _READY_SECONDS: Final = 300.0
+_ANYBODY: Final = 1000680000
 
 
 async def test_dev_overlay(
@@ -72,6 +73,14 @@ def _overlay(directory: Path, namespace: Namespace) -> Path:
     shutil.copytree(ROOT / "k8s", directory / "k8s", ignore=shutil.ignore_patterns("*.env"))
     run(sys.executable, directory / "k8s/dev_secrets.py", seconds=_APPLY_SECONDS)
     rename = [{"op": "replace", "path": "/metadata/name", "value": namespace.name}]
+    pod = "/spec/template/spec/securityContext"
+    # As OpenShift lets pods run: by any user, of group 0. The stand-in for Postgres' image here has no
+    # name for such a user, which initdb wants; the official one has.
+    anybody = [
+        {"op": "replace", "path": f"{pod}/runAsUser", "value": _ANYBODY},
+        {"op": "replace", "path": f"{pod}/runAsGroup", "value": 0},
+        {"op": "replace", "path": f"{pod}/fsGroup", "value": _ANYBODY},
+    ]
     overlay = directory / "k8s/overlays/test"
     overlay.mkdir()
     (overlay / "kustomization.yaml").write_text(
@@ -79,7 +88,13 @@ def _overlay(directory: Path, namespace: Namespace) -> Path:
             {
                 "namespace": namespace.name,
                 "resources": ["../dev"],
-                "patches": [{"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(rename)}],
+                "patches": [
+                    {"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(rename)},
+                    *(
+                        {"target": {"kind": kind}, "patch": yaml.safe_dump(anybody)}
+                        for kind in ("Deployment", "Job")
+                    ),
+                ],
             }
         )
     )
