@@ -74,8 +74,8 @@ def _overlay(directory: Path, namespace: Namespace) -> Path:
     run(sys.executable, directory / "k8s/dev_secrets.py", seconds=_APPLY_SECONDS)
     rename = [{"op": "replace", "path": "/metadata/name", "value": namespace.name}]
     pod = "/spec/template/spec/securityContext"
-    # As OpenShift lets pods run: by any user, of group 0. The stand-in for Postgres' image here has no
-    # name for such a user, which initdb wants; the official one has.
+    # As OpenShift lets pods run: by any user, of group 0. Not Postgres, whose image has to bring a
+    # name for such a user, as initdb wants one: the official one does, a stand-in may not.
     anybody = [
         {"op": "replace", "path": f"{pod}/runAsUser", "value": _ANYBODY},
         {"op": "replace", "path": f"{pod}/runAsGroup", "value": 0},
