@@ -1,12 +1,14 @@
 """The server's own bounds: none of many, slow or silent clients keeps an order out."""
 
 import asyncio
+import json
 import signal
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 import pytest
@@ -111,6 +113,37 @@ async def test_calls_that_hang_on_temporal_keep_no_order_out(api: Api, orders: O
     finally:
         names = ("order-worker", "shipping-worker")
         await asyncio.gather(*(orders.fleet.start(one) for one in names))
+    await orders.cancel(order_id)
+
+
+async def test_reads_that_hang_keep_no_order_out_and_each_failure_is_logged(
+    api: Api, orders: Orders
+) -> None:
+    order_id = new_id("plain")
+    body = {"payment_id": f"pay-{order_id}", "address": HOME}
+    await api.http.post(f"/orders/{order_id}/start", json=body)
+    asked = f"GET /orders/{order_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+    async with orders.pool.acquire() as connection, connection.transaction():
+        # What reads an order waits for it, what accepts one does not need it.
+        await connection.execute("LOCK payments IN ACCESS EXCLUSIVE MODE")
+        async with crowd(api.url, _LIMIT - 10, asked) as opened:
+            await api.serves()
+            began = time.monotonic()
+            answered = await asyncio.gather(*(answer(reader) for reader, _ in opened))
+            assert time.monotonic() - began < 15
+    assert {status(one) for one in answered} == {HTTPStatus.SERVICE_UNAVAILABLE}
+    assert all(b"retry-after: " in one.lower() for one in answered)
+    # A line for each of them, with what it was and why.
+    lines: list[dict[str, Any]] = []
+    while len(lines) < len(answered):
+        line = json.loads(await api.process.until("request failed"))
+        if line["route"] == "/orders/{order_id}":
+            lines.append(line)
+    assert {one["status"] for one in lines} == {503}
+    assert Counter(one["reason"] for one in lines) == Counter(
+        json.loads(one.partition(b"\r\n\r\n")[2])["detail"] for one in answered
+    )
+    assert (await api.http.get(f"/orders/{order_id}")).status_code == HTTPStatus.OK
     await orders.cancel(order_id)
 
 
