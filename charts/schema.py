@@ -70,6 +70,8 @@ RULES: dict[str, dict[str, Any]] = {
     "*.preStopSeconds": SECONDS,
     "*Seconds": SECONDS | {"type": "number"},
     "*.databasePoolSize": COUNT,
+    # One starves: the pollers of the sticky queue would have it.
+    "*.workflowSlots": COUNT | {"minimum": 2},
     "*.*Slots": COUNT,
     "*.cachedWorkflows": {"minimum": 0, "maximum": 1_000_000},
     "*.paymentGatewayUrl": {"pattern": "^(https?://.+)?$"},

@@ -192,7 +192,7 @@ async def test_reads_are_the_same(servers: Servers, database: Database, tmp_path
         temporal = await Client.connect(servers.temporal.address)
         app = cast("Any", create_app(Backends(pool, temporal, settings)))
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as ours:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as ours:
             page = "/orders?limit=2"
             after = (await ours.get(page)).json()["next"]
             paths = [f"/orders/read-{number}" for number in range(4)]

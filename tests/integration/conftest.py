@@ -53,5 +53,5 @@ async def http(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
     # Litestar types its messages more narrowly than httpx does.
     app = cast("Any", create_app(fleet.backends()))
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client

@@ -23,15 +23,45 @@ _BOTH = f"{_line('shop', _OLD)}, {_line('shop-2', _NEW)},"
 
 def test_every_key_is_let_in_under_its_name() -> None:
     keys = parse_keys(_BOTH)
-    assert name_of(keys, f"Bearer {_OLD}") == "shop"
-    assert name_of(keys, f"bearer {_NEW}") == "shop-2"
+    assert name_of(keys, f"Bearer {_OLD}".encode()) == "shop"
+    assert name_of(keys, f"bearer {_NEW}".encode()) == "shop-2"
+    assert name_of(keys, f"BEARER   {_NEW}  ".encode()) == "shop-2"
+
+
+def test_a_key_is_bytes_in_whatever_encoding() -> None:
+    for key in ("schlüssel", "ключ"):
+        assert name_of(parse_keys(_line("shop", key)), f"Bearer {key}".encode()) == "shop"
+    assert name_of(parse_keys(_line("shop", "ü")), "Bearer ü".encode("latin-1")) is None
 
 
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {_OLD}", _OLD, _line("shop", _OLD)]
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Bearer Bearer {_OLD}",
+        f"Bearer\t{_OLD}",
+        f"Bearer {_OLD}\t",
+        f"Bearer {_OLD}, Bearer {_OLD}",
+        f"Bearer\u00a0{_OLD}",
+        f"Bearer{_OLD}",
+        f"Basic {_OLD}",
+        _OLD,
+        _line("shop", _OLD),
+        "Bearer " + "x" * 30_000,
+        "Bearer \x00\xff",
+    ],
 )
 def test_nothing_else_is_let_in(header: str) -> None:
-    assert name_of(parse_keys(_BOTH), header) is None
+    assert name_of(parse_keys(_BOTH), header.encode()) is None
+
+
+def test_a_key_has_one_name_and_is_something() -> None:
+    for text in (f"{_line('a', _OLD)},{_line('b', _OLD)}", _line("a", "")):
+        with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS"):
+            ApiSettings.from_env({"ORDERFLEET_API_KEYS": text})
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_what_is_no_url_of_postgres(url: str) -> None:
         ("ORDERFLEET_ACTIVITY_SLOTS", "many"),
         ("ORDERFLEET_ACTIVITY_SLOTS", "0"),
         ("ORDERFLEET_ACTIVITY_SLOTS", "1.5"),
+        ("ORDERFLEET_WORKFLOW_SLOTS", "1"),
         ("ORDERFLEET_PROBE_PORT", "65536"),
         ("ORDERFLEET_DRAIN_SECONDS", "-1"),
         ("ORDERFLEET_DRAIN_SECONDS", "nan"),
@@ -176,3 +177,62 @@ def test_every_setting_is_documented_and_its_default_can_be_set(class_: type[Set
     # What the table shows as the default, put into the environment, changes nothing.
     environ: dict[str, Any] = {row.names[0]: row.default for row in rows}
     assert class_.from_env(environ) == class_.from_env({})
+
+
+_KEY = f"shop:{'1' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("class_", "environ", "named"),
+    [
+        (
+            ApiSettings,
+            {"ORDERFLEET_API_OPEN": "true", "ORDERFLEET_API_KEYS": _KEY},
+            "ORDERFLEET_API_OPEN",
+        ),
+        (
+            ApiSettings,
+            {
+                "ORDERFLEET_API_OPEN": "true",
+                "ORDERFLEET_API_KEYS": _KEY,
+                "ORDERFLEET_API_HOST": "0.0.0.0",  # noqa: S104
+            },
+            "ORDERFLEET_API_OPEN",
+        ),
+        (ApiSettings, {"ORDERFLEET_API_PORT": "9090"}, "ORDERFLEET_PROBE_PORT"),
+        (ApiSettings, {"ORDERFLEET_PROBE_PORT": "8000"}, "ORDERFLEET_API_PORT"),
+        (ApiSettings, {"REVIEW_SECONDS": "15"}, "REVIEW_SECONDS"),
+        (ApiSettings, {"ORDER_DEADLINE_SECONDS": "2"}, "ORDER_DEADLINE_SECONDS"),
+        (ApiSettings, {"ORDERFLEET_CHANGE_WAIT_SECONDS": "16"}, "ORDERFLEET_CHANGE_WAIT_SECONDS"),
+        (ApiSettings, {"ORDERFLEET_QUERY_WAIT_SECONDS": "16"}, "ORDERFLEET_QUERY_WAIT_SECONDS"),
+        (
+            ApiSettings,
+            {"ORDERFLEET_DRAIN_SECONDS": "60", "ORDERFLEET_QUERY_WAIT_SECONDS": "16"},
+            "ORDER_DEADLINE_SECONDS",
+        ),
+        (ApiSettings, {"ORDERFLEET_DRAIN_SECONDS": "2"}, "ORDERFLEET_DRAIN_SECONDS"),
+        (
+            ApiSettings,
+            {"ORDERFLEET_TEMPORAL_WAIT_SECONDS": "0"},
+            "ORDERFLEET_TEMPORAL_WAIT_SECONDS",
+        ),
+        *(
+            (class_, {"ORDER_TASK_QUEUE": "one", "SHIPPING_TASK_QUEUE": "one"}, "SHIPPING_TASK_Q")
+            for class_ in ALL
+        ),
+        (CommonSettings, {"ORDER_TASK_QUEUE": "shipping-tq"}, "ORDER_TASK_QUEUE"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    class_: type[Settings], environ: dict[str, str], named: str
+) -> None:
+    assert named in refused(class_, **environ)
+
+
+def test_settings_that_go_together_are_taken() -> None:
+    ApiSettings.from_env({"ORDER_DEADLINE_SECONDS": "3", "REVIEW_SECONDS": "0"})
+    ApiSettings.from_env({"ORDER_DEADLINE_SECONDS": "120", "REVIEW_SECONDS": "60"})
+    # Behind a proxy on this machine, by whatever name it is reached.
+    ApiSettings.from_env({"ORDERFLEET_API_OPEN": "true"})
+    ApiSettings.from_env({"ORDERFLEET_API_OPEN": "false", "ORDERFLEET_API_KEYS": _KEY})
+    WorkerSettings.from_env({"ORDERFLEET_WORKFLOW_SLOTS": "2"})

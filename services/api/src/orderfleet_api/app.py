@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.resources import files
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -10,22 +9,21 @@ from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp
 
 from orderfleet.orders import Address, Item
-from orderfleet_api import problems
+from orderfleet_api import assets, problems
 from orderfleet_api.backends import Backends
 from orderfleet_api.events import EventStreams
+from orderfleet_api.heads import checked
 from orderfleet_api.health import health
 from orderfleet_api.limits import MAX_BODY_BYTES
 from orderfleet_api.requests import BACKENDS, STREAMS, RequireKey
 from orderfleet_api.routes import orders_router
 from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
 
-ASSETS = "/assets"
 
-
-def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Litestar:
+def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> ASGIApp:
     """Build the application on open connections."""
     keys = backends.settings.keys
     passed = [*spans, RequireKey(keys)] if keys else spans
@@ -33,10 +31,7 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Lite
         route_handlers=[
             orders_router(passed),
             health,
-            # The page under /docs works without the internet: its assets come from a package.
-            create_static_files_router(
-                ASSETS, [str(files("litestar_offline_docs") / "static")], include_in_schema=False
-            ),
+            assets.route(),
         ],
         state=State({BACKENDS: backends, STREAMS: EventStreams(backends)}),
         plugins=[problems.PLUGIN],
@@ -46,7 +41,7 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> Lite
         logging_config=None,
     )
     _forbid_unknown_fields(app)
-    return app
+    return checked(app, backends.settings)
 
 
 def _forbid_unknown_fields(app: Litestar) -> None:
@@ -65,9 +60,9 @@ def _openapi(*, secured: bool) -> OpenAPIConfig:
         use_handler_docstrings=True,
         render_plugins=[
             SwaggerRenderPlugin(
-                js_url=f"{ASSETS}/swagger-ui-bundle.js",
-                css_url=f"{ASSETS}/swagger-ui.css",
-                standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+                js_url=f"{assets.PATH}/swagger-ui-bundle.js",
+                css_url=f"{assets.PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{assets.PATH}/swagger-ui-standalone-preset.js",
                 favicon="<link rel='icon' href='data:,'>",
             )
         ],

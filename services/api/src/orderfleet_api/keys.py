@@ -14,7 +14,7 @@ from orderfleet.listening import bare
 from orderfleet.settings import SettingsError
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
-_SCHEME: Final = "bearer "
+_SCHEME: Final = b"bearer"
 
 Keys = dict[str, bytes]
 
@@ -23,14 +23,19 @@ def parse_keys(text: str) -> Keys:
     """Return names and digests from `name:sha256,name:sha256`.
 
     Raises:
-        SettingsError: it is something else, or a name comes twice.
+        SettingsError: it is something else, a name or a key comes twice, or a key is empty.
     """
     keys: Keys = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = _KEY.fullmatch(part)
         if found is None or found[1] in keys:
             raise SettingsError("ORDERFLEET_API_KEYS: wanted name:sha256,... with each name once")
-        keys[found[1]] = bytes.fromhex(found[2])
+        digest = bytes.fromhex(found[2])
+        if digest in keys.values():
+            raise SettingsError(f"ORDERFLEET_API_KEYS: {found[1]} is a second name of one key")
+        if digest == digest_of(b""):
+            raise SettingsError(f"ORDERFLEET_API_KEYS: {found[1]} is the digest of an empty key")
+        keys[found[1]] = digest
     return keys
 
 
@@ -42,14 +47,20 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def name_of(keys: Keys, header: str) -> str | None:
+def name_of(keys: Keys, header: bytes) -> str | None:
     """Return the name of the key in an Authorization header, or None if it is none of ours."""
-    if not header.lower().startswith(_SCHEME):
+    scheme, _, key = header.partition(b" ")
+    if scheme.lower() != _SCHEME:
         return None
-    digest = sha256(header[len(_SCHEME) :].strip().encode()).digest()
+    digest = digest_of(key.strip(b" "))
     name = None
     for known, expected in keys.items():
         # Every key is compared, so that the time taken tells nothing.
         if hmac.compare_digest(digest, expected):
             name = known
     return name
+
+
+def digest_of(key: bytes) -> bytes:
+    """Return what is kept of a key."""
+    return sha256(key).digest()

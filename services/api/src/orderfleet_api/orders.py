@@ -7,6 +7,7 @@ import msgspec
 import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.client import (
+    WorkflowExecutionDescription,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
@@ -33,7 +34,7 @@ from orderfleet.store import changes, reads
 from orderfleet.store.pool import UNAVAILABLE
 from orderfleet.store.reads import OrderRow
 from orderfleet.store.steps import receive
-from orderfleet_api import problems
+from orderfleet_api import problems, workflows
 from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.schemas import (
     APPLIED,
@@ -46,7 +47,6 @@ from orderfleet_api.schemas import (
 
 log = structlog.stdlib.get_logger(__name__)
 
-_FINGERPRINT = "fingerprint"
 _OPEN = SearchAttributePair(messages.ORDER_STATE, messages.OPEN)
 # The update's name, the signal it falls back to, and the kind of its event.
 _CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
@@ -74,8 +74,11 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     try:
         await backends.start(_start(backends, order_id, order, actor))
     except WorkflowAlreadyStartedError:
-        fingerprint = await _fingerprint(backends, order_id)
+        fingerprint = await workflows.fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
+    except RPCError as error:
+        # The namespace is unknown: nothing else is, as nothing was there before.
+        raise problems.temporal_failed(error) from error
     backends.metrics.order_accepted()
     try:
         await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
@@ -102,22 +105,11 @@ async def _start(backends: Backends, order_id: str, order: Order, actor: str) ->
         execution_timeout=timedelta(seconds=settings.order_deadline_seconds),
         task_timeout=policies.TASK_TIMEOUT,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-        memo={_FINGERPRINT: order.fingerprint},
+        memo=workflows.memo(order.fingerprint),
         search_attributes=TypedSearchAttributes(
             [SearchAttributePair(messages.ORDER_STATE, messages.OPEN)]
         ),
     )
-
-
-async def _fingerprint(backends: Backends, order_id: str) -> str | None:
-    handle = backends.temporal.get_workflow_handle(order_id)
-    description = await backends.ask(handle.describe())
-    if description.task_queue != backends.settings.order_task_queue:
-        # Another fleet's order: it is no repeat, whatever is in it.
-        return None
-    memo = await description.memo()
-    found = memo.get(_FINGERPRINT)
-    return found if isinstance(found, str) else None
 
 
 def _same(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted:
@@ -161,7 +153,9 @@ async def _change(
     change: Change,
 ) -> ChangeView:
     update, signal, event = kind
-    handle = backends.temporal.get_workflow_handle(order_id)
+    handle = await workflows.find(backends, order_id)
+    if handle is None:
+        return await _refused(backends, order_id, change, event, None)
     try:
         result: ChangeResult = await backends.ask_worker(
             backends.settings.change_wait_seconds,
@@ -244,29 +238,44 @@ async def show(backends: Backends, order_id: str) -> OrderView:
 
 async def status(backends: Backends, order_id: str) -> StatusView:
     """Return the live view of the order; without a worker, what is on record."""
-    handle = backends.temporal.get_workflow_handle(order_id)
     try:
-        live: Status = await backends.ask_worker(
-            backends.settings.query_wait_seconds,
-            handle.query(messages.STATUS_QUERY, result_type=Status),
+        live = await backends.ask_worker(
+            backends.settings.query_wait_seconds, _live(backends, order_id)
         )
-    except (TimeoutError, WorkflowQueryFailedError, RPCError, ProblemDetailsException):
+    except (TimeoutError, ApplicationError, RPCError, WorkflowQueryFailedError, KeyError):
+        # Unanswered, or answered by a workflow of another build with what cannot be read.
+        live = None
+    except ProblemDetailsException:
+        live = None
+    if live is None:
         return await _recorded(backends, order_id)
-    await _add_attempts(backends, live)
     return StatusView(**msgspec.structs.asdict(live), source="workflow")
 
 
-async def _add_attempts(backends: Backends, live: Status) -> None:
+async def _live(backends: Backends, order_id: str) -> Status | None:
+    description = await workflows.describe(backends, order_id)
+    if description is None:
+        return None
+    handle = backends.temporal.get_workflow_handle(order_id, run_id=description.run_id)
+    live = await handle.query(messages.STATUS_QUERY, result_type=Status)
+    if not isinstance(live, Status):
+        # Bytes or nothing: the SDK's own converters do not look at the type.
+        return None
+    if not live.state.ended:
+        await _add_attempts(backends, live, description)
+    return live
+
+
+async def _add_attempts(
+    backends: Backends, live: Status, described: WorkflowExecutionDescription
+) -> None:
     """Add the attempts of the step that runs now: a workflow hears of them at its end only."""
-    if live.state.ended:
-        return
-    at = live.order_id
     if live.step == "ship":
         at = messages.shipping_id(live.order_id, live.shipping_attempts)
-    try:
-        described = await backends.ask(backends.temporal.get_workflow_handle(at).describe())
-    except (RPCError, ProblemDetailsException):
-        return
+        try:
+            described = await backends.ask(backends.temporal.get_workflow_handle(at).describe())
+        except (RPCError, ProblemDetailsException):
+            return
     for pending in described.raw_description.pending_activities:
         step = live.steps.setdefault(pending.activity_type.name, StepStatus())
         step.attempts += pending.attempt
@@ -301,9 +310,7 @@ async def _started(backends: Backends, order_id: str) -> datetime:
     Raises:
         ProblemDetailsException: Temporal does not know it either.
     """
-    handle = backends.temporal.get_workflow_handle(order_id)
-    try:
-        description = await backends.ask(handle.describe())
-    except RPCError as error:
-        raise problems.not_found(order_id) from error
+    description = await workflows.describe(backends, order_id)
+    if description is None:
+        raise problems.not_found(order_id)
     return description.start_time

@@ -1,6 +1,5 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -18,10 +17,8 @@ from temporalio.service import RPCError, RPCStatusCode
 log = structlog.stdlib.get_logger(__name__)
 
 _RETRY_AFTER = {"Retry-After": "1"}
-# Litestar's word for a body that is not there.
-_DETAILS = {"'data'": "The body is missing"}
-_INDEX = re.compile(r"\[(\d+)\]")
-_NAMED = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
+# A name that a caller chose is repeated so far.
+_SHOWN = 200
 
 
 def problem(
@@ -40,6 +37,23 @@ def problem(
         headers=headers,
         extra=extra,
     )
+
+
+def bad_request(detail: str) -> ProblemDetailsException:
+    """It cannot be read."""
+    return problem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def forbidden(detail: str) -> ProblemDetailsException:
+    """It comes from where nothing is done for it."""
+    return problem(HTTPStatus.FORBIDDEN, detail)
+
+
+def unprocessable(*errors: tuple[str, str]) -> ProblemDetailsException:
+    """Values are wrong: each is a pointer to one, and what is wrong with it."""
+    found = [{"pointer": pointer[:_SHOWN], "detail": detail[:_SHOWN]} for pointer, detail in errors]
+    detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, extra={"errors": found})
 
 
 def not_found(order_id: str) -> ProblemDetailsException:
@@ -73,37 +87,20 @@ def temporal_failed(error: RPCError) -> ProblemDetailsException:
 
 
 def _from_validation(error: ValidationException) -> ProblemDetailsException:
-    """A value is wrong: 422, with a pointer to it."""
+    """A parameter is wrong; a body is only ever missing here, see `bodies`."""
     if not isinstance(error.extra, list):
         # A parameter that is needed is not there at all.
-        return problem(HTTPStatus.BAD_REQUEST, error.detail.split(" for ", 1)[0])
-    errors = [
-        {"pointer": _pointer(one), "detail": _DETAILS.get(text := str(one.get("message")), text)}
-        for one in error.extra
-        if isinstance(one, dict)
-    ]
-    detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in errors) or error.detail
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return problem(status, detail, extra={"errors": errors})
+        return bad_request(error.detail.split(" for ", 1)[0])
+    return unprocessable(*(_parameter(one) for one in error.extra if isinstance(one, dict)))
 
 
-def _pointer(error: dict[str, Any]) -> str:
-    """Point into the body as JSON Pointer does, and to a parameter by where it stands."""
-    source = str(getattr(error.get("source"), "value", "body"))
+def _parameter(error: dict[str, Any]) -> tuple[str, str]:
     key = str(error.get("key", ""))
-    if source != "body":
-        return f"{source} {key.removeprefix('in_').replace('_', '-')}"
-    # Litestar calls the whole body `data`; what is missing or too much it names in the message.
-    path = "" if key == "data" else "/" + _INDEX.sub(r"/\1", key).replace(".", "/")
-    named = _NAMED.search(str(error.get("message")))
-    return f"{path}/{named[1]}" if named else path
-
-
-def _unreadable(error: Exception) -> ProblemDetailsException:
-    """The body is not JSON in a way that msgspec does not call its own error."""
-    nested = isinstance(error, RecursionError)
-    detail = "the JSON is nested too deep" if nested else "the JSON is not UTF-8"
-    return problem(HTTPStatus.BAD_REQUEST, detail)
+    if key == "data":
+        return "", "The body is missing"
+    source = str(getattr(error.get("source"), "value", "body"))
+    name = key.removeprefix("in_").replace("_", "-")
+    return f"{source} {name}", str(error.get("message"))
 
 
 def _from_http(error: HTTPException) -> ProblemDetailsException:
@@ -122,8 +119,6 @@ PLUGIN = ProblemDetailsPlugin(
         exception_to_problem_detail_map={
             ValidationException: _from_validation,
             HTTPException: _from_http,
-            UnicodeDecodeError: _unreadable,
-            RecursionError: _unreadable,
         }
     )
 )

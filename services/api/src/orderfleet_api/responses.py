@@ -13,18 +13,19 @@ from orderfleet_api.schemas import ChangeView, Problem
 T = TypeVar("T")
 
 _WHY: Final = {
-    400: "Not JSON, or a header that is needed is missing.",
+    400: "Not JSON, or a header that is needed is missing or comes twice.",
     401: "No API key, or none that is known.",
+    403: "Where no key is needed: from a page of another origin, or by a foreign Host.",
     404: "No such order.",
     408: "The body did not come in time.",
     409: "Too late, or it exists and is another one.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON.",
+    415: "The body is not said to be JSON, or is compressed.",
     422: "A value is wrong; `errors` points to it.",
     429: "Temporal is busy: come back after Retry-After.",
     503: "Temporal, Postgres or every worker is away: come back after Retry-After.",
 }
-_ALWAYS: Final = (401, 429, 503)
+_ALWAYS: Final = (400, 401, 403, 422, 429, 503)
 
 
 def answers(*statuses: int) -> dict[int, ResponseSpec]:

@@ -49,7 +49,8 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         Seconds, Env("How long a status waits for a worker before the record answers.", unit="s")
     ] = 1.0
     temporal_wait_seconds: Annotated[
-        Seconds, Env("How long any other call of Temporal may take before it is 503.", unit="s")
+        Annotated[float, Meta(ge=0.1, le=3600)],
+        Env("How long any other call of Temporal may take before it is 503.", unit="s"),
     ] = 3.0
     exporter_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=60)],
@@ -59,17 +60,39 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     @property
     def keys(self) -> Keys:
         """The keys that are let in; none means that nobody needs one."""
-        return {} if self.api_open else parse_keys(self.api_keys)
+        return parse_keys(self.api_keys)
 
     def check(self) -> None:
-        """Refuse to be reached from elsewhere without keys."""
+        """Refuse to be reached from elsewhere without keys, and times that cannot be kept."""
         super().check()
         if self.api_streams >= self.api_connections:
             raise SettingsError(
                 "ORDERFLEET_API_STREAMS: wanted fewer than ORDERFLEET_API_CONNECTIONS"
             )
-        if not parse_keys(self.api_keys) and not self.api_open and not is_loopback(self.api_host):
+        if self.keys and self.api_open:
+            raise SettingsError(
+                "ORDERFLEET_API_OPEN=true and ORDERFLEET_API_KEYS are both set:"
+                " everybody is let in, or who has a key"
+            )
+        if not self.keys and not self.api_open and not is_loopback(self.api_host):
             raise SettingsError(
                 f"ORDERFLEET_API_KEYS: needed on {self.api_host}"
                 " (or ORDERFLEET_API_OPEN=true to let everybody in)"
+            )
+        if self.api_port == self.probe_port:
+            raise SettingsError("ORDERFLEET_API_PORT and ORDERFLEET_PROBE_PORT are the same")
+        if self.review_seconds >= self.order_deadline_seconds:
+            raise SettingsError("REVIEW_SECONDS: wanted less than ORDER_DEADLINE_SECONDS")
+        waits = {
+            "ORDERFLEET_CHANGE_WAIT_SECONDS": self.change_wait_seconds,
+            "ORDERFLEET_QUERY_WAIT_SECONDS": self.query_wait_seconds,
+            "ORDERFLEET_TEMPORAL_WAIT_SECONDS": self.temporal_wait_seconds,
+        }
+        for name, seconds in waits.items():
+            if seconds > self.drain_seconds:
+                raise SettingsError(f"{name}: wanted at most ORDERFLEET_DRAIN_SECONDS")
+        if max(self.change_wait_seconds, self.query_wait_seconds) > self.order_deadline_seconds:
+            raise SettingsError(
+                "ORDERFLEET_CHANGE_WAIT_SECONDS and ORDERFLEET_QUERY_WAIT_SECONDS:"
+                " wanted at most ORDER_DEADLINE_SECONDS"
             )

@@ -276,7 +276,12 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = 60.0
 
     def check(self) -> None:
-        """Refuse what is not a Postgres URL."""
+        """Refuse what is not a Postgres URL, and one queue for what two kinds of worker take."""
+        if self.order_task_queue == self.shipping_task_queue:
+            raise SettingsError(
+                "ORDER_TASK_QUEUE and SHIPPING_TASK_QUEUE are the same: the wrong worker would "
+                "take half of the tasks"
+            )
         if not _is_postgres(self.database_url):
             raise SettingsError(
                 "DATABASE_URL: wanted postgresql://user:password@host:port/database"
@@ -329,7 +334,10 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
     """What both workers read."""
 
     activity_slots: Annotated[Count, Env("Activities that run at once.")] = 100
-    workflow_slots: Annotated[Count, Env("Workflow tasks that run at once.")] = 100
+    # One would go to the pollers of the sticky queue, and no new order would ever begin.
+    workflow_slots: Annotated[
+        Annotated[int, Meta(ge=2, le=100_000)], Env("Workflow tasks that run at once.")
+    ] = 100
     cached_workflows: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)],
         # One takes 0.1 MiB. Those that the server closed by itself, at a deadline that passed in
