@@ -134,6 +134,21 @@ async def test_an_attempt_ends_in_time_with_the_words_of_what_was_away() -> None
     assert (error.message, error.type) == ("503", "GatewayUnavailableError")
 
 
+@pytest.mark.parametrize("asked", [0.0, -1.0, float("nan"), 1e-9])
+@pytest.mark.usefixtures("quick")
+async def test_a_gateway_that_asks_for_no_wait_is_not_asked_without_a_pause(asked: float) -> None:
+    innermost = endless(GatewayUnavailableError("503", retry_after=asked))
+    await failed(environment(), innermost)
+    assert 3 < innermost.tries < 100
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(float("inf"), 3600.0), (1e300, 3600.0), (float("nan"), None), (-1.0, None)]
+)
+def test_what_an_own_gateway_asks_for_is_a_time(given: float, kept: float | None) -> None:
+    assert GatewayUnavailableError("503", retry_after=given).retry_after == kept
+
+
 async def test_a_try_that_hangs_after_one_that_was_away_leaves_its_words() -> None:
     innermost = Activity(AWAY, hang)
     loop = asyncio.get_running_loop()

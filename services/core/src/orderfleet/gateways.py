@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 from orderfleet.orders import Address
 
 _COUNTRY_CODE: Final = 3
+_LONGEST_WAIT: Final = 3600.0
 
 
 class ChargeStatus(StrEnum):
@@ -59,12 +60,16 @@ class GatewayUnknownError(Exception):
 class GatewayUnavailableError(GatewayUnknownError):
     """Not now: it is away or too busy. The same call is worth a repeat within the same attempt.
 
-    `retry_after` is how many seconds the gateway asked to wait, None if it did not say.
+    `retry_after` is how many seconds the gateway asked to wait, an hour at most; None if it did not
+    say, or nothing of use.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.retry_after: float | None = None
+        # What is not a number is not at least 0 either.
+        if retry_after is not None and retry_after >= 0:
+            self.retry_after = min(retry_after, _LONGEST_WAIT)
 
 
 class PaymentGateway(Protocol):

@@ -37,7 +37,6 @@ _DEFINITE_NO: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_E
 _NOT_NOW: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-_LONGEST_WAIT: Final = 3600.0
 _KEPT_CONNECTIONS: Final = 100
 # zlib's name for gzip or zlib, whichever it is.
 _ANY_PACKING: Final = 32 + zlib.MAX_WBITS
@@ -132,14 +131,14 @@ def _retry_after(answer: httpx.Response) -> float | None:
     """Return the seconds of `Retry-After`, which may be a date; None if it says nothing of use."""
     text = answer.headers.get("retry-after", "").strip()[:64]
     if text.isascii() and text.isdigit():
-        return min(float(text), _LONGEST_WAIT)
+        return float(text)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT)
+    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _client(url: str) -> httpx.AsyncClient:

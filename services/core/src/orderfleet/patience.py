@@ -46,7 +46,8 @@ class _Patient(ActivityInboundInterceptor):
             # From now on the attempt is cut off here, while there is a word to leave.
             cut.reschedule(began + max(limit - policies.LAST_WORDS, limit / 2).total_seconds())
             asked = error.retry_after if isinstance(error, GatewayUnavailableError) else None
-            if asked is None:
+            if asked is None or asked <= policies.PATIENCE_LONGEST_PAUSE.total_seconds():
+                # Nothing or next to nothing: a gateway that says 0 is not asked without a pause.
                 return loop.time() - began < patience
             return loop.time() - began + asked < patience and asked
 
