@@ -123,8 +123,8 @@ def test_configuration(image: Image) -> None:
     env = dict(pair.split("=", 1) for pair in config["Env"])
     assert env["PATH"].startswith("/app/bin:/venv/bin:")
     assert env["PYTHONUNBUFFERED"] == "1"
-    assert env["ORDERFLEET_PROBE_HOST"] == "0.0.0.0"  # noqa: S104
-    assert env.get("ORDERFLEET_API_HOST") == ("0.0.0.0" if service.folder == "api" else None)  # noqa: S104
+    assert env["ORDERFLEET_PROBE_HOST"] == "::"
+    assert env.get("ORDERFLEET_API_HOST") == ("::" if service.folder == "api" else None)
     assert not {name for name in env if name.startswith("PIP_")}
 
 

@@ -11,7 +11,9 @@ from orderfleet_api.keys import Keys, is_loopback, parse_keys
 class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     """What the API reads beside the common settings."""
 
-    api_host: Annotated[str, Env("Address the API listens on.")] = "127.0.0.1"
+    api_host: Annotated[str, Env("Address the API listens on; `::` is every one, of IPv4 too.")] = (
+        "127.0.0.1"
+    )
     api_port: Annotated[Port, Env("Port the API listens on.", unit="port")] = 8000
     api_connections: Annotated[
         Count,

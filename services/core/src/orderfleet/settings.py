@@ -264,7 +264,9 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
         Meta(pattern=r"^(auto|json|console)$(?!\n)"),
         Env("json, console, or auto: console on a terminal, json elsewhere."),
     ] = "auto"
-    probe_host: Annotated[str, Env("Address of the internal port.")] = "127.0.0.1"
+    probe_host: Annotated[
+        str, Env("Address of the internal port; `::` is every one, of IPv4 too.")
+    ] = "127.0.0.1"
     probe_port: Annotated[
         Port, Env("The internal port: /livez, /readyz and /metrics.", unit="port")
     ] = 9090
