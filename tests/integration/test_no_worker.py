@@ -56,11 +56,16 @@ async def test_a_cancel_is_applied_once(fleet: Fleet, backends: Backends) -> Non
     view = await orders.cancel(backends, order_id, "c", "changed my mind")
     assert view.outcome == LEFT_FOR_A_WORKER
     # The first one waits as a signal: a second request with its key must not be a second cancel.
-    assert (await orders.cancel(backends, order_id, "c", "")).outcome == LEFT_FOR_A_WORKER
+    again = await orders.cancel(backends, order_id, "c", "changed my mind")
+    assert again.outcome == LEFT_FOR_A_WORKER
+    with pytest.raises(ProblemDetailsException) as raised:
+        await orders.cancel(backends, order_id, "c", "another reason")
+    assert raised.value.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     async with fleet.working():
         result = await fleet.result(order_id)
         assert (result.state, result.reason) == (OrderState.CANCELLED, "changed my mind")
-        assert (await orders.cancel(backends, order_id, "c", "")).outcome == APPLIED
+        again = await orders.cancel(backends, order_id, "c", "changed my mind")
+        assert again.outcome == APPLIED
     found = await books(fleet.pool, order_id)
     types = [one["type"] for one in found.events]
     assert types.count("cancelled") == 1

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages
-    from orderfleet.messages import OrderInput, OrderResult, Review
+    from orderfleet.messages import OrderResult, Review
     from orderfleet.orders import OrderState
 from orderfleet_order_worker.workflow import OrderWorkflow
 
@@ -16,12 +16,12 @@ class Unchanged(OrderWorkflow):
     """No mutant: it shows that the others fail for their changes alone."""
 
     @workflow.init
-    def __init__(self, order: OrderInput | None = None) -> None:
-        super().__init__(order)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, order: OrderInput | None = None) -> OrderResult:
-        return await super().run(order)
+    async def run(self, *given: Any) -> OrderResult:
+        return await super().run(*given)
 
 
 @workflow.defn(name=messages.ORDER_WORKFLOW)
@@ -29,19 +29,19 @@ class Reordered(Unchanged):
     """Charges before the review."""
 
     @workflow.init
-    def __init__(self, order: OrderInput | None = None) -> None:
-        super().__init__(order)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, order: OrderInput | None = None) -> OrderResult:
-        return await super().run(order)
+    async def run(self, *given: Any) -> OrderResult:
+        return await super().run(*given)
 
     async def _fulfil(self) -> OrderState:
         await self._receive()
         await self._validate()
-        self._decision = Review(approved=True)
+        self._changes.decision = Review(approved=True)
         await self._charge()
-        self._decision = None
+        self._changes.decision = None
         await self._review()
         return await self._ship()
 
@@ -51,15 +51,15 @@ class Unreviewed(Unchanged):
     """Has no review and its timer."""
 
     @workflow.init
-    def __init__(self, order: OrderInput | None = None) -> None:
-        super().__init__(order)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, order: OrderInput | None = None) -> OrderResult:
-        return await super().run(order)
+    async def run(self, *given: Any) -> OrderResult:
+        return await super().run(*given)
 
     async def _review(self) -> None:
-        self._decision = Review(approved=True)
+        self._changes.decision = Review(approved=True)
 
 
 @workflow.defn(name=messages.ORDER_WORKFLOW)
@@ -67,12 +67,12 @@ class Queued(Unchanged):
     """Runs its first steps on the task queue."""
 
     @workflow.init
-    def __init__(self, order: OrderInput | None = None) -> None:
-        super().__init__(order)
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
 
     @workflow.run
-    async def run(self, order: OrderInput | None = None) -> OrderResult:
-        return await super().run(order)
+    async def run(self, *given: Any) -> OrderResult:
+        return await super().run(*given)
 
     async def _step(self, *given: Any, **options: Any) -> Any:
         return await super()._step(*given, **options | {"local": False})

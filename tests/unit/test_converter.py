@@ -6,7 +6,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError
 
 from orderfleet import messages
-from orderfleet.converter import DATA_CONVERTER, required
+from orderfleet.converter import DATA_CONVERTER
 from orderfleet.messages import INVALID_PAYLOAD, OrderInput, StepStatus
 from orderfleet.orders import Address, Item, OrderState
 
@@ -101,6 +101,3 @@ def test_nothing_is_not_an_order() -> None:
         CONVERTER.from_payloads(payloads, [OrderInput])
     assert raised.value.type == INVALID_PAYLOAD
     assert CONVERTER.from_payloads(payloads, [OrderInput | None]) == [None]  # type: ignore[list-item]
-    with pytest.raises(ApplicationError) as raised:
-        required(None)
-    assert raised.value.non_retryable

@@ -12,18 +12,17 @@ from orderfleet.messages import (
     CARRIER_REFUSED,
     RECALL_ACTIVITY,
     SHIPPING_TASK_QUEUE,
-    AddressChange,
-    Cancel,
     RecallInput,
     ShippingInput,
 )
 from orderfleet.orders import ADDRESS_OPEN_STATES, OrderState, PaymentStatus
-from orderfleet.store.changes import Changed, too_late
+from orderfleet.store.changes import Changed, event_key, reviewed, too_late
 from orderfleet.store.dispatch import dispatch_failed
 from orderfleet.store.steps import Event, Moved
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
     PAYMENT_CONFLICT,
+    REVIEW_REJECTED,
     AddressInput,
     CancelInput,
     ChargeInput,
@@ -33,6 +32,7 @@ from orderfleet_order_worker.activities import (
     Received,
     ReceiveInput,
     RefundPaymentInput,
+    ReviewInput,
     Validated,
     find_problem,
 )
@@ -56,6 +56,7 @@ class OrderScript:
             self.note,
             self.cancel,
             self.change_address,
+            self.review,
             self.refund,
             self.trace,
         ]
@@ -94,11 +95,13 @@ class OrderScript:
             row = self._world.rows[step.order_id]
             if self._world.payers.get(step.payment_id, step.order_id) != step.order_id:
                 raise permanent("payment id pays for another order", PAYMENT_CONFLICT)
-            if self._world.move(
-                step.order_id,
-                Event("reviewed", "reviewed", step.review),
-                before=frozenset({OrderState.IN_REVIEW}),
-            ) == Moved(OrderState.IN_REVIEW, moved=True, repeated=False):
+            in_review = frozenset({OrderState.IN_REVIEW})
+            review = Event("reviewed", "reviewed", step.review)
+            self._world.move(step.order_id, review, before=in_review)
+            recorded = row.event("reviewed") if row.state is OrderState.IN_REVIEW else review
+            if not recorded.payload["approved"]:
+                raise permanent(recorded.payload.get("reason", "not approved"), REVIEW_REJECTED)
+            if row.state is OrderState.IN_REVIEW:
                 self._world.move(step.order_id, _event("charging"), to=OrderState.CHARGING)
                 self._world.payers[step.payment_id] = step.order_id
                 row.payment = PaymentStatus.PENDING
@@ -145,7 +148,7 @@ class OrderScript:
     @activity.defn
     async def cancel(self, step: CancelInput) -> Changed:
         async def work() -> Changed:
-            event = Event("cancelled", _key(step.change), {"reason": step.change.reason})
+            event = Event("cancelled", event_key(step.change), {"reason": step.change.reason})
             moved = self._world.move(step.order_id, event, to=OrderState.CANCELLED)
             if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
                 return Changed(applied=True, state=moved.state)
@@ -157,13 +160,33 @@ class OrderScript:
     @activity.defn
     async def change_address(self, step: AddressInput) -> Changed:
         async def work() -> Changed:
-            event = Event("address_updated", _key(step.change))
+            event = Event("address_updated", event_key(step.change))
             moved = self._world.move(step.order_id, event, before=ADDRESS_OPEN_STATES)
             if moved is not None and moved.moved:
                 self._world.rows[step.order_id].address = step.change.address
             return self._changed(step.order_id, event, moved, "address_update_refused")
 
         result: Changed = await self._world.act(step.order_id, "change_address", work)
+        return result
+
+    @activity.defn
+    async def review(self, step: ReviewInput) -> Changed:
+        async def work() -> Changed:
+            event = reviewed(step.change)
+            before = frozenset({OrderState.IN_REVIEW})
+            moved = self._world.move(step.order_id, event, before=before)
+            if moved is not None and moved.repeated:
+                recorded = self._world.rows[step.order_id].event("reviewed")
+                if recorded.payload == event.payload:
+                    return Changed(applied=True, state=moved.state)
+            if moved is not None and moved.moved:
+                return Changed(applied=True, state=moved.state)
+            refused = Event("review_refused", event_key(step.named))
+            self._world.move(step.order_id, refused)
+            state = self._world.rows[step.order_id].state
+            return Changed(applied=False, state=state, reason=too_late(state, step.named))
+
+        result: Changed = await self._world.act(step.order_id, "review", work)
         return result
 
     def _changed(self, order_id: str, event: Event, moved: Moved | None, refused: str) -> Changed:
@@ -269,9 +292,3 @@ class ShippingScript:
 
 def _event(name: str) -> Event:
     return Event(name, name)
-
-
-def _key(change: Cancel | AddressChange) -> str:
-    if change.change_id is None:
-        raise ValueError("a change without an id reached the store")
-    return change.change_id

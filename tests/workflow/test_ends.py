@@ -2,7 +2,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from orderfleet import policies
@@ -158,7 +158,8 @@ async def test_a_local_step_is_tried_again_with_a_back_off(fleet: Fleet) -> None
     assert end.result.state is OrderState.FULFILLED
     # 0.2 s, then 0.4 s.
     assert 0.6 <= end.seconds < 1.5
-    assert (await case.history()).count("EVENT_TYPE_TIMER_STARTED") == 2
+    # Two pauses, and the time left to ship.
+    assert (await case.history()).count("EVENT_TYPE_TIMER_STARTED") == 3
 
 
 async def test_between_attempts_of_a_local_step_the_status_tells_of_those_before(
@@ -282,7 +283,9 @@ async def test_an_end_written_by_someone_else_stands(fleet: Fleet) -> None:
     await case.start()
     await case.until_step("review")
     case.row.state = OrderState.TIMED_OUT
-    await case.update(REVIEW_UPDATE, Review(approved=True))
+    with pytest.raises(WorkflowUpdateFailedError) as raised:
+        await case.update(REVIEW_UPDATE, Review(approved=True))
+    assert str(raised.value.cause) == "TooLate: order is timed_out"
     end = await case.end()
     assert end.result.state is OrderState.TIMED_OUT
     assert end.searched == "timed_out"

@@ -41,6 +41,9 @@ class Row(Struct):
     def has(self, key: str) -> bool:
         return any(event.key == key for event in self.events)
 
+    def event(self, key: str) -> Event:
+        return next(event for event in self.events if event.key == key)
+
 
 class World:
     """The rows, what the gateway and the carrier hold, and the script of each order."""

@@ -1,13 +1,17 @@
 """What the routes do: accept an order, change it, tell of it."""
 
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
 
 import msgspec
 import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.client import (
     WorkflowExecutionDescription,
+    WorkflowHandle,
     WorkflowQueryFailedError,
     WorkflowUpdateFailedError,
 )
@@ -17,12 +21,13 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet import messages, policies
 from orderfleet.messages import (
     AddressChange,
     Cancel,
+    Change,
     ChangeResult,
     OrderInput,
     Review,
@@ -30,7 +35,7 @@ from orderfleet.messages import (
     StepStatus,
 )
 from orderfleet.orders import Address, Order, OrderState
-from orderfleet.store import changes, reads
+from orderfleet.store import changes, reads, requests
 from orderfleet.store.pool import UNAVAILABLE
 from orderfleet.store.reads import OrderRow
 from orderfleet.store.steps import receive
@@ -48,12 +53,16 @@ from orderfleet_api.schemas import (
 log = structlog.stdlib.get_logger(__name__)
 
 _OPEN = SearchAttributePair(messages.ORDER_STATE, messages.OPEN)
-# The update's name, the signal it falls back to, and the kind of its event.
-_CANCEL = (messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL, changes.CANCELLED)
-_ADDRESS = (messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL, changes.ADDRESS_UPDATED)
-_REVIEW = (messages.REVIEW_UPDATE, None, changes.REVIEWED)
-
-Change: TypeAlias = Cancel | AddressChange | Review
+# Failures of an update that a new try would meet again; the last is the server's own.
+_FINAL = {
+    messages.TOO_LATE,
+    messages.OTHER_CHANGE,
+    messages.TOO_MANY_CHANGES,
+    messages.INVALID_PAYLOAD,
+    "AcceptedUpdateCompletedWorkflow",
+}
+# The server's bounds of one workflow: 10 updates at once, 2,000 in all. Signals have their own.
+_NO_MORE_UPDATES = {RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.FAILED_PRECONDITION}
 
 
 # --- Accept ------------------------------------------------------------------------------------
@@ -126,7 +135,7 @@ async def cancel(
 ) -> ChangeView:
     """Cancel by update, or leave it as a signal."""
     change = Cancel(change_id=change_id, reason=reason, actor=actor)
-    return await _change(backends, order_id, change_id, _CANCEL, change)
+    return await _change(backends, order_id, change, messages.CANCEL_UPDATE, messages.CANCEL_SIGNAL)
 
 
 async def update_address(
@@ -134,7 +143,9 @@ async def update_address(
 ) -> ChangeView:
     """Change the address by update, or leave it as a signal."""
     change = AddressChange(address, change_id=change_id, actor=actor)
-    return await _change(backends, order_id, change_id, _ADDRESS, change)
+    return await _change(
+        backends, order_id, change, messages.ADDRESS_UPDATE, messages.ADDRESS_SIGNAL
+    )
 
 
 async def review(
@@ -142,69 +153,115 @@ async def review(
 ) -> ChangeView:
     """Decide the review; there is no signal to leave, so no worker means 503."""
     change = msgspec.structs.replace(decision, change_id=change_id, actor=actor)
-    return await _change(backends, order_id, change_id, _REVIEW, change)
+    return await _change(backends, order_id, change, messages.REVIEW_UPDATE)
 
 
 async def _change(
-    backends: Backends,
-    order_id: str,
-    change_id: str,
-    kind: tuple[str, str | None, str],
-    change: Change,
+    backends: Backends, order_id: str, change: Change, update: str, signal: str | None = None
 ) -> ChangeView:
-    update, signal, event = kind
     handle = await workflows.find(backends, order_id)
     if handle is None:
-        return await _refused(backends, order_id, change, event, None)
+        return await _refused(backends, order_id, change, None)
     try:
-        result: ChangeResult = await backends.ask_worker(
-            backends.settings.change_wait_seconds,
-            # The server answers an update by its id alone: a key of another kind is not this one.
-            handle.execute_update(
-                update, change, id=f"{update}/{change_id}", result_type=ChangeResult
-            ),
+        result = await backends.ask_worker(
+            backends.settings.change_wait_seconds, _update(handle, update, change)
         )
-        return ChangeView(order_id, change_id, APPLIED, result.state)
     except WorkflowUpdateFailedError as error:
-        return await _refused(backends, order_id, change, event, _too_late(error))
+        return await _refused(backends, order_id, change, _too_late(error))
     except RPCError:
-        return await _refused(backends, order_id, change, event, None)
+        return await _refused(backends, order_id, change, None)
     except TimeoutError:
-        if signal is None:
-            raise problems.unavailable("no worker answers") from None
+        result = None
+    if result is not None:
+        return _applied(order_id, change, result.state)
+    if signal is None:
+        raise problems.unavailable("no worker answers")
+    with postgres():
+        # First: should nobody ever take the signal up, this tells SettleOrders to answer it.
+        asked = await requests.ask(backends.pool, order_id, change)
+    if not asked:
+        raise problems.other_change()
     try:
         await backends.ask(handle.signal(signal, change))
     except RPCError:
-        return await _refused(backends, order_id, change, event, None)
-    return ChangeView(order_id, change_id, LEFT_FOR_A_WORKER)
+        return await _refused(backends, order_id, change, None)
+    return ChangeView(order_id, change.change_id or "", LEFT_FOR_A_WORKER)
+
+
+async def _update(
+    handle: WorkflowHandle[Any, Any], update: str, change: Change
+) -> ChangeResult | None:
+    """Return the update's result; None if the order takes no more updates, only signals.
+
+    Temporal answers an update by its id alone, and repeats a failure for ever. So the id names the
+    caller and all of the change, and a failure that waiting mends is tried once more under a new
+    one: that of an earlier request comes at once.
+    """
+    digest = sha256(msgspec.json.encode(change)).hexdigest()
+    name = f"{update}/{change.change_id}/{digest}"
+    ids = (name, f"{name}/{uuid4()}")
+    for update_id in ids:
+        try:
+            result: ChangeResult = await handle.execute_update(
+                update, change, id=update_id, result_type=ChangeResult
+            )
+        except WorkflowUpdateFailedError as error:
+            if _is_final(error) or update_id == ids[-1]:
+                raise
+        except RPCError as error:
+            if error.status not in _NO_MORE_UPDATES:
+                raise
+            break
+        else:
+            return result
+    return None
+
+
+def _is_final(error: WorkflowUpdateFailedError) -> bool:
+    return isinstance(error.cause, ApplicationError) and error.cause.type in _FINAL
 
 
 def _too_late(error: WorkflowUpdateFailedError) -> str | None:
     """Return why the change was refused; None if the workflow closed under it."""
     cause = error.cause
     if isinstance(cause, ApplicationError):
-        if cause.type == messages.TOO_LATE:
-            return cause.message
-        if cause.type == "AcceptedUpdateCompletedWorkflow":
-            return None
+        match cause.type:
+            case messages.TOO_LATE:
+                return cause.message
+            case messages.OTHER_CHANGE:
+                raise problems.other_change()
+            case messages.TOO_MANY_CHANGES:
+                raise problems.conflict(cause.message)
+            case messages.INVALID_PAYLOAD:
+                raise problems.problem(HTTPStatus.UNPROCESSABLE_ENTITY, cause.message)
+            case "AcceptedUpdateCompletedWorkflow":
+                return None
     log.warning("update failed", error=str(cause))
     raise problems.unavailable("the change could not be applied, try again")
 
 
 async def _refused(
-    backends: Backends, order_id: str, change: Change, event: str, reason: str | None
+    backends: Backends, order_id: str, change: Change, reason: str | None
 ) -> ChangeView:
     """Answer a change that came too late; a repeat of an applied one is still a success."""
-    change_id = change.change_id or ""
     row = await find(backends, order_id)
+    # By whatever id: it is cancelled, that is all one wants.
+    cancelled = isinstance(change, Cancel) and row.state is OrderState.CANCELLED
     with postgres():
-        reason = reason or changes.too_late(row.state)
-        applied = await changes.refuse(
-            backends.pool, order_id, event, change_id, reason=reason, actor=change.actor
-        )
-    if applied or (event == changes.CANCELLED and row.state is OrderState.CANCELLED):
-        return ChangeView(order_id, change_id, APPLIED, row.state)
-    raise problems.conflict(reason)
+        if cancelled:
+            found = await changes.on_record(backends.pool, order_id, change)
+        else:
+            reason = reason or changes.too_late(row.state, change)
+            found = await changes.refuse(backends.pool, order_id, change, reason=reason)
+    if found is not None and found.verdict is changes.Verdict.OTHER:
+        raise problems.other_change()
+    if cancelled or found is None or found.verdict is changes.Verdict.APPLIED:
+        return _applied(order_id, change, row.state)
+    raise problems.conflict(found.reason)
+
+
+def _applied(order_id: str, change: Change, state: OrderState) -> ChangeView:
+    return ChangeView(order_id, change.change_id or "", APPLIED, state)
 
 
 # --- Tell --------------------------------------------------------------------------------------

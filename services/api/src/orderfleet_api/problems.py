@@ -72,6 +72,12 @@ def conflict(detail: str) -> ProblemDetailsException:
     return problem(HTTPStatus.CONFLICT, detail)
 
 
+def other_change() -> ProblemDetailsException:
+    """The caller's Idempotency-Key names a change that is not this one."""
+    detail = "this Idempotency-Key names another change of the order"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
 def unavailable(detail: str) -> ProblemDetailsException:
     """Something that is needed is away; nothing was done, or a repeat does no harm."""
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_RETRY_AFTER)

@@ -60,7 +60,9 @@ async def place_order(
     idempotency_key: RequiredKey,
 ) -> Response[Accepted]:
     """Accept an order whose id is made from the Idempotency-Key, which is required here."""
-    order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{idempotency_key}"))
+    # A key has no space, and its caller's name none either: no two callers meet.
+    name = " ".join(filter(None, (request.actor, idempotency_key)))
+    order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{name}"))
     bind_contextvars(order_id=order_id)
     return _accepted(await orders.accept(request.backends, order_id, data, actor=request.actor))
 

@@ -5,36 +5,42 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from orderfleet.messages import Reason, Status
-from orderfleet.orders import Address, Amount, Currency, Item, Order, OrderState
+from orderfleet.messages import Status
+from orderfleet.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
 from orderfleet.store.reads import EventRow, OrderSummary, PaymentRow
+from orderfleet.text import Explanation, check_texts
 
 APPLIED: Final = "applied"
 LEFT_FOR_A_WORKER: Final = "left for a worker"
 
 
-class OrderRequest(Order, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class OrderRequest(NewOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST /orders/{id}/start`. Items default to one `ABC` at 1.00."""
 
 
-class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class _ChangeRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    def __post_init__(self) -> None:
+        check_texts(self)
+
+
+class CancelRequest(_ChangeRequest, frozen=True):
     """Body of a cancel; it may be left out."""
 
-    reason: Reason = ""
+    reason: Explanation = ""
 
 
-class AddressRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class AddressRequest(_ChangeRequest, frozen=True):
     """Body of a change of address."""
 
-    address: Address
+    address: NewAddress
 
 
-class ReviewRequest(Struct, frozen=True, forbid_unknown_fields=True):
+class ReviewRequest(_ChangeRequest, frozen=True):
     """Body of a review."""
 
     approved: bool
-    reviewer: Reason = ""
-    reason: Reason = ""
+    reviewer: Explanation = ""
+    reason: Explanation = ""
 
 
 class OrderList(Struct, frozen=True):

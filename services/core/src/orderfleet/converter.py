@@ -3,10 +3,12 @@
 Measured: 5 µs a payload where the SDK's default takes 161 µs.
 """
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.converter import (
     BinaryNullPayloadConverter,
     BinaryPlainPayloadConverter,
@@ -17,9 +19,9 @@ from temporalio.converter import (
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.failures import BoundedFailureConverter
+from orderfleet.json_members import check_members
 from orderfleet.messages import INVALID_PAYLOAD
-
-T = TypeVar("T")
+from orderfleet.text import plain
 
 
 class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
@@ -43,9 +45,26 @@ class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
                 ever.
         """
         try:
-            return msgspec.json.decode(payload.data, type=Any if type_hint is None else type_hint)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise _invalid(error) from None
+            value: Any = msgspec.json.decode(
+                payload.data, type=Any if type_hint is None else type_hint
+            )
+            if type_hint is None:
+                check_members(payload.data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise invalid(error) from None
+        return value
+
+
+class BytesPayloadConverter(BinaryPlainPayloadConverter):
+    """Bytes, where the type allows them: the SDK's own would hand them to any type."""
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """Return the bytes.
+
+        Raises:
+            ApplicationError: the type does not allow them.
+        """
+        return converted(payload.data, type_hint)
 
 
 class NullPayloadConverter(BinaryNullPayloadConverter):
@@ -61,37 +80,61 @@ class NullPayloadConverter(BinaryNullPayloadConverter):
         Raises:
             ApplicationError: the type does not allow it.
         """
-        try:
-            return msgspec.convert(None, type=Any if type_hint is None else type_hint)
-        except msgspec.ValidationError as error:
-            raise _invalid(error) from None
+        return converted(None, type_hint)
 
 
 class PayloadConverter(CompositePayloadConverter):
-    """Nothing, bytes, and all else as JSON."""
+    """Nothing, bytes, and all else as JSON. Whatever a client sends fails nothing but its call."""
 
     def __init__(self) -> None:
         super().__init__(
-            NullPayloadConverter(),
-            BinaryPlainPayloadConverter(),
-            MsgspecJSONPayloadConverter(),
+            NullPayloadConverter(), BytesPayloadConverter(), MsgspecJSONPayloadConverter()
         )
 
+    def from_payloads(
+        self, payloads: Sequence[Payload], type_hints: list[type] | None = None
+    ) -> list[Any]:
+        """Decode into the types asked for.
 
-def required(given: T | None) -> T:
-    """Return a workflow's input.
+        Where none is asked for, what cannot be decoded is a RawValue; `input_of` refuses it. The
+        SDK asks for no type where handlers take any number of values. An error from here would
+        drop a signal without a trace, or fail the workflow's tasks for ever.
+
+        Raises:
+            ApplicationError: a value does not fit, or has an encoding of another kind.
+        """
+        hints: Sequence[type | None] = type_hints or [None] * len(payloads)
+        return [self._value(*pair) for pair in zip(payloads, hints, strict=False)]
+
+    def _value(self, payload: Payload, hint: type | None) -> Any:
+        if hint is RawValue:
+            return RawValue(payload)
+        try:
+            converter = self.converters.get(payload.metadata.get("encoding", b""))
+            if converter is None:
+                raise invalid("the payload's encoding is not known here")
+            return converter.from_payload(payload, hint)
+        except ApplicationError:
+            if hint is None:
+                return RawValue(payload)
+            raise
+
+
+def converted(value: Any, type_hint: type | None) -> Any:
+    """Return a plain value as a type.
 
     Raises:
-        ApplicationError: there is none. Python's own error for a missing argument would retry
-            the workflow task for ever.
+        ApplicationError: it does not fit.
     """
-    if given is None:
-        raise _invalid("the workflow has no input")
-    return given
+    try:
+        return msgspec.convert(value, type=Any if type_hint is None else type_hint)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
 
 
-def _invalid(error: object) -> ApplicationError:
-    return ApplicationError(str(error), type=INVALID_PAYLOAD, non_retryable=True)
+def invalid(error: object) -> ApplicationError:
+    """Return the failure of what does not fit: it is not tried again."""
+    return ApplicationError(plain(str(error)), type=INVALID_PAYLOAD, non_retryable=True)
 
 
 DATA_CONVERTER = DataConverter(

@@ -5,12 +5,19 @@ Temporal's own CLI and UI can read and send it.
 """
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, field
 from temporalio.common import SearchAttributeKey
 
-from orderfleet.orders import Address, Order, OrderId, OrderState, PaymentId, undoable
+from orderfleet.orders import (
+    Address,
+    Order,
+    OrderId,
+    OrderState,
+    PaymentId,
+    undoable,
+)
 
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
@@ -37,6 +44,8 @@ RECALL_ACTIVITY: Final = "recall"
 # Failure types a caller can tell apart.
 INVALID_PAYLOAD: Final = "InvalidPayload"
 TOO_LATE: Final = "TooLate"
+TOO_MANY_CHANGES: Final = "TooManyChanges"
+OTHER_CHANGE: Final = "OtherChange"
 ORDER_CLOSED: Final = "OrderClosed"
 # A definite no of the carrier: nothing was taken, and its key is closed.
 CARRIER_REFUSED: Final = "CarrierRefused"
@@ -170,12 +179,19 @@ class DispatchFailed(Struct, frozen=True):
     """Signal `DispatchFailed`, child to parent: which shipping attempt failed, and why."""
 
     attempt: Annotated[int, Meta(ge=1)]
-    reason: str
-    steps: dict[str, StepStatus] = field(default_factory=dict)
+    reason: Annotated[str, Meta(max_length=2000)]
+    steps: Annotated[dict[str, StepStatus], Meta(max_length=10)] = field(default_factory=dict)
+
+
+Change: TypeAlias = Cancel | AddressChange | Review
 
 
 class ChangeResult(Struct, frozen=True):
-    """Answer to an applied update. One that comes too late fails with type `TooLate`."""
+    """Answer to an applied update.
+
+    One that comes too late fails with type `TooLate`, one whose id names another change of the
+    same actor with `OtherChange`, one too many with `TooManyChanges`.
+    """
 
     change_id: str
     state: OrderState

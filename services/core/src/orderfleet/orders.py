@@ -1,17 +1,22 @@
 """The order: its data, its bounds and the graph of its states.
 
 The bounds stand in the types, so that the API, a workflow started by Temporal's own CLI and the
-OpenAPI schema hold one and the same rule.
+OpenAPI schema hold one and the same rule. `Order` and its parts are what any release has accepted:
+histories and rows are read by them. `NewOrder` and its parts are what is accepted now.
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Struct, field
+
+from orderfleet.currencies import CURRENCIES, is_payable
+from orderfleet.text import OptionalText, Text, check_texts
 
 # `$` of Python's `re` also matches before a final newline and ECMAScript's does not; the
 # lookahead makes both mean "the end", and it is legal in an OpenAPI pattern.
@@ -63,6 +68,16 @@ Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=_PRINTABLE)]
 OptionalLine = Annotated[str, Meta(max_length=200, pattern=_PRINTABLE)]
 
 
+NewCurrency = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{'|'.join(sorted(CURRENCIES))})" + _END,
+        description="ISO 4217 code of a currency that one can pay with.",
+        examples=["USD"],
+    ),
+]
+
+
 class Address(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where the package goes. Only street and city are required."""
 
@@ -74,6 +89,17 @@ class Address(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tru
     country: OptionalLine = ""
 
 
+class NewAddress(Address, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the package goes. Only street and city are required."""
+
+    street: Text
+    city: Text
+    name: OptionalText = ""
+    region: OptionalText = ""
+    postal_code: OptionalText = ""
+    country: OptionalText = ""
+
+
 class Item(Struct, frozen=True, forbid_unknown_fields=True):
     """One line of an order."""
 
@@ -82,15 +108,25 @@ class Item(Struct, frozen=True, forbid_unknown_fields=True):
     price: Annotated[Money, Meta(description="Price of one piece, a decimal string.")] = "1.00"
 
 
-Items = Annotated[
-    list[Item],
-    Meta(max_length=100, description="One ABC at 1.00 by default; an empty list is rejected."),
-]
+class NewItem(Item, frozen=True, forbid_unknown_fields=True):
+    """One line of an order."""
+
+    sku: Text
+    quantity: Annotated[int, Meta(ge=1, le=1000)] = 1
+    price: Annotated[
+        Money,
+        Meta(description="Price of one piece, a decimal string; without a fraction in JPY."),
+    ] = "1.00"
 
 
-def default_items() -> list[Item]:
+_ITEMS: Final = Meta(
+    max_length=100, description="One ABC at 1.00 by default; an empty list is rejected."
+)
+
+
+def default_items() -> list["NewItem"]:
     """Return what is ordered when nothing is said."""
-    return [Item(sku="ABC")]
+    return [NewItem(sku="ABC")]
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -98,7 +134,7 @@ class Order(Struct, frozen=True, kw_only=True):
 
     payment_id: PaymentId
     address: Address
-    items: Items = field(default_factory=default_items)
+    items: Annotated[Sequence[Item], _ITEMS] = field(default_factory=default_items)
     currency: Currency = "USD"
 
     @property
@@ -112,6 +148,32 @@ class Order(Struct, frozen=True, kw_only=True):
         """Return a digest that is equal for equal orders, whoever built them."""
         same = (self.payment_id, self.address, self.items, self.currency)
         return hashlib.sha256(msgspec.json.encode(same)).hexdigest()
+
+
+class NewOrder(Order, frozen=True, kw_only=True):
+    """An order as it is accepted now."""
+
+    address: NewAddress
+    items: Annotated[Sequence[NewItem], _ITEMS] = field(default_factory=default_items)
+    currency: NewCurrency = "USD"
+
+    def __post_init__(self) -> None:
+        check_order(self)
+
+
+def check_order(order: Order) -> None:
+    """Look at what the types of `NewOrder` cannot say, and at what those of `Order` do not.
+
+    Raises:
+        ValueError: it would not be accepted now; says why and where.
+    """
+    check_texts(order)
+    if order.currency not in CURRENCIES:
+        raise ValueError("Expected a currency of ISO 4217 - at `$.currency`")
+    for index, item in enumerate(order.items):
+        if not is_payable(item.price, order.currency):
+            where = f"$.items[{index}].price"
+            raise ValueError(f"Expected whole {order.currency}, it has no parts - at `{where}`")
 
 
 class OrderState(StrEnum):

@@ -95,6 +95,12 @@ SHIPPING_BACKOFF: Final = timedelta(seconds=1)
 # is for the order's end.
 NOTE_LIMIT: Final = timedelta(seconds=1)
 
+# Changes of one order that are tried, whatever becomes of them; 1,100 made its workflow tasks time
+# out. Cancels have as many again, as a cancel must still be possible.
+MOST_CHANGES: Final = 100
+# Errors that a status tells, the last ones.
+MOST_ERRORS: Final = 100
+
 # --- Undoing ---------------------------------------------------------------------------------
 
 # No deadline and no last attempt: money that was taken for nothing goes back.

@@ -12,10 +12,10 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.attempts import StepResult, attempt_of
 from orderfleet.bounded_gateways import BoundedPaymentGateway
 from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
-from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput
+from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput, Review
 from orderfleet.orders import Order, OrderState, PaymentStatus, undoable
 from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
-from orderfleet.store.changes import Changed, cancel_order, update_address
+from orderfleet.store.changes import Changed, cancel_order, review_order, update_address
 from orderfleet.store.payments import PaymentConflictError, begin_charge, settle_payment
 from orderfleet.store.pool import Pool
 from orderfleet.store.reads import find_record
@@ -27,6 +27,7 @@ from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerM
 ORDER_CONFLICT: Final = "OrderConflict"
 PAYMENT_CONFLICT: Final = "payment_conflict"
 PAYMENT_DECLINED: Final = "payment_declined"
+REVIEW_REJECTED: Final = "review_rejected"
 
 # What a refund says of an order that it leaves alone.
 KEPT: Final = "kept: the order is fulfilled"
@@ -121,6 +122,14 @@ class AddressInput(Struct, frozen=True):
     change: AddressChange
 
 
+class ReviewInput(Struct, frozen=True):
+    """Input of `review`: the decision as it came, and with an id by which a refusal is known."""
+
+    order_id: str
+    change: Review
+    named: Review
+
+
 class RefundPaymentInput(Struct, frozen=True):
     """Input of `refund`. `charged`: see `EndInput`."""
 
@@ -155,6 +164,7 @@ class OrderActivities:
             self.note,
             self.cancel,
             self.change_address,
+            self.review,
             self.refund,
         ]
 
@@ -193,6 +203,8 @@ class OrderActivities:
             )
         except PaymentConflictError:
             raise _permanent("payment id pays for another order", PAYMENT_CONFLICT) from None
+        if row is not None and row["rejected"] is not None:
+            raise _permanent(row["rejected"], REVIEW_REJECTED)
         # No call of the gateway without the payment's row, by which it would be undone.
         begun = row is not None and row["state"] == OrderState.CHARGING and row["payment"]
         if row is None or not (row["moved"] or begun):
@@ -249,6 +261,11 @@ class OrderActivities:
     async def change_address(self, step: AddressInput) -> Changed:
         """Change the address if the row still allows it."""
         return _known(await update_address(self._pool, step.order_id, step.change))
+
+    @activity.defn
+    async def review(self, step: ReviewInput) -> Changed:
+        """Record a person's decision if the order is still in its review."""
+        return _known(await review_order(self._pool, step.order_id, step.change, step.named))
 
     @activity.defn
     async def refund(self, step: RefundPaymentInput) -> str:

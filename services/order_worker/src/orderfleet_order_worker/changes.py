@@ -3,14 +3,24 @@
 import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import policies
-    from orderfleet.messages import TOO_LATE, AddressChange, Cancel, ChangeResult
+    from orderfleet.messages import (
+        OTHER_CHANGE,
+        TOO_LATE,
+        TOO_MANY_CHANGES,
+        AddressChange,
+        Cancel,
+        Change,
+        ChangeResult,
+        Review,
+    )
     from orderfleet.orders import OrderState
     from orderfleet.policies import Budget
     from orderfleet.store.changes import Changed
@@ -20,21 +30,33 @@ with workflow.unsafe.imports_passed_through():
         CancelInput,
         NoteInput,
         OrderActivities,
+        ReviewInput,
     )
     from orderfleet_order_worker.progress import Progress
 
+C = TypeVar("C", bound=Change)
+
+# What is refused today and was taken once. Asked only when there is something to refuse, so that
+# no other order's history has its marker: an older one goes on as it began.
+STRICT = "refused-at-the-entrance"
+
 
 class Changes:
-    """Applies cancels and changes of address by the statement that competes with the dispatch."""
+    """Applies changes by the statements that compete with dispatch, charge and end."""
 
     def __init__(self, order_id: str, progress: Progress, budget: Budget) -> None:
         self.called_off = False
         self.closed = False
+        self.reviewable = False
+        self.decision: Review | None = None
         self._order_id = order_id
         self._progress = progress
         self._budget = budget
         self._received = False
-        self._known: dict[tuple[type, str | None], asyncio.Task[ChangeResult]] = {}
+        self._tried = 0
+        self._reviewing = 0
+        # By kind, id and actor: the keys of different callers do not meet.
+        self._known: dict[tuple[Any, ...], tuple[Change, asyncio.Task[ChangeResult]]] = {}
         self._spawned: set[asyncio.Task[None]] = set()
         # Two changes of address in flight would come out in either order.
         self._turn = asyncio.Lock()
@@ -44,6 +66,11 @@ class Changes:
         """Tell whether a change that no handler waits for is still under way."""
         return any(not task.done() for task in self._spawned)
 
+    @property
+    def reviewing(self) -> bool:
+        """Tell whether a person's decision is on its way to the record."""
+        return bool(self._reviewing) and self.decision is None
+
     def open(self) -> None:
         """From now on the order has a row to change."""
         self._received = True
@@ -52,29 +79,49 @@ class Changes:
         """The order has its end; what comes now is recorded as too late."""
         self.closed = True
 
-    def knows(self, change: Cancel | AddressChange) -> bool:
+    def check(self, change: Change) -> None:
+        """Refuse an update before it is in the history.
+
+        Raises:
+            ApplicationError: of type `OtherChange`, `TooLate` or `TooManyChanges`.
+        """
+        known = self._known.get(_key(change))
+        if known is not None:
+            if known[0] != change:
+                raise _other_change()
+        elif self.closed:
+            raise too_late(f"order is {self._progress.state}")
+        elif self._is_full(change):
+            raise _too_many()
+
+    def knows(self, change: Change) -> bool:
         """Tell whether this change has come before."""
-        return (type(change), change.change_id) in self._known
+        return _key(change) in self._known
 
     async def cancel(self, change: Cancel) -> ChangeResult:
         """Cancel the order, once.
 
         Raises:
-            ApplicationError: of type `TooLate`.
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
         """
-        change_id = change.change_id or str(workflow.uuid4())
-        given = Cancel(change_id=change_id, reason=change.reason, actor=change.actor)
-        return await self._once(given, self._cancel(given, change_id))
+        return await self._once(given := _named(change), self._cancel(given))
 
     async def update_address(self, change: AddressChange) -> ChangeResult:
         """Change the address, once.
 
         Raises:
-            ApplicationError: of type `TooLate`.
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
         """
-        change_id = change.change_id or str(workflow.uuid4())
-        given = AddressChange(change.address, change_id=change_id, actor=change.actor)
-        return await self._once(given, self._update_address(given, change_id))
+        return await self._once(given := _named(change), self._update_address(given))
+
+    async def review(self, change: Review) -> ChangeResult:
+        """Record a person's decision, once; it is on record before it counts.
+
+        Raises:
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
+        """
+        given = _named(change)
+        return await self._once(given, self._review(ReviewInput(self._order_id, change, given)))
 
     async def quietly(self, change: Coroutine[Any, Any, Any]) -> None:
         """Await what has no caller to answer to: a failure shows in the status, no more."""
@@ -82,7 +129,7 @@ class Changes:
             await change
         except FailureError as error:
             cause = error.cause or error
-            self._progress.errors.append(f"change: {cause}")
+            self._progress.tell(f"change: {cause}")
             workflow.logger.info("change not applied", extra={"reason": str(cause)})
 
     def spawn(self, change: Coroutine[Any, Any, Any]) -> None:
@@ -95,16 +142,27 @@ class Changes:
         note = NoteInput(self._order_id, event)
         await self._perform(OrderActivities.note, note, most=policies.NOTE_LIMIT)
 
-    async def _once(
-        self, given: Cancel | AddressChange, change: Coroutine[Any, Any, ChangeResult]
-    ) -> ChangeResult:
-        # The same id may name a cancel and a change of address: they are two changes.
-        key = (type(given), given.change_id)
+    async def refuse(self, event: Event) -> None:
+        """Record what was sent and not taken; of too many nothing more is told."""
+        if self._tried >= policies.MOST_CHANGES and workflow.patched(STRICT):
+            return
+        self._tried += 1
+        await self.quietly(self.note(event))
+
+    async def _once(self, given: Change, change: Coroutine[Any, Any, ChangeResult]) -> ChangeResult:
+        key = _key(given)
         known = self._known.get(key)
         if known is not None:
             change.close()
-            return await known
-        task = self._known[key] = asyncio.create_task(change)
+            if known[0] != given and workflow.patched(STRICT):
+                raise _other_change()
+            return await known[1]
+        if self._is_full(given) and workflow.patched(STRICT):
+            change.close()
+            raise _too_many()
+        self._tried += 1
+        task = asyncio.create_task(change)
+        self._known[key] = given, task
         try:
             return await task
         except ActivityError:
@@ -112,25 +170,42 @@ class Changes:
             del self._known[key]
             raise
 
-    async def _cancel(self, change: Cancel, change_id: str) -> ChangeResult:
+    def _is_full(self, change: Change) -> bool:
+        most = policies.MOST_CHANGES
+        return self._tried >= (2 * most if isinstance(change, Cancel) else most)
+
+    async def _cancel(self, change: Cancel) -> ChangeResult:
         changed = await self._in_turn(OrderActivities.cancel, CancelInput(self._order_id, change))
         if not self.called_off:
             self._progress.reason = change.reason or "cancelled"
         self._progress.state = OrderState.CANCELLED
         self.called_off = True
-        return ChangeResult(change_id, changed.state)
+        return ChangeResult(change.change_id or "", changed.state)
 
-    async def _update_address(self, change: AddressChange, change_id: str) -> ChangeResult:
+    async def _update_address(self, change: AddressChange) -> ChangeResult:
         changed = await self._in_turn(
             OrderActivities.change_address, AddressInput(self._order_id, change)
         )
         self._progress.address = change.address
-        return ChangeResult(change_id, changed.state)
+        return ChangeResult(change.change_id or "", changed.state)
 
-    async def _in_turn(self, statement: Any, argument: Any) -> Changed:
+    async def _review(self, step: ReviewInput) -> ChangeResult:
+        self._reviewing += 1
+        try:
+            await workflow.wait_condition(lambda: self.reviewable or self.closed)
+            most = self._budget.forward_left(workflow.now())
+            changed = await self._in_turn(OrderActivities.review, step, most=most)
+            self.decision = step.change
+        finally:
+            self._reviewing -= 1
+        return ChangeResult(step.named.change_id or "", changed.state)
+
+    async def _in_turn(
+        self, statement: Any, argument: Any, *, most: timedelta = timedelta.max
+    ) -> Changed:
         await self._row()
         async with self._turn:
-            changed: Changed = await self._perform(statement, argument)
+            changed: Changed = await self._perform(statement, argument, most=most)
         if not changed.applied:
             raise too_late(changed.reason)
         return changed
@@ -141,7 +216,7 @@ class Changes:
     async def _perform(
         self, activity: Any, argument: Any, *, most: timedelta = timedelta.max
     ) -> Any:
-        left = min(self._budget.closing_left(workflow.now()), most)
+        left = max(min(self._budget.closing_left(workflow.now()), most), policies.SHORTEST_STEP)
         return await workflow.execute_activity_method(
             activity,
             argument,
@@ -155,3 +230,23 @@ class Changes:
 def too_late(reason: str) -> ApplicationError:
     """Return the failure of a change that nothing can be done about any more."""
     return ApplicationError(reason, type=TOO_LATE, non_retryable=True)
+
+
+def _too_many() -> ApplicationError:
+    message = f"the order has had {policies.MOST_CHANGES} changes, and takes cancels only"
+    return ApplicationError(message, type=TOO_MANY_CHANGES, non_retryable=True)
+
+
+def _other_change() -> ApplicationError:
+    message = "this id names another change of the order"
+    return ApplicationError(message, type=OTHER_CHANGE, non_retryable=True)
+
+
+def _key(change: Change) -> tuple[Any, ...]:
+    return type(change), change.change_id, change.actor
+
+
+def _named(change: C) -> C:
+    if change.change_id:
+        return change
+    return msgspec.structs.replace(change, change_id=str(workflow.uuid4()))

@@ -32,6 +32,7 @@ class Phase(StrEnum):
     REFUNDS = "refunds"
     OPEN = "open"
     ROWLESS = "rowless"
+    REQUESTS = "requests"
 
 
 class OrderWorkerMetrics(WorkerMetrics):

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from orderfleet import policies
 from orderfleet.messages import DispatchFailed, Status, StepStatus
 from orderfleet.orders import Address, OrderState
 from orderfleet.policies import Budget
@@ -31,7 +32,12 @@ class Progress:
     def add(self, step: str, status: StepStatus) -> None:
         """Add attempts and errors to a step; those of one step may come several times."""
         self._steps.setdefault(step, StepStatus()).add(status)
-        self.errors.extend(f"{step}: {error}" for error in status.errors)
+        self.tell(*(f"{step}: {error}" for error in status.errors))
+
+    def tell(self, *errors: str) -> None:
+        """Add errors to those that the status tells; the oldest are dropped."""
+        self.errors.extend(errors)
+        del self.errors[: -policies.MOST_ERRORS]
 
     def dispatch_failed(self, failed: DispatchFailed) -> bool:
         """Record a failed shipping attempt; return False if it was known already."""
@@ -41,7 +47,7 @@ class Progress:
         for step, status in failed.steps.items():
             self.add(step, status)
         if not failed.steps:
-            self.errors.append(f"shipping attempt {failed.attempt}: {failed.reason}")
+            self.tell(f"shipping attempt {failed.attempt}: {failed.reason}")
         return True
 
     def status(self, now: datetime) -> Status:

@@ -1,15 +1,18 @@
 """RefundWorkflow: an order that ends unfulfilled gives back what it took, however long it takes."""
 
+from typing import Any
+
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.converter import required
+    from orderfleet.entrance import check_id, input_of
     from orderfleet.messages import (
         RECALL_ACTIVITY,
         REFUND_WORKFLOW,
         RecallInput,
         RefundInput,
         RefundResult,
+        refund_id,
     )
     from orderfleet.orders import OrderState
     from orderfleet.policies import HEARTBEAT_TIMEOUT, UNDO_RETRY, UNDO_STEP
@@ -32,9 +35,10 @@ class RefundWorkflow:
     """
 
     @workflow.run
-    async def run(self, refund: RefundInput | None = None) -> RefundResult:
+    async def run(self, *given: Any) -> RefundResult:
         """Undo what the order took; every step is repeated until it is done."""
-        refund = required(refund)
+        refund = input_of(given, RefundInput)
+        check_id(refund_id(refund.order_id))
         ended = await workflow.execute_activity_method(
             OrderActivities.end,
             EndInput(refund.order_id, refund.state, refund.reason),

@@ -1,5 +1,7 @@
 """SettleOrders: the backstop for orders whose workflow closed without ending them."""
 
+from typing import Any
+
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
@@ -16,7 +18,7 @@ class SettleOrders:
     """Finds them, ends them, and starts the refund where money may be out."""
 
     @workflow.run
-    async def run(self) -> SettleSummary:
+    async def run(self, *_: Any) -> SettleSummary:
         """Settle what is found now; the schedule comes again.
 
         A run with a failure fails when all else is done, so that it is seen. The next one looks as

@@ -1,8 +1,9 @@
 """The work of SettleOrders: compare Postgres with Temporal and end what was left behind.
 
-Three phases, side by side, so that none waits for another: refunds that are owed, orders open in
-Postgres whose workflow has closed, closed workflows without a row. Each of them, and each order in
-it, fails by itself: it is logged, counted and told, and the others go on.
+Four phases, side by side, so that none waits for another: refunds that are owed, orders open in
+Postgres whose workflow has closed, closed workflows without a row, changes that nobody took up.
+Each of them, and each order in it, fails by itself: it is logged, counted and told, and the others
+go on.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from orderfleet import messages, policies
 from orderfleet.messages import RefundInput, as_reason
 from orderfleet.orders import GRAPH, OrderState, PaymentStatus, is_order_id
+from orderfleet.store import requests
 from orderfleet.store.backstop import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import restore_fulfilled, restore_payment
@@ -89,6 +91,7 @@ class SettleActivities:
             Phase.REFUNDS: self._start_refunds(run),
             Phase.OPEN: self._settle_open(run),
             Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.SETTLE_WINDOW),
+            Phase.REQUESTS: self._answer_requests(run),
         }
         async with asyncio.TaskGroup() as group:
             for phase, work in phases.items():
@@ -235,6 +238,17 @@ class SettleActivities:
             ids = {order_id for order_id in page if is_order_id(order_id)}
             unknown = await unknown_orders(self._pool, sorted(ids))
             await run.each(Phase.ROWLESS, unknown, str, adopt)
+
+    # --- Changes that were left for a worker ---------------------------------------------------
+
+    async def _answer_requests(self, run: SettleRun) -> None:
+        """Refuse what nobody has taken up, now that the order has ended."""
+        left = [request async for request in requests.of_ended_orders(self._pool)]
+
+        async def answer(request: requests.Request) -> None:
+            await requests.answer(self._pool, request)
+
+        await run.each(Phase.REQUESTS, left, lambda request: request.order_id, answer)
 
     async def _running(self, workflow_type: str) -> set[str]:
         """Return the ids of this fleet's workflows that run."""

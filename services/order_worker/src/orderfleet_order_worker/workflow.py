@@ -11,6 +11,7 @@ from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
     ChildWorkflowError,
+    FailureError,
     WorkflowAlreadyStartedError,
 )
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
@@ -18,7 +19,8 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
     from orderfleet.attempts import failed_step
-    from orderfleet.converter import required
+    from orderfleet.converter import invalid
+    from orderfleet.entrance import input_of
     from orderfleet.messages import (
         Cancel,
         DispatchFailed,
@@ -29,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.orders import OrderState
+    from orderfleet.orders import Address, OrderState, check_order, is_order_id
     from orderfleet.steps import StepFailedError, run_local_step, run_step
 
     # By name: `from orderfleet_order_worker import activities` would run that module again in the
@@ -37,13 +39,21 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker.activities import (
         ORDER_CONFLICT,
         PAYMENT_CONFLICT,
+        REVIEW_REJECTED,
         ChargeInput,
         Ended,
         EndInput,
         OrderActivities,
         ReceiveInput,
     )
+    from orderfleet_order_worker.changes import STRICT
     from orderfleet_order_worker.handlers import OrderHandlers
+
+
+# The parent's own timer beside its child's.
+WATCHED_SHIPPING = "watched-shipping"
+# In place of the input of a workflow that fails before it does anything.
+_NO_ORDER = OrderInput(payment_id="none", address=Address("none", "none"))
 
 
 class OrderEndError(Exception):
@@ -61,14 +71,22 @@ class OrderWorkflow(OrderHandlers):
     """One order. Postgres arbitrates every race; this follows what the order's row says."""
 
     @workflow.init
-    def __init__(self, order: OrderInput | None = None) -> None:
-        super().__init__(required(order))
+    def __init__(self, *given: Any) -> None:
+        self._refused: ApplicationError | None = None
+        try:
+            order = _accepted(input_of(given, OrderInput))
+        except ApplicationError as error:
+            # Not raised here: the SDK would complain of what it had made to run it.
+            self._refused, order = error, _NO_ORDER
+        super().__init__(order)
         self._shipping_task_queue = messages.SHIPPING_TASK_QUEUE
         self._charge_begun = False
 
     @workflow.run
-    async def run(self, order: OrderInput | None = None) -> OrderResult:  # noqa: ARG002 (init has it)
+    async def run(self, *given: Any) -> OrderResult:  # noqa: ARG002 (init has it)
         """Fulfil the order, or end it in one of the other four ways."""
+        if self._refused is not None:
+            raise self._refused
         process = asyncio.create_task(self._process())
         while True:
             try:
@@ -85,9 +103,7 @@ class OrderWorkflow(OrderHandlers):
         if self._changes.called_off:
             forward.cancel()
             await workflow.wait([forward])
-            if not forward.cancelled():
-                # Looked at, so that asyncio does not report it as lost.
-                forward.exception()
+            _forget(forward)
             return await self._close(OrderEndError(OrderState.CANCELLED, self._progress.reason))
         end = forward.exception()
         if isinstance(end, OrderEndError):
@@ -131,14 +147,20 @@ class OrderWorkflow(OrderHandlers):
             timedelta(seconds=self._order.review_seconds),
             self._budget.forward_left(workflow.now()),
         )
-        if timeout and self._decision is None:
+        changes = self._changes
+        changes.reviewable = True
+        if timeout and changes.decision is None:
             with suppress(TimeoutError):
-                await workflow.wait_condition(lambda: self._decision is not None, timeout=timeout)
-        if self._decision is None:
-            self._decision = Review(approved=True, reviewer="timer")
-        if not self._decision.approved:
-            reason = self._decision.reason or "not approved"
-            raise OrderEndError(OrderState.REJECTED, reason)
+                await workflow.wait_condition(lambda: changes.decision is not None, timeout=timeout)
+        # What a person has said by now counts, as soon as it is known whether it is on record.
+        if changes.reviewing:
+            with suppress(TimeoutError):
+                left = self._forward_left("review")
+                await workflow.wait_condition(lambda: not changes.reviewing, timeout=left)
+        if changes.decision is None:
+            changes.decision = Review(approved=True, reviewer="timer")
+        if not changes.decision.approved:
+            raise OrderEndError(OrderState.REJECTED, changes.decision.reason or "not approved")
 
     async def _charge(self) -> None:
         self._charge_begun = True
@@ -160,8 +182,8 @@ class OrderWorkflow(OrderHandlers):
             self._progress.enter("ship", OrderState.SHIPPING)
             self._progress.shipping_attempts = attempt
             try:
-                shipped = await self._start_shipping(attempt)
-            except ChildWorkflowError as error:
+                shipped = await self._ship_in_time(attempt)
+            except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
                 if self._changes.called_off:
                     # Cancelled with `forward`: not a failure to report and to try again.
                     raise
@@ -173,6 +195,26 @@ class OrderWorkflow(OrderHandlers):
         reason = self._progress.dispatch_failures[policies.SHIPPING_ATTEMPTS]
         raise OrderEndError(OrderState.FAILED, f"shipping: {reason}")
 
+    async def _ship_in_time(self, attempt: int) -> ShippingResult:
+        """Return what the child returns, or cancel it when there is no time left.
+
+        The child has the same time, but a busy server may be seconds late to tell of its end.
+        """
+        if not workflow.patched(WATCHED_SHIPPING):
+            return await self._start_shipping(attempt)
+        shipping = asyncio.create_task(self._start_shipping(attempt))
+        try:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(shipping.done, timeout=self._forward_left("ship"))
+            if shipping.done():
+                return shipping.result()
+        finally:
+            # Not waited for: it asks the server to cancel the child, and nobody hears of the rest.
+            if shipping.cancel():
+                shipping.add_done_callback(_forget)
+        await self._on_dispatch_failed(DispatchFailed(attempt, "no time left"))
+        raise OrderEndError(OrderState.TIMED_OUT, "no time left to ship")
+
     async def _start_shipping(self, attempt: int) -> ShippingResult:
         shipped: ShippingResult = await workflow.execute_child_workflow(
             messages.SHIPPING_WORKFLOW,
@@ -181,7 +223,7 @@ class OrderWorkflow(OrderHandlers):
             id=messages.shipping_id(self._id, attempt),
             task_queue=self._shipping_task_queue,
             # Not the order's 15 s but what is left of its forward time: nothing is dispatched
-            # after it, and no timer of this workflow has to watch it.
+            # after it.
             execution_timeout=self._forward_left("ship"),
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -189,7 +231,7 @@ class OrderWorkflow(OrderHandlers):
         )
         return shipped
 
-    async def _shipping_failed(self, attempt: int, error: ChildWorkflowError) -> None:
+    async def _shipping_failed(self, attempt: int, error: FailureError) -> None:
         cause = error.cause
         if isinstance(cause, ApplicationError) and cause.type == messages.ORDER_CLOSED:
             raise OrderEndError(OrderState.FAILED, f"shipping: {cause.message}") from error
@@ -235,7 +277,7 @@ class OrderWorkflow(OrderHandlers):
 
     async def _write_end(self, end: OrderEndError) -> Ended | None:
         left = self._budget.closing_left(workflow.now())
-        events = [self._reviewed()] if self._decision is not None else []
+        events = [self._reviewed()] if self._changes.decision is not None else []
         try:
             return await workflow.execute_activity_method(
                 OrderActivities.end,
@@ -298,6 +340,29 @@ class OrderWorkflow(OrderHandlers):
         return left
 
 
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Look at a task's failure, so that asyncio does not report it as lost."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _accepted(order: OrderInput) -> OrderInput:
+    """Return the input of a workflow that may begin: nothing is written before it is looked at.
+
+    Raises:
+        ApplicationError: the workflow's id is no order id, or the order would not be accepted by
+            the API either. Orders that an older release has accepted go on.
+    """
+    problem = "" if is_order_id(workflow.info().workflow_id) else "the workflow's id is no order id"
+    try:
+        check_order(order)
+    except ValueError as error:
+        problem = problem or str(error)
+    if problem and workflow.patched(STRICT):
+        raise invalid(problem)
+    return order
+
+
 def _end_by(step: str, error: StepFailedError) -> Exception:
     """Return what a failed step means for its order."""
     if error.kind == ORDER_CONFLICT:
@@ -305,5 +370,7 @@ def _end_by(step: str, error: StepFailedError) -> Exception:
         return ApplicationError(str(error), type=error.kind, non_retryable=True)
     if error.kind == PAYMENT_CONFLICT:
         return OrderEndError(OrderState.REJECTED, PAYMENT_CONFLICT)
+    if error.kind == REVIEW_REJECTED:
+        return OrderEndError(OrderState.REJECTED, str(error))
     state = OrderState.TIMED_OUT if error.out_of_time else OrderState.FAILED
     return OrderEndError(state, f"{step}: {error}")

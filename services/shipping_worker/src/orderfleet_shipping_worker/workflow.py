@@ -8,7 +8,7 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages, policies
-    from orderfleet.converter import required
+    from orderfleet.entrance import check_id, input_of
     from orderfleet.messages import DispatchFailed, ShippingInput, ShippingResult, StepStatus
     from orderfleet.orders import OrderState
     from orderfleet.steps import StepFailedError, run_local_step, run_step
@@ -22,10 +22,8 @@ _REPORT_MARGIN = timedelta(milliseconds=300)
 class ShippingWorkflow:
     """Prepares the package and dispatches the carrier within the time its parent gave it."""
 
-    @workflow.init
-    def __init__(self, shipping: ShippingInput | None = None) -> None:
+    def __init__(self) -> None:
         info = workflow.info()
-        self._shipping = required(shipping)
         self._steps: dict[str, StepStatus] = {}
         self._end = (
             info.workflow_start_time + info.execution_timeout - _REPORT_MARGIN
@@ -34,15 +32,14 @@ class ShippingWorkflow:
         )
 
     @workflow.run
-    async def run(
-        self,
-        shipping: ShippingInput | None = None,  # noqa: ARG002 (init has it)
-    ) -> ShippingResult:
+    async def run(self, *given: Any) -> ShippingResult:
         """Ship the order.
 
         Raises:
             ApplicationError: shipping failed; the parent has its DispatchFailed by then.
         """
+        self._shipping = input_of(given, ShippingInput)
+        check_id(messages.shipping_id(self._shipping.order_id, self._shipping.attempt))
         await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP, local=True)
         dispatched = await self._step(
             "dispatch", ShippingActivities.dispatch, policies.GATEWAY_STEP

@@ -5,3 +5,4 @@ GRANT SELECT, INSERT, UPDATE ON orders, payments TO {role};
 GRANT SELECT, INSERT ON events TO {role};
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA gateway TO {role};
 GRANT SELECT ON schema_migrations, migration_runs TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON change_requests TO {role};

@@ -13,29 +13,39 @@ class PaymentConflictError(Exception):
     """The payment id pays for another order."""
 
 
-# $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload.
+# $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload. A review
+# that is on record counts, whatever the workflow has heard of it. One that was written while the
+# row was waited for is not seen here, and its event's key fails the whole.
 _BEGIN_CHARGE: Final = """
 WITH before AS (
     SELECT id, state, amount, currency FROM orders WHERE id = $1 FOR UPDATE
+), review AS (
+    SELECT payload_json ->> 'approved' = 'true' AS approved,
+           coalesce(payload_json ->> 'reason', 'not approved') AS reason
+    FROM events WHERE order_id = $1 AND event_key = 'reviewed'
 ), payment AS (
     INSERT INTO payments (payment_id, order_id, status, amount, currency)
-    SELECT $2, id, 'pending', amount, currency FROM before WHERE state = 'in_review'
+    SELECT $2, id, 'pending', amount, currency FROM before
+    WHERE state = 'in_review' AND NOT EXISTS (SELECT FROM review WHERE NOT approved)
     ON CONFLICT (payment_id) DO NOTHING
     RETURNING payment_id
 ), moved AS (
     UPDATE orders
-    SET state = 'charging', event_count = orders.event_count + 2, updated_at = clock_timestamp()
+    SET state = 'charging', updated_at = clock_timestamp(),
+        event_count = orders.event_count + 2 - (SELECT count(*) FROM review)
     FROM before, payment
     WHERE orders.id = before.id
     RETURNING orders.id, orders.event_count
 ), noted AS (
     INSERT INTO events (order_id, number, type, payload_json, event_key)
     SELECT id, event_count - 1, 'reviewed', $3::jsonb, 'reviewed' FROM moved
+    WHERE NOT EXISTS (SELECT FROM review)
     UNION ALL
     SELECT id, event_count, 'charging', $4::jsonb, 'charging' FROM moved
 )
 SELECT before.state, before.amount::text AS amount, before.currency,
        EXISTS (SELECT FROM moved) AS moved,
+       (SELECT reason FROM review WHERE NOT approved) AS rejected,
        (SELECT order_id FROM payments WHERE payment_id = $2) AS payer,
        (SELECT status FROM payments WHERE payment_id = $2) AS payment
 FROM before
@@ -76,13 +86,16 @@ async def begin_charge(
     """Take the payment id for this order and enter `charging`, before the gateway is called.
 
     Returns:
-        The order's state before, its amount and currency and the payment's status before; None
-        for an unknown order.
+        The order's state before, its amount and currency, the payment's status before, and why a
+        person has rejected it; None for an unknown order.
 
     Raises:
         PaymentConflictError: another order has the payment id.
     """
-    row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
+    try:
+        row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
+    except asyncpg.UniqueViolationError:
+        row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
     if row is not None and not row["moved"] and row["payer"] is None:
         # A twin took the payment id while this statement waited for it.
         row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)

@@ -170,14 +170,6 @@ async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
     return Known(row["fingerprint"], state, row["payer"])
 
 
-async def event_type(pool: Pool, order_id: str, key: str) -> str | None:
-    """Return the type of the event with this key, if it was written."""
-    found = await pool.fetchval(
-        "SELECT type FROM events WHERE order_id = $1 AND event_key = $2", order_id, key
-    )
-    return None if found is None else str(found)
-
-
 def _order(row: Iterable[Any]) -> OrderRow:
     id_, payment_id, amount, currency, fingerprint, state, *rest = row
     return OrderRow(id_, payment_id, amount, currency, fingerprint, OrderState(state), *rest)

@@ -1,0 +1,31 @@
+"""The currencies there are, and the decimal places of a price in each.
+
+From ISO 4217's list one as its maintenance agency published it on 1 January 2026, read by the
+package `iso4217`; a package in every image and in the workflows' sandbox would be more than these
+lines. Left out are what nobody pays with: funds (BOV, CLF, UYI, ...), precious metals, units of
+account, the codes for tests and for no currency.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+_WITH_CENTS: Final = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY
+COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF
+IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR
+MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG
+SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES
+WST XCD XCG YER ZAR ZMW ZWG
+"""
+# Their unit has no parts: 1.55 of it is no price, 1.00 is one.
+_WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+# Their unit has a thousand parts. Money has two places here, in Postgres too, and every sum of two
+# places is one of theirs as well.
+_IN_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
+
+CURRENCIES: Final = frozenset(f"{_WITH_CENTS} {_WHOLE} {_IN_THOUSANDTHS}".split())
+
+
+def is_payable(price: str, currency: str) -> bool:
+    """Tell whether a price, a decimal string of two places at most, can be paid in a currency."""
+    return currency not in _WHOLE.split() or Decimal(price) % 1 == 0

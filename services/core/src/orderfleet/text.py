@@ -1,0 +1,77 @@
+"""Text from outside: nothing in it that cannot be seen, and something that can.
+
+Carriers print it, people decide by it, logs and terminals show it. The pattern stands in the
+OpenAPI document too; what it cannot say is that a character must be assigned in Unicode.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+# Refused wherever they stand, by Unicode's categories: controls (Cc), format characters (Cf: of
+# bidirectional text, of no width, tags), separators of lines and paragraphs (Zl, Zp), private use
+# (Co), and code points that never are characters. U+3164 and U+FFA0 are letters that show nothing.
+_REFUSED: Final = (
+    r"\x00-\x1f\x7f-\x9f\xad"
+    r"\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e"
+    r"\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    r"\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff"
+    # Beyond U+FFFF no escape is legal in both Python and ECMAScript: the characters themselves.
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e00ff\U000f0000-\U0010ffff"
+)
+# Two format characters are letters' own in Persian, in the scripts of India, and in emoji: the
+# (non-)joiners of U+200C and U+200D. They may follow a character of such a script, never one of
+# ASCII or another joiner, so that a name can be spelt and a code cannot be disguised.
+_JOINERS: Final = r"\u200c\u200d"
+# What leaves a text blank, however much there is of it: spaces, joiners, marks without a letter.
+_INVISIBLE: Final = (
+    r"\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\u2800\ufe00-\ufe0f"
+    "\U000e0100-\U000e01ef"
+)
+_PROPER: Final = rf"(?!.*(?:^|[\x00-\x7f{_JOINERS}])[{_JOINERS}])[^{_REFUSED}]*$(?!\n)"
+_VISIBLE: Final = rf"(?=.*[^{_INVISIBLE}])"
+
+TEXT_PATTERN: Final = rf"^{_VISIBLE}{_PROPER}"
+OPTIONAL_TEXT_PATTERN: Final = rf"^(?:{_VISIBLE}|(?=$)){_PROPER}"
+_OPTIONAL_TEXT: Final = re.compile(OPTIONAL_TEXT_PATTERN)
+
+Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
+OptionalText = Annotated[str, Meta(max_length=200, pattern=OPTIONAL_TEXT_PATTERN)]
+Explanation = Annotated[str, Meta(max_length=500, pattern=OPTIONAL_TEXT_PATTERN)]
+
+
+def check_texts(value: Struct) -> None:
+    """Look at every text of a message: the rule of the patterns, and that of assignment.
+
+    Raises:
+        ValueError: one is not proper; says where it stands, as msgspec does.
+    """
+    for path, text in _texts("$", msgspec.to_builtins(value)):
+        if text.isascii() and text.isprintable() and not text.isspace():
+            continue
+        if _OPTIONAL_TEXT.search(text) is None:
+            raise ValueError(f"Expected visible text without control characters - at `{path}`")
+        if any(unicodedata.category(character) == "Cn" for character in text):
+            raise ValueError(f"Expected characters that Unicode has assigned - at `{path}`")
+
+
+def plain(text: str) -> str:
+    """Return a text in which a stranger's words may stand, fit to be stored and shown."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:500])
+
+
+def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield path, name
+            yield from _texts(f"{path}.{name}", member)
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _texts(f"{path}[{index}]", member)
