@@ -6,7 +6,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet import messages
-    from orderfleet.messages import OrderResult, Review
+    from orderfleet.messages import OrderResult, Review, ShippingResult
     from orderfleet.orders import OrderState
 from orderfleet_order_worker.workflow import OrderWorkflow
 
@@ -76,3 +76,19 @@ class Queued(Unchanged):
 
     async def _step(self, *given: Any, **options: Any) -> Any:
         return await super()._step(*given, **options | {"local": False})
+
+
+@workflow.defn(name=messages.ORDER_WORKFLOW)
+class Unwatched(Unchanged):
+    """Has no timer beside its child's."""
+
+    @workflow.init
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+
+    @workflow.run
+    async def run(self, *given: Any) -> OrderResult:
+        return await super().run(*given)
+
+    async def _ship_in_time(self, attempt: int) -> ShippingResult:
+        return await self._start_shipping(attempt)

@@ -166,7 +166,13 @@ async def unrecorded(fleet: Fleet, order_id: str) -> Case:
     return case
 
 
+async def approved_and_watched(fleet: Fleet, order_id: str) -> Case:
+    """The review is on record before it counts, and shipping has the order's own timer."""
+    return await approved(fleet, order_id)
+
+
 PATHS: Final[list[Journey]] = [
+    approved_and_watched,
     fulfilled,
     approved,
     rejected,

@@ -16,7 +16,7 @@ from orderfleet.telemetry import spans
 from orderfleet_order_worker.refund import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
-from tests.replay.mutants import Queued, Reordered, Unchanged, Unreviewed
+from tests.replay.mutants import Queued, Reordered, Unchanged, Unreviewed, Unwatched
 from tests.replay.record import CHILDREN, HISTORIES, PATHS
 from tests.spans import exported
 
@@ -93,3 +93,10 @@ async def test_an_unchanged_copy_replays() -> None:
 async def test_a_changed_order_of_steps_is_found_out(mutant: type) -> None:
     with pytest.raises(NondeterminismError):
         await replay(HISTORIES / "fulfilled.json", mutant)
+
+
+async def test_an_order_that_nobody_watches_while_it_ships_is_found_out() -> None:
+    watched = HISTORIES / "approved_and_watched.json"
+    await replay(watched, Unchanged)
+    with pytest.raises(NondeterminismError):
+        await replay(watched, Unwatched)
