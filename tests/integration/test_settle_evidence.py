@@ -210,7 +210,8 @@ async def test_a_refund_by_hand_calls_the_package_back_on_the_fleets_own_queue(
 
 async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: Fleet) -> None:
     order_id = new_id()
-    backends = fleet.backends(review_seconds=5.0)
+    # Ten times what the refund needs.
+    backends = fleet.backends(review_seconds=20.0)
     async with fleet.working():
         await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
