@@ -39,7 +39,7 @@ async def test_nothing_odd_is_found(
         assert st.stdout is not None
         said = (await st.stdout.read()).decode()
         assert await st.wait() == 0, said
-        assert "Tested: 9" in said, said
+        assert "Tested: 10" in said, said
         api.signal(signal.SIGTERM)
         assert await ended == 0
     assert not [line for line in api.lines if '"level": "error"' in line]
