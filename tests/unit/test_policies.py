@@ -40,6 +40,11 @@ def test_nothing_is_ever_less_than_nothing() -> None:
         assert BUDGET.closing_left(at(late)) == SHORTEST_STEP
 
 
+def test_an_event_that_changes_nothing_leaves_time_for_the_end() -> None:
+    assert BUDGET.note_left(at(3)) == timedelta(seconds=6)
+    assert BUDGET.note_left(at(14)) == BUDGET.note_left(at(20)) == timedelta(seconds=1)
+
+
 @given(st.floats(min_value=1, max_value=3600), st.floats(min_value=0, max_value=1))
 def test_closing_never_takes_the_last_moment(total: float, share: float) -> None:
     budget = Budget(START, timedelta(seconds=total))

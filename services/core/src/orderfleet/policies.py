@@ -91,8 +91,8 @@ HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
 SHIPPING_ATTEMPTS: Final = 3
 SHIPPING_BACKOFF: Final = timedelta(seconds=1)
 
-# An event that changes nothing is written at once or not at all: with Postgres away, the time left
-# is for the order's end.
+# An event that changes nothing has this long at least, or half of the order's time: with Postgres
+# away, the rest is for the order's end.
 NOTE_LIMIT: Final = timedelta(seconds=1)
 
 # Changes of one order that are tried, whatever becomes of them; 1,100 made its workflow tasks time
@@ -152,6 +152,10 @@ class Budget(Struct, frozen=True):
     def forward_left(self, now: datetime) -> timedelta:
         """Return what is left for forward work, never negative."""
         return max(self.forward_end - now, timedelta(0))
+
+    def note_left(self, now: datetime) -> timedelta:
+        """Return how long an event that changes nothing may be tried."""
+        return max(NOTE_LIMIT, self.left(now) / 2)
 
     def closing_left(self, now: datetime) -> timedelta:
         """Return what is left for writing the end state.

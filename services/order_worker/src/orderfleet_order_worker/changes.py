@@ -140,7 +140,8 @@ class Changes:
         """Write an event that changes nothing."""
         await self._row()
         note = NoteInput(self._order_id, event)
-        await self._perform(OrderActivities.note, note, most=policies.NOTE_LIMIT)
+        most = self._budget.note_left(workflow.now())
+        await self._perform(OrderActivities.note, note, most=most)
 
     async def refuse(self, event: Event) -> None:
         """Record what was sent and not taken; of too many nothing more is told."""
