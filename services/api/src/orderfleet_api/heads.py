@@ -5,6 +5,7 @@ origin and the name by which it reached the API tell the owner's own page from a
 """
 
 import ipaddress
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -74,7 +75,7 @@ def _head(scope: HTTPScope) -> Head:
             raise problems.bad_request(f"the header {name.decode('latin-1')} comes twice")
         head[name] = value
     coding = head.get(b"content-encoding", b"identity").strip().lower()
-    if coding != b"identity" and has_body(head):
+    if coding != b"identity" and has_body(head.items()):
         raise problems.problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             "the body must not be compressed",
@@ -83,8 +84,9 @@ def _head(scope: HTTPScope) -> Head:
     return head
 
 
-def has_body(head: Head) -> bool:
+def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Tell whether a body follows."""
+    head = dict(headers)
     return head.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in head
 
 

@@ -9,6 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.types.asgi_types import ReceiveMessage
 
 from orderfleet_api import problems
+from orderfleet_api.heads import has_body
 
 # No order comes near it: a hundred items of full lines are 60 kB.
 MAX_BODY_BYTES: Final = 128 * 1024
@@ -105,12 +106,7 @@ def _only_json(scope: Scope) -> None:
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     media_type = content_type.split(b";", 1)[0].strip().lower()
     json = media_type == b"application/json" or media_type.endswith(b"+json")
-    if _has_body(scope) and not json:
+    if has_body(scope["headers"]) and not json:
         raise problems.problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json"
         )
-
-
-def _has_body(scope: Scope) -> bool:
-    headers = dict(scope["headers"])
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
