@@ -98,7 +98,11 @@ class _Request:
 
         The server will close then, and a client that is not told would use the connection again.
         """
-        return status >= HTTPStatus.BAD_REQUEST and not self._complete and _has_body(self._scope)
+        return (
+            status >= HTTPStatus.BAD_REQUEST
+            and not self._complete
+            and has_body(self._scope["headers"])
+        )
 
 
 def _only_json(scope: Scope) -> None:
