@@ -1,8 +1,10 @@
-"""Postgres or Temporal is killed under running orders: 503 meanwhile, then all goes on."""
+"""Postgres or Temporal is away under running orders: 503 meanwhile, then all goes on."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from orderfleet_cli.errors import CommandError
 from tests.e2e.support.costs import Costs
 from tests.e2e.support.orders import Json, Orders, eventually, new_id, seconds, types
+from tests.integration.support.ill import read_only, standing_still
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -64,6 +67,36 @@ async def test_postgres_killed(orders: Orders, undisturbed: dict[str, float], co
     )
     assert answer.status_code == 404
     await _all_end(orders, placed, "Postgres", undisturbed, costs)
+
+
+@pytest.mark.parametrize("ill", [read_only, standing_still])
+async def test_postgres_ill(
+    orders: Orders,
+    undisturbed: dict[str, float],
+    costs: Costs,
+    ill: Callable[[str], AbstractAsyncContextManager[None]],
+) -> None:
+    placed = await _in_every_phase(orders)
+    order_id = new_id("plain")
+    async with ill(orders.fleet.owner_database_url):
+        # More than there are connections, of which each has to find out.
+        starts = (_is_told(lambda: orders.start(order_id)) for _ in range(30))
+        await asyncio.gather(*starts)
+        # Dependencies are a metric, not readiness.
+        await eventually(lambda: _postgres_up(orders), lambda up: up == 0)
+        probe = f"{orders.fleet.probe_urls['api']}/readyz"
+        assert (await orders.http.get(probe)).status_code == 200
+    answer = await eventually(
+        lambda: orders.http.get(f"/orders/{order_id}"), lambda answer: answer.status_code != 503
+    )
+    assert answer.status_code == 404
+    await _all_end(orders, placed, f"Postgres {ill.__name__}", undisturbed, costs)
+
+
+async def _postgres_up(orders: Orders) -> float | None:
+    metrics = (await orders.http.get(f"{orders.fleet.probe_urls['api']}/metrics")).text
+    found = re.search(r'^orderfleet_exporter_up{source="postgres"} (\S+)$', metrics, re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 async def test_temporal_killed(orders: Orders, undisturbed: dict[str, float], costs: Costs) -> None:

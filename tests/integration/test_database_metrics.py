@@ -108,6 +108,18 @@ async def test_each_statement_is_timed_once(
         assert one.value(f"{_NAME}_bucket", outcome="completed", le="2.5") == 6
 
 
+async def test_what_asyncpg_asks_for_itself_is_none_of_them(database: Database) -> None:
+    exported().clear()
+    async with measured(database, trace_statement) as one:
+        with get_tracer(__name__).start_as_current_span("step"):
+            # Types that a connection asks about when it first sees them.
+            await one.pool.fetchval(
+                "SELECT ARRAY(SELECT ROW(1, 'a')), 'x'::information_schema.sql_identifier"
+            )
+        assert one.statements() == (1, 0)
+    assert len(exported().get_finished_spans()) == 2
+
+
 async def test_the_wait_for_a_connection_is_not_in_it(database: Database) -> None:
     async with measured(database) as one:
         async with one.pool.acquire(), one.pool.acquire(), one.pool.acquire():

@@ -25,7 +25,12 @@ from orderfleet_api.backends import Backends
 from orderfleet_api.backlog import POSTGRES, FleetGauges, look_at_postgres
 from orderfleet_cli.local.postgres import ROLE
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
-from tests.integration.support.ill import IllPostgres, run_ill_postgres
+from tests.integration.support.ill import (
+    OwnPostgres,
+    administer,
+    run_own_postgres,
+    standing_still,
+)
 from tests.integration.support.proxy import Wire, wire_to_postgres
 from tests.integration.support.servers import Database
 
@@ -35,8 +40,8 @@ _SOON: Final = 15.0
 
 
 @pytest.fixture
-async def ill(tmp_path: Path) -> AsyncIterator[IllPostgres]:
-    async with run_ill_postgres(tmp_path) as running:
+async def own(tmp_path: Path) -> AsyncIterator[OwnPostgres]:
+    async with run_own_postgres(tmp_path) as running:
         yield running
 
 
@@ -96,11 +101,11 @@ async def _all_know_soon(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-async def test_a_server_that_stands_still(ill: IllPostgres, lazy: bool) -> None:
-    async with open_pool(ill.database.url, size=10, wait_seconds=10, lazy=lazy) as pool:
+async def test_a_server_that_stands_still(own: OwnPostgres, lazy: bool) -> None:
+    async with open_pool(own.database.url, size=10, wait_seconds=10, lazy=lazy) as pool:
         if not lazy:
             await _whole(pool)
-        async with ill.stopped():
+        async with standing_still(own.database.owner_url):
             await _all_know_soon(pool)
             # Also those who come later.
             await _all_know_soon(pool)
@@ -122,10 +127,10 @@ async def test_a_wire_that_swallows_all(database: Database) -> None:
         await _whole(pool)
 
 
-async def test_waits_that_are_cancelled_leave_nothing(ill: IllPostgres) -> None:
-    async with open_pool(ill.database.url, size=3, wait_seconds=10) as pool:
+async def test_waits_that_are_cancelled_leave_nothing(own: OwnPostgres) -> None:
+    async with open_pool(own.database.url, size=3, wait_seconds=10) as pool:
         await _whole(pool)
-        async with ill.stopped():
+        async with standing_still(own.database.owner_url):
             for seconds in (0.0, 0.05, 1.0):
                 asked = [asyncio.create_task(pool.fetchval(_PID)) for _ in range(20)]
                 await asyncio.sleep(seconds)
@@ -138,11 +143,11 @@ async def test_waits_that_are_cancelled_leave_nothing(ill: IllPostgres) -> None:
         await _whole(pool)
 
 
-async def test_the_end_of_a_pool_is_not_held_up(ill: IllPostgres) -> None:
+async def test_the_end_of_a_pool_is_not_held_up(own: OwnPostgres) -> None:
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(ill.database.url, size=3, wait_seconds=10))
+        pool = await stack.enter_async_context(open_pool(own.database.url, size=3, wait_seconds=10))
         await _whole(pool)
-        async with ill.stopped(), asyncio.timeout(_SOON):
+        async with standing_still(own.database.owner_url), asyncio.timeout(_SOON):
             await stack.aclose()
         assert pool.get_size() == 0
 
@@ -150,9 +155,9 @@ async def test_the_end_of_a_pool_is_not_held_up(ill: IllPostgres) -> None:
 # --- It takes no writes -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("way", [IllPostgres.read_only, IllPostgres.demoted])
+@pytest.mark.parametrize("way", [OwnPostgres.read_only, OwnPostgres.demoted])
 async def test_a_server_that_takes_no_writes(
-    fleet: Fleet, ill: IllPostgres, way: Callable[[IllPostgres], AbstractAsyncContextManager[None]]
+    fleet: Fleet, own: OwnPostgres, way: Callable[[OwnPostgres], AbstractAsyncContextManager[None]]
 ) -> None:
     gauges = FleetGauges(fresh_seconds=60)
     registry = CollectorRegistry()
@@ -163,13 +168,13 @@ async def test_a_server_that_takes_no_writes(
         return registry.get_sample_value("orderfleet_exporter_up", {"source": POSTGRES})
 
     async with (
-        open_pool(ill.database.url, size=3, wait_seconds=10) as pool,
-        open_pool(ill.database.url, size=3, wait_seconds=10) as other,
+        open_pool(own.database.url, size=3, wait_seconds=10) as pool,
+        open_pool(own.database.url, size=3, wait_seconds=10) as other,
     ):
         known = await _accepted(fleet, pool)
         await asyncio.gather(_whole(pool), _whole(other))
         assert await up(other) == 1
-        async with way(ill):
+        async with way(own):
             # Not even the first one, for which the connections from before are still there.
             await _refused(fleet, pool)
             await _refused(fleet, pool)
@@ -177,9 +182,9 @@ async def test_a_server_that_takes_no_writes(
             for one in (pool, other):
                 assert await _fails(one, "CREATE TABLE nothing ()")
             with pytest.raises(TimeoutError, match=r"within 0 s: it takes no writes$"):
-                await _opened(ill.database.url)
+                await _opened(own.database.url)
             with pytest.raises(UNAVAILABLE):
-                await migrate(ill.database.owner_url, ROLE)
+                await migrate(own.database.owner_url, ROLE)
         await eventually(lambda: _serves(pool))
         await _accepted(fleet, pool)
         assert (
@@ -188,10 +193,10 @@ async def test_a_server_that_takes_no_writes(
         assert await up(other) == 1
 
 
-async def test_a_connection_that_cannot_write_is_not_lent_again(ill: IllPostgres) -> None:
-    async with open_pool(ill.database.url, size=3, wait_seconds=10) as pool:
+async def test_a_connection_that_cannot_write_is_not_lent_again(own: OwnPostgres) -> None:
+    async with open_pool(own.database.url, size=3, wait_seconds=10) as pool:
         await _whole(pool)
-        async with ill.read_only():
+        async with own.read_only():
             # The first one to be used tells of the others.
             await pool.fetchval(_PID)
             for _ in range(3):
@@ -201,18 +206,20 @@ async def test_a_connection_that_cannot_write_is_not_lent_again(ill: IllPostgres
 
 
 async def test_of_several_hosts_the_one_that_takes_writes(
-    ill: IllPostgres, database: Database, unused_tcp_port: int
+    own: OwnPostgres, database: Database, unused_tcp_port: int
 ) -> None:
     # Both servers are the same to one who connects, but for the writes.
     password = urlsplit(database.url).password
-    await ill.administer(
-        f"ALTER ROLE {ROLE} PASSWORD '{password}'", f"CREATE DATABASE {database.name}"
+    await administer(
+        own.database.owner_url,
+        f"ALTER ROLE {ROLE} PASSWORD '{password}'",
+        f"CREATE DATABASE {database.name}",
     )
-    async with ill.read_only(), wire_to_postgres(database.url) as (wire, silent_url):
+    async with own.read_only(), wire_to_postgres(database.url) as (wire, silent_url):
         wire.swallow()
         writable, standby, silent = (
             urlsplit(url).netloc.rpartition("@")[2]
-            for url in (database.url, ill.database.url, silent_url)
+            for url in (database.url, own.database.url, silent_url)
         )
         nobody = f"127.0.0.1:{unused_tcp_port}"
         for first, why in (

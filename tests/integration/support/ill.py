@@ -1,12 +1,12 @@
-"""A Postgres of a test's own that falls ill: its processes stand still, or it takes no writes."""
+"""A Postgres that falls ill: its processes stand still, or it takes no writes."""
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
@@ -20,34 +20,64 @@ from tests.integration.support.servers import Database
 _READ_ONLY: Final = "default_transaction_read_only"
 
 
+async def administer(owner_url: str, *statements: str) -> Any:
+    """Execute statements by a connection of their own; return the last one's first value."""
+    connection = await asyncpg.connect(owner_url)
+    try:
+        return [await connection.fetchval(statement) for statement in statements][-1]
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def standing_still(owner_url: str) -> AsyncIterator[None]:
+    """Let nothing of it run: it takes connections, as the kernel does, and says no word."""
+    directory = Path(await administer(owner_url, "SHOW data_directory"))
+    backends = await administer(owner_url, "SELECT array_agg(pid) FROM pg_stat_activity")
+    pids = [int((directory / "postmaster.pid").read_text().splitlines()[0]), *backends]
+    try:
+        _signal(pids, signal.SIGSTOP)
+        yield
+    finally:
+        _signal(pids, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def read_only(owner_url: str) -> AsyncIterator[None]:
+    """Let it take no writes, also of the sessions that there are."""
+    reload = "SELECT pg_reload_conf()"
+    await administer(owner_url, f"ALTER SYSTEM SET {_READ_ONLY} = on", reload)
+    try:
+        await eventually(lambda: _is_read_only(owner_url, "on"))
+        yield
+    finally:
+        await administer(owner_url, f"ALTER SYSTEM RESET {_READ_ONLY}", reload)
+        await eventually(lambda: _is_read_only(owner_url, "off"))
+
+
+async def _is_read_only(owner_url: str, wanted: str) -> bool:
+    return bool(await administer(owner_url, "SHOW transaction_read_only") == wanted)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    for pid in pids:
+        # One whose client has gone may have ended by now.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
 @dataclass(frozen=True)
-class IllPostgres:
-    """A server with a migrated database."""
+class OwnPostgres:
+    """A server that only one test uses, with a migrated database."""
 
     postgres: Postgres
     database: Database
     directory: Path
 
     @asynccontextmanager
-    async def stopped(self) -> AsyncIterator[None]:
-        """Let nothing of it run: it takes connections, as the kernel does, and says no word."""
-        connection = await asyncpg.connect(self.database.owner_url)
-        backends = await connection.fetch("SELECT pid FROM pg_stat_activity")
-        await connection.close()
-        postmaster = int((self.directory / "postmaster.pid").read_text().splitlines()[0])
-        with _stopped([postmaster, *(row["pid"] for row in backends)]):
-            yield
-
-    @asynccontextmanager
     async def read_only(self) -> AsyncIterator[None]:
-        """Let it take no writes, also of the sessions that there are."""
-        await self.administer(f"ALTER SYSTEM SET {_READ_ONLY} = on", "SELECT pg_reload_conf()")
-        try:
-            await eventually(self._takes_no_writes)
+        async with read_only(self.database.owner_url):
             yield
-        finally:
-            await self.administer(f"ALTER SYSTEM RESET {_READ_ONLY}", "SELECT pg_reload_conf()")
-            await eventually(self._writable)
 
     @asynccontextmanager
     async def demoted(self) -> AsyncIterator[None]:
@@ -58,50 +88,15 @@ class IllPostgres:
         try:
             yield
         finally:
-            await self.administer("SELECT pg_promote()")
-            await eventually(self._writable)
-
-    async def administer(self, *statements: str) -> None:
-        """Execute statements as the owner."""
-        connection = await asyncpg.connect(self.database.owner_url)
-        try:
-            for statement in statements:
-                await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    async def _writable(self) -> bool:
-        return not await self._takes_no_writes()
-
-    async def _takes_no_writes(self) -> bool:
-        connection = await asyncpg.connect(self.database.owner_url)
-        try:
-            return bool(await connection.fetchval("SHOW transaction_read_only") == "on")
-        finally:
-            await connection.close()
-
-
-@contextmanager
-def _stopped(pids: list[int]) -> Iterator[None]:
-    try:
-        _signal(pids, signal.SIGSTOP)
-        yield
-    finally:
-        _signal(pids, signal.SIGCONT)
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        # One whose client has gone may have ended by now.
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
+            await administer(self.database.owner_url, "SELECT pg_promote()")
+            await eventually(lambda: _is_read_only(self.database.owner_url, "off"))
 
 
 @asynccontextmanager
-async def run_ill_postgres(data: Path) -> AsyncIterator[IllPostgres]:
+async def run_own_postgres(data: Path) -> AsyncIterator[OwnPostgres]:
     """Run one on a free port."""
     async with run_postgres(data, PortFinder(print).take("Postgres", 0)) as postgres:
         await postgres.create_database()
         await migrate(postgres.url(), ROLE)
         database = Database(postgres.url(user=ROLE), postgres.url(user=OWNER))
-        yield IllPostgres(postgres, database, data / "postgres")
+        yield OwnPostgres(postgres, database, data / "postgres")

@@ -73,6 +73,9 @@ _RELEASE_SECONDS: Final = 0.5
 # What Postgres' own binary form of a jsonb begins with, before the JSON itself.
 _JSONB_VERSION: Final = b"\x01"
 
+# What asyncpg itself asks in the middle of a statement that is the first one with some type.
+_ASYNCPGS_OWN: Final = ("typeinfo_tree", "set_config('jit'")
+
 
 class Pool(AsyncpgPool):
     """asyncpg's pool, whose waits end and whose connections can write."""
@@ -138,14 +141,14 @@ class Pool(AsyncpgPool):
 
     async def _prepare(self, connection: Connection) -> None:
         await set_codecs(connection)
+        connection.add_query_logger(self._tell)
+        # asyncpg forgets it when a connection ends, just before the statement that ends with it.
+        connection.add_termination_listener(lambda _: connection.add_query_logger(self._tell))
 
-        def watch(_: object = None) -> None:
+    def _tell(self, statement: LoggedQuery) -> None:
+        if not any(mark in statement.query for mark in _ASYNCPGS_OWN):
             for watcher in self._watchers:
-                connection.add_query_logger(watcher)
-
-        watch()
-        # asyncpg forgets them when a connection ends, just before the statement that ends with it.
-        connection.add_termination_listener(watch)
+                watcher(statement)
 
     async def _take_back(self, connection: Connection) -> None:
         """Leave the session as it is, which no statement of the fleet changes.
