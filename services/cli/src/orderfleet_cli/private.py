@@ -1,15 +1,29 @@
 """Directories and files that only their user can read: passwords, addresses, logs with orders."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from orderfleet_cli.errors import CommandError
 
-# For children too: what Postgres and Temporal write is nobody else's.
 UMASK: Final = 0o077
 _DIRECTORY: Final = 0o700
 _FILE: Final = 0o600
+
+
+@contextmanager
+def private_umask() -> Iterator[None]:
+    """Close to others whatever this process and those it starts write until the block ends.
+
+    For the whole process: uvloop, on which the benchmark starts a fleet, has no umask for a child.
+    """
+    before = os.umask(UMASK)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def make_directory(path: Path) -> None:

@@ -31,6 +31,7 @@ from orderfleet_cli.local.processes import (
 )
 from orderfleet_cli.local.records import owned
 from orderfleet_cli.local.temporal import Temporal
+from orderfleet_cli.private import private_umask
 
 SERVICES: Final = ("api", "order-worker", "shipping-worker")
 _LOCK: Final = "lock"
@@ -185,7 +186,8 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
     Raises:
         CommandError: the data directory is in use, or something did not start.
     """
-    with owned(options.data):
+    # What Postgres and Temporal write is nobody else's, too.
+    with private_umask(), owned(options.data):
         if options.fresh:
             _empty(options.data)
         # Old logs would tell of errors long gone.

@@ -15,7 +15,7 @@ from orderfleet_cli.environment import points_elsewhere
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.ports import LOOPBACK, Say
 from orderfleet_cli.local.records import MARK, kill_orphans, remove_record, write_record
-from orderfleet_cli.private import UMASK, make_directory, open_private
+from orderfleet_cli.private import make_directory, open_private
 
 _READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
@@ -227,7 +227,6 @@ async def _spawn(
             stdout=output,
             stderr=STDOUT,
             env=dict(env),
-            umask=UMASK,
             # Ctrl-C goes to the whole group of a terminal: the children wait for their signal.
             start_new_session=True,
         )
