@@ -90,11 +90,11 @@ async def test_one_order_is_one_trace_in_the_callers(traced: Traced) -> None:
                   SELECT orders SELECT events UPDATE orders INSERT events
               StartActivity:charge
                 RunActivity:charge !
-                  SELECT orders INSERT payments UPDATE orders INSERT events SELECT payments
+                  SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments
                   INSERT gateway.calls
                   INSERT gateway.charges
                 RunActivity:charge
-                  SELECT orders INSERT payments UPDATE orders INSERT events SELECT payments
+                  SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments
                   INSERT gateway.calls
                   INSERT gateway.charges
                   SELECT orders UPDATE payments UPDATE orders INSERT events SELECT events

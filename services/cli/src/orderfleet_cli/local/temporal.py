@@ -20,7 +20,7 @@ from orderfleet_cli.local.processes import (
 # What the chart sets for the own server: what is seen here is then what production does.
 DYNAMIC_CONFIG: Final = {
     "history.timerProcessorMaxTimeShift": "50ms",
-    "history.hostLevelCacheMaxSize": 8000,
+    "history.hostLevelCacheMaxSize": 4000,
 }
 SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
