@@ -38,6 +38,10 @@ from tests.e2e.support.traced import (
     within,
 )
 
+BEGIN_CHARGE = (
+    "SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments"
+)
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -77,8 +81,8 @@ async def test_one_order_is_one_trace_in_the_callers(traced: Traced) -> None:
     await traced.orders.ended(order_id)
     spans = await traced.collector.trace_with(trace_id, "RunWorkflow:OrderWorkflow")
     assert tree(spans) == drawn(
-        """
-        POST /orders/{order_id}/start
+        f"""
+        POST /orders/{{order_id}}/start
           SELECT orders
           StartWorkflow:OrderWorkflow
             RunWorkflow:OrderWorkflow
@@ -90,11 +94,11 @@ async def test_one_order_is_one_trace_in_the_callers(traced: Traced) -> None:
                   SELECT orders SELECT events UPDATE orders INSERT events
               StartActivity:charge
                 RunActivity:charge !
-                  SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments
+                  {BEGIN_CHARGE}
                   INSERT gateway.calls
                   INSERT gateway.charges
                 RunActivity:charge
-                  SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments
+                  {BEGIN_CHARGE}
                   INSERT gateway.calls
                   INSERT gateway.charges
                   SELECT orders UPDATE payments UPDATE orders INSERT events SELECT events

@@ -128,7 +128,10 @@ def test_an_endpoint_is_shown_without_its_password() -> None:
         (steps._MOVE, "SELECT orders SELECT events UPDATE orders INSERT events"),
         (
             payments._BEGIN_CHARGE,
-            "SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments",
+            (
+                "SELECT orders SELECT events INSERT payments UPDATE orders INSERT events"
+                " SELECT payments"
+            ),
         ),
     ],
 )
