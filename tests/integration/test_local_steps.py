@@ -85,8 +85,8 @@ async def test_no_event_of_them_but_a_marker_for_each_attempt_is_in_the_history(
         await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.result(order_id)
     history = await fleet.workflow(order_id).fetch_history()
-    kinds = [event.event_type for event in history.events]
-    assert kinds.count(EventType.EVENT_TYPE_MARKER_RECORDED) == 3
+    markers = [event.marker_recorded_event_attributes.marker_name for event in history.events]
+    assert markers.count("core_local_activity") == 3
     scheduled = EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     names = [
         event.activity_task_scheduled_event_attributes.activity_type.name

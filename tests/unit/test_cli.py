@@ -146,7 +146,10 @@ async def test_a_key_and_its_line_belong_together(cli: Cli) -> None:
 
 async def test_ctrl_c_while_it_loads_is_no_traceback(tmp_path: Path) -> None:
     package = tmp_path / "typer.py"
-    package.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    # A signal may be some moments on its way.
+    package.write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    )
     outcome = await Cli(tmp_path, {**NOWHERE, "PYTHONPATH": str(tmp_path)})("list")
     assert (outcome.status, outcome.out, outcome.err) == (130, "", "")
 

@@ -1,16 +1,82 @@
 """Spans of workflows that are replayed all the time: each one once, and in its place."""
 
 from collections import Counter
+from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, get_tracer
+from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import (
+    Client,
+    Interceptor,
+    OutboundInterceptor,
+    QueryWorkflowInput,
+    SignalWorkflowInput,
+    StartWorkflowInput,
+    StartWorkflowUpdateInput,
+)
 
-from orderfleet.messages import CARRIER_REFUSED
-from orderfleet.orders import OrderState
+from orderfleet.converter import DATA_CONVERTER
+from orderfleet.messages import (
+    ADDRESS_SIGNAL,
+    ADDRESS_UPDATE,
+    CARRIER_REFUSED,
+    ORDER_TASK_QUEUE,
+    ORDER_WORKFLOW,
+    STATUS_QUERY,
+    AddressChange,
+    Status,
+)
+from orderfleet.orders import Address, OrderState
 from orderfleet.telemetry import spans
 from tests.spans import exported
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
+
+OTHER = Address(street="2 Other Street", city="Springfield")
+JSON = {"encoding": b"json/plain"}
+ODD_HEADERS = {
+    "no encoding": Payload(),
+    "unknown encoding": Payload(metadata={"encoding": b"odd"}, data=b"{}"),
+    "no JSON": Payload(metadata=JSON, data=b"\xff"),
+    "no object": Payload(metadata=JSON, data=b"5"),
+    "no text": Payload(metadata=JSON, data=b'{"traceparent": 5}'),
+    "no trace": Payload(metadata=JSON, data=b'{"traceparent": "odd"}'),
+}
+
+
+class WithHeader(Interceptor):
+    """A client of somebody else, whose calls all have this header."""
+
+    def __init__(self, header: Payload) -> None:
+        self.headers = {"_tracer-data": header}
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002
+        return _WithHeader(next, self.headers)
+
+
+class _WithHeader(OutboundInterceptor):
+    def __init__(self, following: OutboundInterceptor, headers: dict[str, Payload]) -> None:
+        super().__init__(following)
+        self.headers = headers
+
+    async def start_workflow(self, input: StartWorkflowInput) -> Any:  # noqa: A002
+        input.headers = self.headers
+        return await super().start_workflow(input)
+
+    async def signal_workflow(self, input: SignalWorkflowInput) -> None:  # noqa: A002
+        input.headers = self.headers
+        await super().signal_workflow(input)
+
+    async def query_workflow(self, input: QueryWorkflowInput) -> Any:  # noqa: A002
+        input.headers = self.headers
+        return await super().query_workflow(input)
+
+    async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> Any:  # noqa: A002
+        input.headers = self.headers
+        return await super().start_workflow_update(input)
 
 
 async def test_a_worker_that_forgets_everything_exports_each_span_once() -> None:
@@ -70,3 +136,27 @@ def _context(span: ReadableSpan) -> SpanContext:
     context: SpanContext | None = span.context
     assert context is not None
     return context
+
+
+@pytest.mark.parametrize("header", ODD_HEADERS.values(), ids=ODD_HEADERS)
+async def test_a_trace_that_cannot_be_read_harms_no_order(header: Payload) -> None:
+    exported().clear()
+    async with running_fleet(plugins=spans.plugins()) as fleet:
+        case = fleet.order(review=5)
+        other = Client(
+            fleet.client.service_client,
+            data_converter=DATA_CONVERTER,
+            interceptors=[WithHeader(header)],
+        )
+        handle = await other.start_workflow(
+            ORDER_WORKFLOW, case.order, id=case.id, task_queue=ORDER_TASK_QUEUE
+        )
+        await handle.signal(ADDRESS_SIGNAL, AddressChange(OTHER))
+        await handle.execute_update(ADDRESS_UPDATE, AddressChange(OTHER, change_id="2"))
+        status: Status = await handle.query(STATUS_QUERY, result_type=Status)
+        assert status.address == OTHER
+        end = await case.end()
+        assert end.result.state is OrderState.FULFILLED
+        history = await case.handle.fetch_history()
+        kinds = {event.event_type for event in history.events}
+        assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in kinds

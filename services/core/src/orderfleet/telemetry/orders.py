@@ -1,6 +1,5 @@
 """What every span of the fleet carries, and what none may: on its way to the exporter."""
 
-import json
 from typing import Final
 
 from opentelemetry.context import Context
@@ -12,13 +11,13 @@ from temporalio import activity, workflow
 
 from orderfleet.attempts import attempt_of
 from orderfleet.messages import order_of
+from orderfleet.telemetry.trace_headers import carrier_of
 
 ORDER_ID: Final = "orderfleet.order.id"
 TASK_QUEUE: Final = "temporal.task_queue"
 ATTEMPT: Final = "temporal.attempt"
-# How Temporal's plugin names its own: the attribute, and the header that carries the context.
+# How Temporal's plugin names its own.
 _WORKFLOW_ID: Final = "temporalWorkflowID"
-_HEADER: Final = "_tracer-data"
 _EXCEPTION_TYPE: Final = "exception.type"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
@@ -72,10 +71,10 @@ def _link(span: Span, about: workflow.Info) -> None:
     That trace is in the headers of the start: known to the first handler already, which may run
     before the workflow itself, and the same at every replay.
     """
-    header = about.headers.get(_HEADER)
-    if header is None:
+    carrier = carrier_of(about.headers)
+    if carrier is None:
         return
-    started = _PROPAGATOR.extract(json.loads(header.data), Context())
+    started = _PROPAGATOR.extract(carrier, Context())
     context: SpanContext = get_current_span(started).get_span_context()
     if context.is_valid and context.trace_id != span.get_span_context().trace_id:
         span.add_link(context)

@@ -27,6 +27,7 @@ from temporalio.plugin import SimplePlugin
 
 from orderfleet.telemetry.attempts import FAILED, FailedAttempts
 from orderfleet.telemetry.orders import OrderSpans
+from orderfleet.telemetry.trace_headers import ReadableTraces
 
 # One of the two is imported: gRPC alone is a tenth of a second.
 _EXPORTERS: Final = {
@@ -55,6 +56,7 @@ async def exported(protocol: str, service: str) -> AsyncIterator[None]:
 def plugins() -> tuple[SimplePlugin, ...]:
     """Return the plugins of a client that make spans of its calls and of its worker's work."""
     return (
+        SimplePlugin("orderfleet.trace-headers", interceptors=[ReadableTraces()]),
         OpenTelemetryPlugin(add_temporal_spans=True),
         # After it and so inside: the attempt's span is the current one there.
         SimplePlugin("orderfleet.attempts", interceptors=[FailedAttempts()]),
