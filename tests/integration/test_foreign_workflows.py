@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx
+import msgspec
 import pytest
 from temporalio import workflow
 from temporalio.api.common.v1 import Payload
@@ -16,6 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from orderfleet import messages
 from orderfleet.messages import OrderInput
 from orderfleet.store.pool import Pool
+from orderfleet_api.app import create_app
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
 
 Json = dict[str, Any]
@@ -215,3 +217,22 @@ async def test_an_order_begun_on_the_queue_of_before_is_still_ours(
     answer = await http.post(f"/orders/{order_id}/signals/cancel")
     assert answer.status_code == 200, answer.text
     assert await handle.query("asked") == [messages.CANCEL_UPDATE]
+
+
+async def test_a_missing_namespace_is_no_missing_order(
+    http: httpx.AsyncClient, fleet: Fleet
+) -> None:
+    order_id = new_id()
+    order = {"payment_id": f"pay-{order_id}", **_BODY}
+    assert (await http.post(f"/orders/{order_id}/start", json=order)).status_code == 202
+    nowhere = Client(fleet.temporal.service_client, namespace="nowhere")
+    backends = msgspec.structs.replace(fleet.backends(), temporal=nowhere)
+    # Litestar types its messages more narrowly than httpx does.
+    transport = httpx.ASGITransport(cast("Any", create_app(backends)))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as lost:
+        other = {**order, "payment_id": f"other-{order_id}"}
+        answers = [await lost.post(f"/orders/{new_id()}/start", json=other)]
+        answers.append(await lost.get(f"/orders/{new_id()}/status"))
+        for path, body in _CHANGES:
+            answers.append(await lost.post(f"/orders/{order_id}/{path}", json=body))
+    assert [answer.status_code for answer in answers] == [503] * 5

@@ -9,8 +9,9 @@ import structlog
 from msgspec import Struct, field
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client, RPCTimeoutOrCancelledError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from orderfleet.client import is_absent
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet_api import problems
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
@@ -87,7 +88,7 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
     except RPCTimeoutOrCancelledError:
         raise TimeoutError from None
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_absent(error):
             raise
         raise problems.temporal_failed(error) from error
     except RuntimeError as error:

@@ -16,6 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 log = structlog.stdlib.get_logger(__name__)
 
+_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 _RETRY_AFTER = {"Retry-After": "1"}
 # A name that a caller chose is repeated so far.
 _SHOWN = 200
@@ -84,12 +85,13 @@ def unavailable(detail: str) -> ProblemDetailsException:
 
 
 def temporal_failed(error: RPCError) -> ProblemDetailsException:
-    """Temporal answered with an error: busy, or away."""
+    """Temporal answered with an error: it is busy, or away, or will not have us."""
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         detail = "Temporal is busy"
         return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_RETRY_AFTER)
     log.warning("Temporal failed", status=error.status.name, error=error.message)
-    return unavailable("Temporal is away")
+    away = error.status in _AWAY
+    return unavailable("Temporal is away" if away else "Temporal refused the call")
 
 
 def _from_validation(error: ValidationException) -> ProblemDetailsException:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client, Plugin
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
@@ -71,3 +72,11 @@ async def connect(
             log.warning("waiting for Temporal", address=settings.temporal_address)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 2.0)
+
+
+def is_absent(error: RPCError) -> bool:
+    """Tell whether Temporal knows no such workflow; a missing namespace says NOT_FOUND too."""
+    if error.status is not RPCStatusCode.NOT_FOUND:
+        return False
+    namespace = NamespaceNotFoundFailure.DESCRIPTOR
+    return not any(detail.Is(namespace) for detail in error.grpc_status.details)

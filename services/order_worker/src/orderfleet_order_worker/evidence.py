@@ -11,9 +11,10 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orderfleet import messages
+from orderfleet.client import is_absent
 from orderfleet.messages import OrderInput, OrderResult, ShippingResult
 from orderfleet.orders import OrderState
 
@@ -111,7 +112,7 @@ async def _events(
     try:
         return (await handle.fetch_history()).events
     except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
+        if is_absent(error):
             return None
         raise
 
