@@ -15,6 +15,7 @@ from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from orderfleet import messages
+from orderfleet.converter import DATA_CONVERTER
 from orderfleet.messages import OrderInput
 from orderfleet.store.pool import Pool
 from orderfleet_api.app import create_app
@@ -225,7 +226,9 @@ async def test_a_missing_namespace_is_no_missing_order(
     order_id = new_id()
     order = {"payment_id": f"pay-{order_id}", **_BODY}
     assert (await http.post(f"/orders/{order_id}/start", json=order)).status_code == 202
-    nowhere = Client(fleet.temporal.service_client, namespace="nowhere")
+    nowhere = Client(
+        fleet.temporal.service_client, namespace="nowhere", data_converter=DATA_CONVERTER
+    )
     backends = msgspec.structs.replace(fleet.backends(), temporal=nowhere)
     # Litestar types its messages more narrowly than httpx does.
     transport = httpx.ASGITransport(cast("Any", create_app(backends)))

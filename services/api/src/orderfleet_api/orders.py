@@ -85,9 +85,6 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     except WorkflowAlreadyStartedError:
         fingerprint = await workflows.fingerprint(backends, order_id)
         return _same(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
-    except RPCError as error:
-        # The namespace is unknown: nothing else is, as nothing was there before.
-        raise problems.temporal_failed(error) from error
     backends.metrics.order_accepted()
     try:
         await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
