@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from orderfleet import policies
-from orderfleet.messages import CARRIER_REFUSED
+from orderfleet.messages import CARRIER_REFUSED, ORDER_TASK_QUEUE, ORDER_WORKFLOW
 from orderfleet.orders import OrderState
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from tests.workflow.actions import during, fail, hang
@@ -13,6 +13,7 @@ from tests.workflow.fleet import Fleet
 
 REFUSED = fail("strike", CARRIER_REFUSED, permanent=True)
 AWAY = fail("Postgres is away")
+LITTLE = timedelta(seconds=5)
 
 
 async def test_forward_work_stops_in_time_for_an_orderly_end(fleet: Fleet) -> None:
@@ -27,6 +28,24 @@ async def test_forward_work_stops_in_time_for_an_orderly_end(fleet: Fleet) -> No
     assert end.searched == "timed_out"
     assert "charge" not in case.calls
     assert case.events[-1] == "timed_out"
+
+
+@pytest.mark.parametrize(("in_all", "of_a_run"), [(LITTLE, None), (None, LITTLE)])
+async def test_whoever_starts_it_by_hand_may_give_it_less_time(
+    fleet: Fleet, in_all: timedelta | None, of_a_run: timedelta | None
+) -> None:
+    case = fleet.order(review=60)
+    await fleet.client.start_workflow(
+        ORDER_WORKFLOW,
+        case.order,
+        id=case.id,
+        task_queue=ORDER_TASK_QUEUE,
+        execution_timeout=in_all,
+        run_timeout=of_a_run,
+    )
+    end = await case.end()
+    assert end.result.state is OrderState.TIMED_OUT
+    assert 4 <= end.seconds < 5
 
 
 async def test_steps_get_what_is_left(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

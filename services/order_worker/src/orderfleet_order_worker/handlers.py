@@ -45,7 +45,9 @@ class OrderHandlers:
         total = timedelta(seconds=order.deadline_seconds)
         self._id = info.workflow_id
         self._order = order
-        self._budget = Budget(info.workflow_start_time, min(total, info.execution_timeout or total))
+        # Whoever starts an order by hand may bound it by either.
+        bounds = (total, info.execution_timeout or total, info.run_timeout or total)
+        self._budget = Budget(info.workflow_start_time, min(bounds))
         self._progress = Progress(self._id, order.address, self._budget)
         self._changes = Changes(self._id, self._progress, self._budget)
 
