@@ -55,9 +55,13 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
     ):
         assert outcome.status == 0, outcome
         assert "fulfilled" in outcome.out or "workflow_execution_completed" in outcome.out
-    # The last outcome is that of `history`: a step in a workflow task is a marker there.
+    # The last outcome is that of `history`: steps in a workflow task and patches are markers there.
     marked = [line.split()[3:] for line in outcome.out.splitlines() if "marker_recorded" in line]
-    assert marked == [["marker_recorded", "receive/1"], ["marker_recorded", "validate/1"]]
+    assert marked == [
+        ["marker_recorded", "receive/1"],
+        ["marker_recorded", "validate/1"],
+        ["marker_recorded", "watched-shipping"],
+    ]
     late = await cli.all(
         f"cancel {order_id}",
         f"update-address {order_id} --street S --city C",

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 _EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "8")
 
 
+@pytest.mark.timeout(600)
 async def test_nothing_odd_is_found(
     orders: Orders, unused_tcp_port_factory: Callable[[], int], tmp_path: Path
 ) -> None:

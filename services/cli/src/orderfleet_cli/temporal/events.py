@@ -23,9 +23,11 @@ _TELLING: Final = (
     "failure.message",
     "failure.cause.message",
 )
-# How the SDK marks a local activity, and where it says which one.
-_LOCAL_ACTIVITY: Final = "core_local_activity"
-_ABOUT: Final = "data"
+# How the SDK marks a local activity and a patch, and where it says which one.
+_MARKED: Final = {
+    "core_local_activity": ("data", "activity_id"),
+    "core_patch": ("patch-data", "id"),
+}
 
 
 async def history(workflow_id: str, *, as_json: bool) -> None:
@@ -54,9 +56,9 @@ def _head(event: HistoryEvent) -> str:
 
 
 def _said(attributes: Any) -> Iterator[str]:
-    if _at(attributes, "marker_name") == _LOCAL_ACTIVITY:
-        about = json.loads(attributes.details[_ABOUT].payloads[0].data)
-        yield about["activity_id"]
+    if marked := _MARKED.get(str(_at(attributes, "marker_name"))):
+        where, name = marked
+        yield str(json.loads(attributes.details[where].payloads[0].data)[name])
     for path in _TELLING:
         value = _at(attributes, path)
         if value and not (path == "attempt" and value == 1):
