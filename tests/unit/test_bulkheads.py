@@ -106,3 +106,14 @@ async def test_each_kind_tells_of_itself() -> None:
         for kind in ("connections", "starts", "worker_calls", "temporal_calls", "reads"):
             assert (told("in_use", kind), told("refused_total", kind)) == (0, 0)
             assert (told("limit", kind) or 0) > 0
+
+
+async def test_as_many_streams_as_there_may_be_open_at_once() -> None:
+    bulkheads = Bulkheads(ApiSettings(), CollectorRegistry())
+
+    async def look() -> None:
+        async with bulkheads.reads:
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(look() for _ in range(bulkheads.streams.limit)))
+    assert bulkheads.reads.refused == 0

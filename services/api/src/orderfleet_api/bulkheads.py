@@ -27,7 +27,6 @@ _TEMPORAL_CALLS: Final = 100
 _READS_OF_POOL: Final = 2 / 3
 # A read takes 1 ms: who has waited so long for a turn waits for a Postgres that hangs.
 _TURN_SECONDS: Final = 1.0
-_WAITING_READS: Final = 100
 
 
 class Bulkhead:
@@ -115,8 +114,10 @@ class Bulkheads:
         self.starts = Bulkhead("starts of orders", _TEMPORAL_CALLS)
         self.worker_calls = Bulkhead("calls that wait for a worker", _TEMPORAL_CALLS)
         self.temporal_calls = Bulkhead("calls of Temporal", _TEMPORAL_CALLS)
+        # Whoever has a connection may wait: 240 streams that were opened at once were 134 refusals
+        # where 100 could wait. The time is the bound.
         self.reads = Turns(
-            "reads of Postgres", reads, waiting=_WAITING_READS, seconds=_TURN_SECONDS
+            "reads of Postgres", reads, waiting=settings.api_connections, seconds=_TURN_SECONDS
         )
         registry.register(_Metrics(vars(self)))
 
