@@ -213,7 +213,7 @@ async def test_an_order_that_the_api_would_not_take_fails_at_once(
     assert reason.endswith(f"at `{where}`")
 
 
-ODD_TEXT = ["\u202e", "\u200b", "a\u200d", "\ufeff", "\u2028", "\x85", "\ue000", " ", "\u0378"]
+ODD_TEXT = ["\u202e", "\u200b", "a\u200d", "\ufeff", "\u2028", "\x85", "\ue000", " ", "\U0001fffe"]
 
 
 @pytest.mark.parametrize("text", ODD_TEXT)

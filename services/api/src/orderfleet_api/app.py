@@ -8,10 +8,11 @@ from litestar.datastructures import State
 from litestar.middleware import ASGIMiddleware
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, Schema, SecurityScheme
 from litestar.types import ASGIApp
 
-from orderfleet.orders import Address, Item
+from orderfleet.currencies import WHOLE, WHOLE_PRICE_PATTERN
+from orderfleet.orders import Address, Item, NewAddress, NewItem
 from orderfleet_api import assets, problems
 from orderfleet_api.backends import Backends
 from orderfleet_api.events import EventStreams
@@ -41,13 +42,23 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> ASGI
         logging_config=None,
     )
     _forbid_unknown_fields(app)
+    _tell_whole_prices(app)
     return checked(app, backends.settings)
 
 
 def _forbid_unknown_fields(app: Litestar) -> None:
     """Say in the OpenAPI document what msgspec does; the framework's schemas leave it out."""
-    for struct in (OrderRequest, CancelRequest, AddressRequest, ReviewRequest, Address, Item):
+    bodies = (OrderRequest, CancelRequest, AddressRequest, ReviewRequest)
+    for struct in (*bodies, NewAddress, NewItem, Address, Item):
         app.openapi_schema.components.schemas[struct.__name__].additional_properties = False
+
+
+def _tell_whole_prices(app: Litestar) -> None:
+    """Say in the OpenAPI document that some currencies have no parts."""
+    price = Schema(pattern=WHOLE_PRICE_PATTERN)
+    order = app.openapi_schema.components.schemas[OrderRequest.__name__]
+    order.schema_if = Schema(properties={"currency": Schema(enum=WHOLE)}, required=["currency"])
+    order.then = Schema(properties={"items": Schema(items=Schema(properties={"price": price}))})
 
 
 def _openapi(*, secured: bool) -> OpenAPIConfig:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from orderfleet.messages import Status
 from orderfleet.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
 from orderfleet.store.reads import EventRow, OrderSummary, PaymentRow
-from orderfleet.text import Explanation, check_texts
+from orderfleet.text import Explanation
 
 APPLIED: Final = "applied"
 LEFT_FOR_A_WORKER: Final = "left for a worker"
@@ -18,24 +18,19 @@ class OrderRequest(NewOrder, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Body of `POST /orders/{id}/start`. Items default to one `ABC` at 1.00."""
 
 
-class _ChangeRequest(Struct, frozen=True, forbid_unknown_fields=True):
-    def __post_init__(self) -> None:
-        check_texts(self)
-
-
-class CancelRequest(_ChangeRequest, frozen=True):
+class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a cancel; it may be left out."""
 
     reason: Explanation = ""
 
 
-class AddressRequest(_ChangeRequest, frozen=True):
+class AddressRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a change of address."""
 
     address: NewAddress
 
 
-class ReviewRequest(_ChangeRequest, frozen=True):
+class ReviewRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Body of a review."""
 
     approved: bool

@@ -19,13 +19,15 @@ WST XCD XCG YER ZAR ZMW ZWG
 """
 # Their unit has no parts: 1.55 of it is no price, 1.00 is one.
 _WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+WHOLE: Final = tuple(_WHOLE.split())
+WHOLE_PRICE_PATTERN: Final = r"^[0-9]+(\.0{1,2})?$(?!\n)"
 # Their unit has a thousand parts. Money has two places here, in Postgres too, and every sum of two
 # places is one of theirs as well.
 _IN_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
 
-CURRENCIES: Final = frozenset(f"{_WITH_CENTS} {_WHOLE} {_IN_THOUSANDTHS}".split())
+CURRENCIES: Final = frozenset((*_WITH_CENTS.split(), *WHOLE, *_IN_THOUSANDTHS.split()))
 
 
 def is_payable(price: str, currency: str) -> bool:
     """Tell whether a price, a decimal string of two places at most, can be paid in a currency."""
-    return currency not in _WHOLE.split() or Decimal(price) % 1 == 0
+    return currency not in WHOLE or Decimal(price) % 1 == 0
