@@ -184,3 +184,20 @@ async def test_only_get(port: int) -> None:
     ):
         posted.settimeout(10)
         assert (await asyncio.to_thread(posted.recv, 100)).startswith(b"HTTP/1.1 405 ")
+
+
+async def test_a_long_answer_to_a_slow_reader_leaves_no_error(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is still in the buffer at the close is written, and then there is nothing to abort."""
+    body = bytes(8_000_000)
+    with (
+        serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: body),
+        connected(port, 1, b"GET /metrics HTTP/1.1\r\n\r\n") as [slow],
+    ):
+        slow.settimeout(10)
+        read = 0
+        while piece := await asyncio.to_thread(slow.recv, 1_000_000):
+            read += len(piece)
+        assert read > len(body)
+    assert caplog.messages == []

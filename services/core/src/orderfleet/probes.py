@@ -10,7 +10,7 @@ import threading
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from socket import socket
 from typing import Final
@@ -87,7 +87,7 @@ class _Probes:
 
     async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
         if not self._room():
-            writer.transport.abort()
+            _abort(writer)
             return
         self._open.add(writer)
         try:
@@ -109,7 +109,7 @@ class _Probes:
         finally:
             self._waiting.pop(writer, None)
             self._open.discard(writer)
-            writer.transport.abort()
+            _abort(writer)
 
     def _room(self) -> bool:
         """Tell whether there is room for one more; who waits longest for its client makes it."""
@@ -120,7 +120,7 @@ class _Probes:
         oldest = next(iter(self._waiting))
         del self._waiting[oldest]
         self._open.discard(oldest)
-        oldest.transport.abort()
+        _abort(oldest)
         return True
 
     async def _answer(self, head: bytes) -> bytes:
@@ -165,6 +165,13 @@ class _Probes:
 def _probe(*, good: bool) -> bytes:
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return _response(status, _PLAIN, b"ok\n" if good else b"no\n")
+
+
+def _abort(writer: StreamWriter) -> None:
+    # A transport that was closed and then wrote the last of its buffer has no loop any more, and
+    # asyncio looks for it there.
+    with suppress(AttributeError):
+        writer.transport.abort()
 
 
 def _response(status: HTTPStatus, content_type: str = _PLAIN, body: bytes = b"") -> bytes:
