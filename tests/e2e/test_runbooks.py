@@ -1,7 +1,7 @@
 """Every command of every runbook, on a fleet that has the fault which the runbook is about.
 
-A stand-in for kubectl shows the logs of that fleet; what else is asked of kubectl and helm is run
-by tests/cluster/test_05b_runbooks.py.
+A stand-in for kubectl shows the logs of that fleet; what else is asked of kubectl and helm is not
+run here.
 """
 
 import asyncio
