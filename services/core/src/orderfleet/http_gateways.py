@@ -24,6 +24,7 @@ from orderfleet.gateways import (
     GatewayUnknownError,
     Shipment,
 )
+from orderfleet.json_members import unique_members
 from orderfleet.policies import GATEWAY_CALL_SECONDS
 from orderfleet.words import cleaned, text_of, told
 
@@ -84,7 +85,7 @@ async def _understood(answer: httpx.Response, method: str) -> Any:
     if not answer.is_success:
         raise GatewayUnknownError(str(status))
     try:
-        found = json.loads(await _read(answer), object_pairs_hook=_once)
+        found = json.loads(await _read(answer), object_pairs_hook=unique_members)
     except (_UnreadableError, zlib.error, ValueError, RecursionError) as error:
         raise GatewayUnknownError(f"{status}, unreadable: {error}") from None
     if not isinstance(found, dict):
@@ -118,13 +119,6 @@ async def _reason(answer: httpx.Response) -> str:
     if "utf-16" in answer.headers.get("content-type", "").lower():
         return data.decode("utf-16", "replace")
     return text_of(data)
-
-
-def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) < len(members):
-        raise ValueError("a member comes twice")
-    return found
 
 
 def _retry_after(answer: httpx.Response) -> float | None:

@@ -11,12 +11,18 @@ def check_members(data: bytes) -> None:
         ValueError: an object has a member twice.
         RecursionError: it is nested too deep.
     """
-    json.loads(data.decode(), object_pairs_hook=_members)
+    json.loads(data.decode(), object_pairs_hook=unique_members)
 
 
-def _members(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
+def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's members, as an `object_pairs_hook` of `json`.
+
+    Raises:
+        ValueError: one of them comes twice.
+    """
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
             raise ValueError(f"Object has the member `{name[:64]}` twice")
-        seen.add(name)
+        members[name] = value
+    return members
