@@ -75,26 +75,26 @@ async def test_a_carrier_that_hangs_beyond_the_deadline_ends_the_order_in_time(
 ) -> None:
     order_id = await orders.place("carrier-hangs")
     await orders.until(order_id, "dispatching")
-    landed = asyncio.get_running_loop().time() + 12
+    # All calls to the carrier: the last one begins in the second run of shipping, 9.5 s from here.
+    landed = asyncio.get_running_loop().time() + 22
     order = await orders.settled(order_id)
     assert order["state"] == "timed_out"
     assert event(order, "recalled") == {"called_back": False}
     assert await orders.charges(order_id) == ["refunded"]
-    assert await orders.shipments(order_id) == ["voided"]
+    assert set(await orders.shipments(order_id)) == {"voided"}
     await asyncio.sleep(landed - asyncio.get_running_loop().time())
-    assert await orders.shipments(order_id) == ["voided"]
+    assert set(await orders.shipments(order_id)) == {"voided"}
 
 
 @together
-async def test_a_package_taken_too_late_is_called_back(orders: Orders) -> None:
-    order_id = await orders.place("taken-late")
+async def test_a_package_taken_unseen_is_called_back(orders: Orders) -> None:
+    order_id = await orders.place("taken-unseen")
     order = await orders.settled(order_id)
     assert order["state"] == "timed_out"
     assert await orders.charges(order_id) == ["refunded"]
-    # On a slow machine the carrier comes after the end, and finds the key closed.
-    shipped = await orders.shipments(order_id)
-    assert shipped in (["recalled"], ["voided"])
-    assert event(order, "recalled") == {"called_back": shipped == ["recalled"]}
+    # The key of the second run of shipping was never used, and is closed too.
+    assert sorted(await orders.shipments(order_id)) == ["recalled", "voided"]
+    assert event(order, "recalled") == {"called_back": True}
     kinds = types(order)
     assert kinds.index("recalled") < kinds.index("refunded")
 

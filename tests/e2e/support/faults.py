@@ -19,8 +19,9 @@ _FAULTS: Final = (
     # The back-off after it, 1 s, is the time in which an order is `shipping`.
     Fault(at="dispatch", kind="refuse", orders="refused-once-*", times=1),
     Fault(at="dispatch", kind="hang_before", orders="carrier-hangs-*", seconds=11),
-    # Taken between the last look at the carrier, at 9.3 s, and the end at 12 s.
-    Fault(at="dispatch", kind="hang_before", orders="taken-late-*", seconds=8.5),
+    # Taken long before the order's end, but nobody learns of it.
+    Fault(at="dispatch", kind="hang_before", orders="taken-unseen-*", seconds=4),
+    Fault(at="lookup", kind="hang_before", orders="taken-unseen-*"),
     Fault(at="dispatch", kind="hang_after", orders="carrier-silent-*", times=1),
     # Slow, but within the 2.5 s of a call: time to do something to the process that waits.
     Fault(at="charge", kind="hang_before", orders="slow-charge-*", seconds=1.5),

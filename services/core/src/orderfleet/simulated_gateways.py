@@ -33,7 +33,8 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     `hang_after`: done, then the answer hangs.
     """
 
-    at: Literal["charge", "dispatch", "refund", "recall"]
+    at: Literal["charge", "dispatch", "refund", "recall", "lookup"]
+    """`lookup` is the carrier's: whether it has taken a package."""
     kind: Literal["refuse", "fail_before", "hang_before", "reply_lost", "hang_after"]
     orders: str = "*"
     """Pattern of the order ids it is narrowed to."""
@@ -160,8 +161,12 @@ class SimulatedCarrier:
 
     async def lookup(self, key: str) -> str | None:
         """Return the tracking number if the package was taken."""
-        taken = await ledger.shipment_status(self._pool, key) == "taken"
-        return _tracking(key) if taken else None
+
+        async def work() -> str | None:
+            taken = await ledger.shipment_status(self._pool, key) == "taken"
+            return _tracking(key) if taken else None
+
+        return await self._remote.call("lookup", key.rpartition("/")[0], work)
 
     async def recall(self, shipment: Shipment) -> bool:
         """Call the package back, or close the key."""

@@ -77,7 +77,8 @@ async def dispatched_keys(client: Client, order_id: str, evidence: Evidence) -> 
     for workflow_id, run_id in evidence.shipping.items():
         events = await _events(client, workflow_id, run_id)
         if events is None or _may_be_out(events):
-            keys.append(f"{order_id}/{workflow_id.rpartition('/')[2]}")
+            attempt = int(workflow_id.rpartition("/")[2])
+            keys.append(messages.carrier_key(order_id, attempt))
     return keys
 
 
