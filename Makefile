@@ -85,8 +85,9 @@ k8s:  ## write the kustomize bases of k8s/ anew, from the chart
 k8s-secrets:  ## make the passwords and the API key of k8s/overlays/dev, unless they are there
 	@$(PYTHON) k8s/dev_secrets.py
 
-lint: .venv/.dev-stamp  ## ruff, hadolint, shellcheck, and whether generated documents are up to date
+lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are generated documents up to date?
 	$(BIN)/ruff check
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint services/*/Dockerfile
 	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh tilt/*.sh
 	$(BIN)/python docs/settings_table.py --check

@@ -4,8 +4,9 @@ import re
 import sys
 from pathlib import Path
 
-from orderfleet.settings import CommonSettings, Row, ServiceSettings, Settings, WorkerSettings
-from orderfleet.store.migrate import MigrateSettings
+from orderfleet.environment import Row, Settings
+from orderfleet.runtime.migrate import MigrateSettings
+from orderfleet.settings import CommonSettings, ServiceSettings, WorkerSettings
 from orderfleet_api.settings import ApiSettings
 from orderfleet_cli.settings import ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings

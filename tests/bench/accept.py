@@ -13,10 +13,10 @@ from msgspec import Struct
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 
-from orderfleet import messages, policies
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import OrderInput
-from orderfleet.orders import Address
+from orderfleet.domain import contract, policies
+from orderfleet.domain.contract import OrderInput
+from orderfleet.domain.orders import Address
+from orderfleet.temporal.converter import DATA_CONVERTER
 from tests.bench.bench import Bench
 from tests.bench.http import ADDRESS
 from tests.bench.load import Rate, place
@@ -71,14 +71,14 @@ async def accept(bench: Bench) -> None:
 
 async def _start(client: Client, order_id: str) -> None:
     await client.start_workflow(
-        messages.ORDER_WORKFLOW,
+        contract.ORDER_WORKFLOW,
         OrderInput(payment_id=f"pay-{order_id}", address=Address(**ADDRESS)),
         id=order_id,
-        task_queue=messages.ORDER_TASK_QUEUE,
+        task_queue=contract.ORDER_TASK_QUEUE,
         execution_timeout=timedelta(seconds=DEADLINE_SECONDS),
         task_timeout=policies.TASK_TIMEOUT,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         search_attributes=TypedSearchAttributes(
-            [SearchAttributePair(messages.ORDER_STATE, messages.OPEN)]
+            [SearchAttributePair(contract.ORDER_STATE, contract.OPEN)]
         ),
     )

@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Struct
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from orderfleet.messages import ORDER_WORKFLOW
+from orderfleet.domain.contract import ORDER_WORKFLOW
 
 # A refund has no deadline. After an overload of a minute the last is through in some ten seconds;
 # SettleOrders looks every ten.

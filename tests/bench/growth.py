@@ -5,7 +5,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
-from orderfleet.store import reads as store
+from orderfleet.store import queries as store
 from tests.bench.bench import Bench
 from tests.bench.load import Rate, place
 from tests.bench.old_orders import add_old_orders

@@ -17,8 +17,8 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.messages import OPEN, ORDER_STATE
-from orderfleet.namespace import look_at_search_attribute
+from orderfleet.domain.contract import OPEN, ORDER_STATE
+from orderfleet.temporal.namespace import look_at_search_attribute
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder
 from orderfleet_cli.local.postgres import OWNER, Postgres
 from orderfleet_cli.local.processes import (

@@ -14,11 +14,11 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from orderfleet.orders import Address, Item, Order, OrderState
-from orderfleet.store import ledger
+from orderfleet.domain.orders import Address, Item, Order, OrderState
+from orderfleet.store import gateway_ledger
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet.store.reads import find_order
-from orderfleet.store.steps import Event, move, receive
+from orderfleet.store.queries import find_order
+from orderfleet.store.transitions import Event, move, receive
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
@@ -127,7 +127,7 @@ async def recorded(url: str, order_id: str, order_by: str) -> None:
             order_id,
         )
         assert [event["type"] for event in events] == STEPS
-        book = await ledger.balance(pool)
+        book = await gateway_ledger.balance(pool)
         assert (book.balanced, book.captured, book.fulfilled) == (True, "1.00", "1.00")
         assert await pool.fetchval("SELECT status FROM payments") == "captured"
         assert await pool.fetchval("SELECT count(*) FROM gateway.charges") == 1

@@ -7,11 +7,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli import NOWHERE, Cli
 from tests.cluster.support.release import SERVICES, Release
 from tests.cluster.support.shop import Shop, balanced, states
 from tests.cluster.support.steps import Steps
 from tests.e2e.support.orders import types
+from tests.support.cli import NOWHERE, Cli
 
 pytestmark = pytest.mark.timeout(1800)
 

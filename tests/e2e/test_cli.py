@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orderfleet_cli.local import Fleet
-from tests.cli import Cli, Outcome, ended
 from tests.e2e.support.orders import ENDS, new_id
+from tests.support.cli import Cli, Outcome, ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

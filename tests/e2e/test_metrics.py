@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
-from orderfleet.orders import OPEN_STATES
+from orderfleet.domain.orders import OPEN_STATES
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from tests.e2e.support import faults

@@ -19,15 +19,15 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from orderfleet.messages import ORDER_TASK_QUEUE
-from orderfleet.simulated_gateways import Fault
+from orderfleet.domain.contract import ORDER_TASK_QUEUE
+from orderfleet.gateways.simulated import Fault
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from orderfleet_cli.local.processes import environment, executable, log_path
 from tests.e2e.support.orders import Orders, clients, eventually
 from tests.e2e.support.programs import run_program
 from tests.monitoring.support.mishaps import order_of_another_release, unknown_workflow
-from tests.runbooks import Command, Place, commands
+from tests.support.runbooks import Command, Place, commands
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 

@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import ADDRESS_SIGNAL
+from orderfleet.domain.contract import ADDRESS_SIGNAL
 from orderfleet.store.pool import open_pool
+from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet_cli.local import SERVICES, FleetOptions, Ports, run_fleet
 from tests.e2e.support import faults
 from tests.e2e.support.apis import run_api

@@ -6,9 +6,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from orderfleet.client import connect
 from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_app
 from tests.integration.support.fleet import Fleet
 from tests.integration.support.servers import Database, Servers, run_servers

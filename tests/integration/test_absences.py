@@ -8,13 +8,13 @@ from typing import Any, Final, Literal
 
 import pytest
 
-from orderfleet.gateways import Charge, ChargeStatus, GatewayUnavailableError, Shipment
-from orderfleet.messages import CANCEL_SIGNAL
-from orderfleet.orders import Address, OrderState
-from orderfleet.simulated_gateways import Fault, SimulatedCarrier, SimulatedPaymentGateway
-from orderfleet.store.ledger import balance
+from orderfleet.domain.contract import CANCEL_SIGNAL
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayUnavailableError, Shipment
+from orderfleet.gateways.simulated import Fault, SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
@@ -86,9 +86,9 @@ async def test_a_gateway_that_is_away_costs_no_order(
     )
     backends = fleet.backends()
     async with fleet.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-        status = await orders.status(backends, order_id)
+        status = await order_service.status(backends, order_id)
     assert absence.calls > 1
     assert status.shipping_attempts == 1
     step = status.steps["charge" if which == "payment" else "dispatch"]
@@ -126,14 +126,14 @@ async def test_a_postgres_that_is_away_costs_no_order(fleet: Fleet, at: OrderSta
         if at is OrderState.RECEIVED:
             await wire.cut()
         async with wired.working(faults):
-            await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+            await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
             if at is not OrderState.RECEIVED:
                 await fleet.reached(order_id, at)
                 await wire.cut()
             await asyncio.sleep(_AWAY_SECONDS)
             await wire.mend()
             assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-            status = await orders.status(backends, order_id)
+            status = await order_service.status(backends, order_id)
     assert all(step.attempts <= 3 for step in status.steps.values())
     assert status.shipping_attempts == 1
     found = await books(fleet.pool, order_id)
@@ -149,13 +149,15 @@ async def test_a_change_outlasts_a_postgres_that_is_away(fleet: Fleet, what: str
     order_id = new_id()
     backends = fleet.backends(review_seconds=20.0, change_wait_seconds=20.0)
     async with _wired(fleet) as (wired, wire), wired.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
         await wire.cut()
         if what == "cancel":
-            change = orders.cancel(backends, order_id, "c-1", "why")
+            change = order_service.cancel(backends, order_id, "c-1", "why")
         else:
-            change = orders.update_address(backends, order_id, "a-1", Address("2 St", "Town"))
+            change = order_service.update_address(
+                backends, order_id, "a-1", Address("2 St", "Town")
+            )
         changing = asyncio.ensure_future(change)
         await asyncio.sleep(_AWAY_SECONDS)
         await wire.mend()
@@ -177,7 +179,7 @@ async def test_an_event_that_changes_nothing_outlasts_a_postgres_that_is_away(fl
     order_id = new_id()
     backends = fleet.backends(review_seconds=20.0)
     async with _wired(fleet) as (wired, wire), wired.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
         await wire.cut()
         await fleet.workflow(order_id).signal(CANCEL_SIGNAL, {"reason": 5})

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.orders import Address, OrderState
-from orderfleet.simulated_gateways import Fault
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.simulated import Fault
 from orderfleet.store.pool import Pool
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated

@@ -6,10 +6,10 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from orderfleet.messages import Review
-from orderfleet.orders import Address, OrderState
-from orderfleet.store import requests
-from orderfleet_api import orders
+from orderfleet.domain.contract import Review
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.store import change_requests
+from orderfleet_api import order_service
 from orderfleet_api.schemas import APPLIED, LEFT_FOR_A_WORKER
 from tests.integration.support.books import books
 from tests.integration.support.fleet import HOME, PATIENCE, Fleet, an_order, eventually, new_id
@@ -34,12 +34,12 @@ async def test_of_a_review_and_a_cancel_at_once_each_200_is_on_record(fleet: Fle
     async with fleet.working():
         for number in range(_ORDERS):
             order_id = new_id()
-            await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+            await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
             await fleet.reached(order_id, OrderState.IN_REVIEW)
             review = Review(approved=bool(number % 2), reviewer="ann")
             calls = [
-                orders.review(backends, order_id, "r", review),
-                orders.cancel(backends, order_id, "c", ""),
+                order_service.review(backends, order_id, "r", review),
+                order_service.cancel(backends, order_id, "c", ""),
             ]
             # Sometimes the one is sent first, sometimes the other.
             answers = await asyncio.gather(*calls[:: (-1) ** (number // 2)], return_exceptions=True)
@@ -68,7 +68,7 @@ async def test_a_key_with_another_body_is_refused_before_and_after_the_end(
         "review": ({"approved": True, "reason": "a"}, {"approved": True, "reason": "b"}),
     }
     async with fleet.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
         for call, (first, _) in bodies.items():
             assert await _posted(http, order_id, call, first, "k") == HTTPStatus.OK
@@ -86,12 +86,12 @@ async def test_the_keys_of_two_callers_do_not_meet(fleet: Fleet) -> None:
     backends = fleet.backends(review_seconds=30.0)
     order_id = new_id()
     async with fleet.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
         for actor, address in (("ann", _AWAY), ("bob", HOME)):
-            view = await orders.update_address(backends, order_id, "k", address, actor=actor)
+            view = await order_service.update_address(backends, order_id, "k", address, actor=actor)
             assert view.outcome == APPLIED
-        await orders.review(backends, order_id, "k", Review(approved=True), actor="ann")
+        await order_service.review(backends, order_id, "k", Review(approved=True), actor="ann")
         await fleet.result(order_id)
     found = await books(fleet.pool, order_id)
     assert [one["type"] for one in found.events].count("address_updated") == 2
@@ -103,10 +103,10 @@ async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_
 ) -> None:
     backends = fleet.backends(change_wait_seconds=0.2)
     order_id = new_id()
-    await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
     for change in (
-        orders.cancel(backends, order_id, "c", "", actor="ann"),
-        orders.update_address(backends, order_id, "a", _AWAY),
+        order_service.cancel(backends, order_id, "c", "", actor="ann"),
+        order_service.update_address(backends, order_id, "a", _AWAY),
     ):
         assert (await change).outcome == LEFT_FOR_A_WORKER
     await fleet.workflow(order_id).terminate()
@@ -114,7 +114,7 @@ async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_
     async def answered() -> bool:
         # Orders are left alone for their first seconds.
         await settle(fleet)
-        return not [one async for one in requests.of_ended_orders(fleet.pool)] and (
+        return not [one async for one in change_requests.of_ended_orders(fleet.pool)] and (
             await fleet.state(order_id) is OrderState.FAILED
         )
 

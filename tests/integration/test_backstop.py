@@ -9,13 +9,13 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleHandle, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from orderfleet.messages import settle_schedule
-from orderfleet.orders import OrderState
-from orderfleet.service import Life
-from orderfleet.store.ledger import balance
-from orderfleet_api import orders
+from orderfleet.domain.contract import settle_schedule
+from orderfleet.domain.orders import OrderState
+from orderfleet.runtime.process import Life
+from orderfleet.store.gateway_ledger import balance
+from orderfleet_api import order_service
 from orderfleet_order_worker.main import serve as serve_orders
-from orderfleet_order_worker.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.schedule import schedule_settling
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
@@ -75,7 +75,7 @@ async def test_an_order_that_both_workers_left_is_timed_out_and_refunded(
     order_id = new_id()
     backends = fleet.backends(order_deadline_seconds=5.0)
     async with _served(fleet, unused_tcp_port):
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGED)
 
     async def closed() -> bool:

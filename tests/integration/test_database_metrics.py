@@ -9,12 +9,12 @@ import pytest
 from opentelemetry.trace import StatusCode, get_tracer
 from prometheus_client import CollectorRegistry
 
+from orderfleet.observability.database import DatabaseMetrics
+from orderfleet.observability.otel.statement_spans import trace_statement
 from orderfleet.store.pool import UNAVAILABLE, Pool, Watcher, open_pool
-from orderfleet.telemetry.database import DatabaseMetrics
-from orderfleet.telemetry.statements import trace_statement
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Database
-from tests.spans import exported
+from tests.support.spans import exported
 
 _NAME = "orderfleet_statement_duration_seconds"
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.gateways import GatewayRefusedError, GatewayUnknownError, Shipment
-from orderfleet.orders import Address
-from orderfleet.simulated_gateways import Fault, SimulatedCarrier
-from orderfleet.store.ledger import balance
+from orderfleet.domain.orders import Address
+from orderfleet.gateways.protocols import GatewayRefusedError, GatewayUnknownError, Shipment
+from orderfleet.gateways.simulated import Fault, SimulatedCarrier
+from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated

@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from orderfleet.orders import Address, OrderState
-from orderfleet.store.ledger import balance
-from orderfleet_api import orders
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.store.gateway_ledger import balance
+from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
 from orderfleet_api.schemas import APPLIED
 from tests.integration.support.books import Books, books
@@ -59,9 +59,9 @@ def _plan(chance: random.Random) -> list[_Order]:
 async def _send(backends: Backends, change: _Change) -> int:
     try:
         if change.address is None:
-            view = await orders.cancel(backends, change.order_id, change.change_id, "")
+            view = await order_service.cancel(backends, change.order_id, change.change_id, "")
         else:
-            view = await orders.update_address(
+            view = await order_service.update_address(
                 backends, change.order_id, change.change_id, change.address
             )
     except ProblemDetailsException as error:
@@ -75,7 +75,7 @@ async def _race(fleet: Fleet, backends: Backends, order: _Order, gate: asyncio.S
         change.status = await _send(backends, change)
 
     async with gate:
-        await orders.accept(backends, order.order_id, an_order(f"pay-{order.order_id}"))
+        await order_service.accept(backends, order.order_id, an_order(f"pay-{order.order_id}"))
         await fleet.reached(order.order_id, *_AROUND_THE_CLAIM)
         await asyncio.gather(*(send(change) for change in order.changes))
         await fleet.result(order.order_id)

@@ -8,10 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import Cancel, OrderInput, ShippingInput
-from orderfleet.orders import OrderState
-from orderfleet.simulated_gateways import SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.domain.contract import Cancel, OrderInput, ShippingInput
+from orderfleet.domain.orders import OrderState
+from orderfleet.gateways.protocols import ChargeStatus
+from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
 from orderfleet_order_worker.activities import (
     CancelInput,

@@ -10,12 +10,16 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-from orderfleet.faults import FLAKY_ACTIVITIES, FlakyInterceptor, ForcedFailureError
-from orderfleet.orders import OrderState
-from orderfleet.store.ledger import balance
-from orderfleet_api import orders
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.gateway_ledger import balance
+from orderfleet.temporal.fault_injection import (
+    FLAKY_ACTIVITIES,
+    FlakyInterceptor,
+    ForcedFailureError,
+)
+from orderfleet_api import order_service
 from orderfleet_order_worker.activities import OrderActivities
-from orderfleet_order_worker.settle_activities import SettleActivities
+from orderfleet_order_worker.reconciliation.activities import SettleActivities
 from orderfleet_shipping_worker.activities import ShippingActivities
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
@@ -86,24 +90,24 @@ async def test_what_it_ends_is_ended_cleanly_and_the_others_are_fulfilled(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "orderfleet.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=_Toss(14))
+        "orderfleet.runtime.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=_Toss(14))
     )
     flaky = [new_id("flaky") for _ in range(6)]
     others = [new_id() for _ in range(6)]
     backends = fleet.backends()
     async with fleet.working(flaky="flaky-*"):
         for order_id in flaky + others:
-            await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+            await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         errors = []
         for order_id in flaky:
             result = await fleet.result(order_id)
             assert result.state in {OrderState.FULFILLED, OrderState.FAILED}
             assert await fleet.state(order_id) is result.state
-            errors += (await orders.status(backends, order_id)).errors
+            errors += (await order_service.status(backends, order_id)).errors
         assert any("Forced failure for testing" in error for error in errors)
         for order_id in others:
             assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-            assert (await orders.status(backends, order_id)).errors == []
+            assert (await order_service.status(backends, order_id)).errors == []
 
         async def balanced() -> bool:
             return (await balance(fleet.pool)).balanced

@@ -10,13 +10,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from temporalio.client import Client
 
-from orderfleet.client import connect
-from orderfleet.orders import OPEN_STATES, OrderState
+from orderfleet.domain.orders import OPEN_STATES, OrderState
 from orderfleet.settings import CommonSettings
-from orderfleet.store.migrate import migrations
+from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet_api import backlog, orders
-from orderfleet_api.backlog import FleetGauges, fleet_gauges
+from orderfleet.temporal.client import connect
+from orderfleet_api import fleet_exporter, order_service
+from orderfleet_api.fleet_exporter import FleetGauges, fleet_gauges
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
@@ -87,7 +87,7 @@ def up(gauges: Gauges) -> tuple[float | None, float | None]:
 async def test_without_a_worker_the_backlog_and_the_open_orders_are_told(fleet: Fleet) -> None:
     for _ in range(3):
         order_id = new_id()
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
     async with looking(fleet) as seen:
         found = await seen.until(
             lambda now: now.get(("task_queue_backlog", "orders", "workflow")) == 3
@@ -196,7 +196,7 @@ async def _one() -> list[Metric]:
 
 async def test_what_nobody_looks_at_any_more_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 100.0
-    monkeypatch.setattr(backlog, "monotonic", lambda: clock)
+    monkeypatch.setattr(fleet_exporter, "monotonic", lambda: clock)
     registry = CollectorRegistry()
     gauges = FleetGauges(fresh_seconds=10)
     registry.register(gauges)
@@ -211,7 +211,7 @@ async def test_what_nobody_looks_at_any_more_is_not_told(monkeypatch: pytest.Mon
 
 
 async def test_a_look_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(fleet_exporter, "_LOOK_SECONDS", 0.05)
 
     async def hang() -> list[Metric]:
         await asyncio.sleep(300)

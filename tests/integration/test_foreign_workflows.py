@@ -14,10 +14,10 @@ from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orderfleet import messages
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import OrderInput
+from orderfleet.domain import contract
+from orderfleet.domain.contract import OrderInput
 from orderfleet.store.pool import Pool
+from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet_api.app import create_app
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
 
@@ -45,7 +45,7 @@ class Somebody:
         await workflow.wait_condition(lambda: False)
         return self.touched
 
-    @workflow.query(name=messages.STATUS_QUERY)
+    @workflow.query(name=contract.STATUS_QUERY)
     def status(self) -> Any:
         return self.answer
 
@@ -63,7 +63,7 @@ class Somebody:
         return {"change_id": "x", "state": "cancelled"}
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class SomebodysOrder(Somebody):
     """An order of another fleet, or of another build of this one."""
 
@@ -149,7 +149,7 @@ async def test_an_answer_that_cannot_be_read_is_none(
     http: httpx.AsyncClient, elsewhere: Callable[..., Any], answer: Any
 ) -> None:
     order_id = new_id("odd")
-    await elsewhere(messages.ORDER_WORKFLOW, order_id, "own", answer)
+    await elsewhere(contract.ORDER_WORKFLOW, order_id, "own", answer)
     status = await http.get(f"/orders/{order_id}/status")
     assert status.status_code == 200, status.text
     assert status.json()["source"] == "record"
@@ -174,7 +174,7 @@ async def test_an_order_started_by_hand_is_another_one(
 ) -> None:
     order_id = new_id("by-hand")
     more: Json = {} if memo is None else {"memo": memo}
-    await elsewhere(messages.ORDER_WORKFLOW, order_id, "own", **more)
+    await elsewhere(contract.ORDER_WORKFLOW, order_id, "own", **more)
     body = {"payment_id": f"pay-{order_id}", **_BODY}
     answer = await http.post(f"/orders/{order_id}/start", json=body)
     assert answer.status_code == 409, answer.text
@@ -188,7 +188,7 @@ async def test_an_order_whose_row_is_not_there_yet_is_one(
     order_id = new_id("rowless")
     order = an_order(f"pay-{order_id}")
     handle = await fleet.temporal.start_workflow(
-        messages.ORDER_WORKFLOW,
+        contract.ORDER_WORKFLOW,
         OrderInput(payment_id=order.payment_id, address=order.address),
         id=order_id,
         task_queue=fleet.backends().settings.order_task_queue,
@@ -214,10 +214,10 @@ async def test_an_order_begun_on_the_queue_of_before_is_still_ours(
     body = {"payment_id": f"pay-{order_id}", **_BODY}
     assert (await http.post(f"/orders/{order_id}/start", json=body)).status_code == 202
     await fleet.workflow(order_id).terminate()
-    handle = await elsewhere(messages.ORDER_WORKFLOW, order_id, "other")
+    handle = await elsewhere(contract.ORDER_WORKFLOW, order_id, "other")
     answer = await http.post(f"/orders/{order_id}/signals/cancel")
     assert answer.status_code == 200, answer.text
-    assert await handle.query("asked") == [messages.CANCEL_UPDATE]
+    assert await handle.query("asked") == [contract.CANCEL_UPDATE]
 
 
 async def test_a_missing_namespace_is_no_missing_order(

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from orderfleet.http_gateways import HTTPCarrier, HTTPPaymentGateway
-from orderfleet.messages import shipping_id
-from orderfleet.orders import Address, OrderState
-from orderfleet_api import orders
+from orderfleet.domain.contract import shipping_id
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.http import HTTPCarrier, HTTPPaymentGateway
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, new_id
 
@@ -70,9 +70,9 @@ async def test_a_carriers_refusal_leaves_no_address_anywhere(
         carrier = HTTPCarrier(url)
         monkeypatch.setattr("tests.integration.support.fleet.SimulatedCarrier", lambda *_: carrier)
         async with fleet.working(), carrier._client:
-            await orders.accept(backends, order_id, an_order(f"pay-{order_id}", AWAY))
+            await order_service.accept(backends, order_id, an_order(f"pay-{order_id}", AWAY))
             assert (await fleet.result(order_id)).state is OrderState.FAILED
-            status = await orders.status(backends, order_id)
+            status = await order_service.status(backends, order_id)
     failed = [
         one for one in (await books(fleet.pool, order_id)).events if "reason" in one["payload_json"]
     ]
@@ -107,7 +107,7 @@ async def test_a_decline_with_a_nul_stays_a_decline(
             "tests.integration.support.fleet.SimulatedPaymentGateway", lambda *_: gateway
         )
         async with fleet.working(), gateway._client:
-            await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+            await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
             result = await fleet.result(order_id)
     assert result.state is OrderState.FAILED
     assert "no money" in result.reason
@@ -127,7 +127,7 @@ async def test_a_package_with_an_odd_number_is_no_package_to_call_back(
         carrier = HTTPCarrier(url)
         monkeypatch.setattr("tests.integration.support.fleet.SimulatedCarrier", lambda *_: carrier)
         async with fleet.working(), carrier._client:
-            await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+            await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
             assert (await fleet.result(order_id)).state is OrderState.FULFILLED
     [fulfilled] = [one for one in await fleet.events(order_id) if one.type == "fulfilled"]
     kept = fulfilled.payload["tracking"]

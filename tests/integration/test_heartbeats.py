@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from orderfleet import policies
-from orderfleet.faults import FlakyInterceptor
-from orderfleet.orders import OrderState
-from orderfleet.simulated_gateways import Fault
-from orderfleet.telemetry.metrics import WorkerMetrics
-from orderfleet_api import orders
+from orderfleet.domain import policies
+from orderfleet.domain.orders import OrderState
+from orderfleet.gateways.simulated import Fault
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.temporal.fault_injection import FlakyInterceptor
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
@@ -78,7 +78,7 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "orderfleet.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=_Hangs())
+        "orderfleet.runtime.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=_Hangs())
     )
     # Longer than the heartbeat's timeout: without beats the attempt would be lost by that.
     limit = policies.HEARTBEAT_TIMEOUT + timedelta(seconds=1)
@@ -86,13 +86,13 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
     order_id = new_id()
     backends = fleet.backends()
     async with _working(fleet, flaky="*") as worked:
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         # The SDK, left to itself, would hold every other beat back.
         await _heard(fleet, order_id, times=4)
         # Its next beat tells it that nobody waits for it any more.
         await worked.cancelled("charge")
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-        status = await orders.status(backends, order_id)
+        status = await order_service.status(backends, order_id)
         assert status.errors == ["charge: timed out"]
 
 
@@ -102,10 +102,12 @@ async def test_a_charge_that_is_called_off_stops_and_what_it_took_comes_back(fle
     order_id = new_id()
     backends = fleet.backends()
     async with _working(fleet, hangs) as worked:
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGING)
         landed = asyncio.get_running_loop().time() + 2.2
-        assert (await orders.cancel(backends, order_id, "c", "")).state is OrderState.CANCELLED
+        assert (
+            await order_service.cancel(backends, order_id, "c", "")
+        ).state is OrderState.CANCELLED
         await worked.cancelled("charge")
         assert (await fleet.result(order_id)).state is OrderState.CANCELLED
 

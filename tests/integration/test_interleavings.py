@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from orderfleet.orders import Address, OrderState
-from orderfleet.simulated_gateways import Fault
-from orderfleet.store.ledger import balance
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.simulated import Fault
+from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
 from tests.integration.support.books import Books, books
 from tests.integration.support.conductor import Change, Conductor, Weather

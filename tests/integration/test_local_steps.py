@@ -10,10 +10,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from temporalio.api.enums.v1 import EventType
 
-from orderfleet.faults import FlakyInterceptor
-from orderfleet.orders import OrderState
-from orderfleet.telemetry.metrics import WorkerMetrics
-from orderfleet_api import orders
+from orderfleet.domain.orders import OrderState
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.temporal.fault_injection import FlakyInterceptor
+from orderfleet_api import order_service
 from orderfleet_api.schemas import LEFT_FOR_A_WORKER
 from tests.integration.support.fleet import Fleet, an_order, new_id
 
@@ -44,7 +44,7 @@ async def _working(
     """Run both workers; the first attempts of the order worker fare by `chance`."""
     registry = CollectorRegistry()
     monkeypatch.setattr(
-        "orderfleet.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=chance)
+        "orderfleet.runtime.worker.FlakyInterceptor", partial(FlakyInterceptor, chance=chance)
     )
     metrics = WorkerMetrics(registry)
     async with fleet.order_worker(metrics=metrics, flaky="*"), fleet.shipping_worker():
@@ -58,9 +58,9 @@ async def test_each_attempt_is_counted_and_the_number_of_the_last_is_on_record(
     backends = fleet.backends()
     chance = _Fates([_RAISES, _WORKS, _RAISES, _HANGS])
     async with _working(fleet, monkeypatch, chance) as registry:
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-        status = await orders.status(backends, order_id)
+        status = await order_service.status(backends, order_id)
     assert status.steps["receive"].attempts == 2
     assert status.steps["validate"].errors == ["Forced failure for testing", "timed out"]
     [validated] = [one for one in await fleet.events(order_id) if one.type == "validated"]
@@ -82,7 +82,7 @@ async def test_no_event_of_them_but_a_marker_for_each_attempt_is_in_the_history(
 ) -> None:
     order_id = new_id()
     async with _working(fleet, monkeypatch, _Fates([_RAISES])):
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.result(order_id)
     history = await fleet.workflow(order_id).fetch_history()
     markers = [event.marker_recorded_event_attributes.marker_name for event in history.events]
@@ -104,19 +104,19 @@ async def test_while_one_hangs_the_record_answers_and_a_cancel_is_not_lost(
     loop = asyncio.get_running_loop()
     chance = _Fates([_WORKS, _HANGS])
     async with _working(fleet, monkeypatch, chance):
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await chance.hangs.wait()
         began = loop.time()
-        status = await orders.status(backends, order_id)
+        status = await order_service.status(backends, order_id)
         assert (status.source, status.state) == ("record", OrderState.RECEIVED)
         # The API waits 1 s for a status and 2 s for a change.
         assert loop.time() - began < 1.5
-        changed = await orders.cancel(backends, order_id, "c-1", "changed my mind")
+        changed = await order_service.cancel(backends, order_id, "c-1", "changed my mind")
         assert changed.outcome == LEFT_FOR_A_WORKER
         assert (await fleet.result(order_id)).state is OrderState.CANCELLED
         # Its attempt is given up at 3 s.
         assert loop.time() - began < 5
-        found = await orders.status(backends, order_id)
+        found = await order_service.status(backends, order_id)
     assert (found.source, found.errors) == ("workflow", ["validate: timed out"])
     assert await fleet.event_types(order_id) == ["received", "cancelled"]
 
@@ -127,7 +127,7 @@ async def test_an_order_whose_first_step_always_hangs_ends_in_time(
     order_id = new_id()
     backends = fleet.backends(order_deadline_seconds=15.0)
     async with _working(fleet, monkeypatch, _Fates([_HANGS] * 3)):
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         result = await fleet.result(order_id)
         described = await fleet.workflow(order_id).describe()
     assert (result.state, result.reason) == (OrderState.FAILED, "receive: timed out")

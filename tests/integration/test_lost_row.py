@@ -3,7 +3,7 @@
 import signal
 from pathlib import Path
 
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.local import run_postgres
 from orderfleet_cli.local.postgres import DATABASE, ROLE

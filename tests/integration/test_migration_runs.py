@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from orderfleet.store.health import last_migration_failed
-from orderfleet.store.migrate import Migrated, migrate, migrations
+from orderfleet.store.migrations import Migrated, migrate, migrations
 from orderfleet.store.pool import Pool
-from orderfleet_api.backlog import look_at_postgres
+from orderfleet_api.fleet_exporter import look_at_postgres
 from orderfleet_cli.local.postgres import ROLE
 from tests.e2e.support.programs import run_program
 from tests.integration.support.servers import Database
@@ -21,7 +21,7 @@ _NEWEST = _GOOD[-1][0]
 def add(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     """Let this release have a later migration too."""
     later = (99, "0099_later.sql", sql)
-    monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: [*_GOOD, later])
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: [*_GOOD, later])
 
 
 async def told(pool: Pool) -> float | None:
@@ -87,7 +87,7 @@ async def test_any_error_is_recorded_in_a_line(
     def fail() -> list[tuple[int, str, str]]:
         raise error
 
-    monkeypatch.setattr("orderfleet.store.migrate.migrations", fail)
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", fail)
     with pytest.raises(type(error)):
         await migrate(database.owner_url, ROLE)
     assert await told(pool) == 1
@@ -136,11 +136,11 @@ async def test_after_a_rollback_the_failure_of_the_newer_release_is_over(
     database: Database, pool: Pool, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     later = [(98, "0098_good.sql", "SELECT 1"), (99, "0099_bad.sql", "SELECT 1 / 0")]
-    monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: [*_GOOD, *later])
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: [*_GOOD, *later])
     with pytest.raises(asyncpg.DivisionByZeroError):
         await migrate(database.owner_url, ROLE)
     assert await told(pool) == 1
-    monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: _GOOD)
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: _GOOD)
     assert await migrate(database.owner_url, ROLE) == Migrated([], 98)
     assert await told(pool) == 0
 

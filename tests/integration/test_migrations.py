@@ -5,8 +5,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from orderfleet.orders import OrderState
-from orderfleet.store.migrate import Migrated, migrate, migrations
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.migrations import Migrated, migrate, migrations
 from orderfleet.store.pool import Pool
 from orderfleet_cli.local.postgres import OWNER, ROLE
 from tests.e2e.support.programs import run_program
@@ -31,11 +31,11 @@ async def test_a_migration_that_fails_leaves_nothing(
 ) -> None:
     good = migrations()
     bad = (99, "0099_bad.sql", "CREATE TABLE half (id integer); SELECT 1 / 0")
-    monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: [*good, bad])
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: [*good, bad])
     async with servers.database(migrated=False) as empty:
         with pytest.raises(asyncpg.DivisionByZeroError):
             await migrate(empty.owner_url, "orderfleet")
-        monkeypatch.setattr("orderfleet.store.migrate.migrations", lambda: good)
+        monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: good)
         assert await migrate(empty.owner_url, "orderfleet") == Migrated([], _NEWEST)
         connection = await asyncpg.connect(empty.owner_url)
         assert await connection.fetchval("SELECT to_regclass('half')") is None

@@ -6,10 +6,10 @@ from http import HTTPStatus
 import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from orderfleet.messages import Review
-from orderfleet.orders import Address, OrderState
+from orderfleet.domain.contract import Review
+from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
 from orderfleet_api.schemas import APPLIED, LEFT_FOR_A_WORKER
 from tests.integration.support.books import books
@@ -27,7 +27,7 @@ def backends(fleet: Fleet) -> Backends:
 
 async def _accepted(backends: Backends) -> str:
     order_id = new_id()
-    await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
     return order_id
 
 
@@ -37,12 +37,12 @@ async def test_changes_of_address_are_applied_once_and_the_last_one_counts(
     """The updates that were given up run as well, the first one even after the second signal."""
     order_id = await _accepted(backends)
     for change_id, address in (("a", _A), ("b", _B)):
-        view = await orders.update_address(backends, order_id, change_id, address)
+        view = await order_service.update_address(backends, order_id, change_id, address)
         assert (view.outcome, view.state) == (LEFT_FOR_A_WORKER, None)
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
         # Asked again, the API now says what became of it.
-        again = await orders.update_address(backends, order_id, "a", _A)
+        again = await order_service.update_address(backends, order_id, "a", _A)
         assert again.outcome == APPLIED
     found = await books(fleet.pool, order_id)
     updated = [one["event_key"] for one in found.events if one["type"] == "address_updated"]
@@ -53,18 +53,18 @@ async def test_changes_of_address_are_applied_once_and_the_last_one_counts(
 
 async def test_a_cancel_is_applied_once(fleet: Fleet, backends: Backends) -> None:
     order_id = await _accepted(backends)
-    view = await orders.cancel(backends, order_id, "c", "changed my mind")
+    view = await order_service.cancel(backends, order_id, "c", "changed my mind")
     assert view.outcome == LEFT_FOR_A_WORKER
     # The first one waits as a signal: a second request with its key must not be a second cancel.
-    again = await orders.cancel(backends, order_id, "c", "changed my mind")
+    again = await order_service.cancel(backends, order_id, "c", "changed my mind")
     assert again.outcome == LEFT_FOR_A_WORKER
     with pytest.raises(ProblemDetailsException) as raised:
-        await orders.cancel(backends, order_id, "c", "another reason")
+        await order_service.cancel(backends, order_id, "c", "another reason")
     assert raised.value.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     async with fleet.working():
         result = await fleet.result(order_id)
         assert (result.state, result.reason) == (OrderState.CANCELLED, "changed my mind")
-        again = await orders.cancel(backends, order_id, "c", "changed my mind")
+        again = await order_service.cancel(backends, order_id, "c", "changed my mind")
         assert again.outcome == APPLIED
     found = await books(fleet.pool, order_id)
     types = [one["type"] for one in found.events]
@@ -76,7 +76,7 @@ async def test_a_cancel_is_applied_once(fleet: Fleet, backends: Backends) -> Non
 async def test_a_review_needs_a_worker(backends: Backends) -> None:
     order_id = await _accepted(backends)
     with pytest.raises(ProblemDetailsException) as raised:
-        await orders.review(backends, order_id, "r", Review(approved=True))
+        await order_service.review(backends, order_id, "r", Review(approved=True))
     assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
 
 
@@ -84,12 +84,12 @@ async def test_the_status_comes_from_the_record(
     backends: Backends, pool: Pool, owner: Pool
 ) -> None:
     order_id = await _accepted(backends)
-    found = await orders.status(backends, order_id)
+    found = await order_service.status(backends, order_id)
     assert (found.source, found.state, found.address) == ("record", OrderState.RECEIVED, HOME)
     assert 0 < found.seconds_left <= backends.settings.order_deadline_seconds
 
     await owner.execute("DELETE FROM events; DELETE FROM orders")
-    found = await orders.status(backends, order_id)
+    found = await order_service.status(backends, order_id)
     assert (found.source, found.state, found.address) == ("record", OrderState.RECEIVED, None)
     assert found.seconds_left > 0
 
@@ -97,10 +97,10 @@ async def test_the_status_comes_from_the_record(
 @pytest.mark.parametrize("ask", ["status", "show", "cancel", "update_address"])
 async def test_an_order_that_nobody_placed_is_not_found(backends: Backends, ask: str) -> None:
     asked: dict[str, Callable[[], Awaitable[object]]] = {
-        "status": lambda: orders.status(backends, new_id()),
-        "show": lambda: orders.show(backends, new_id()),
-        "cancel": lambda: orders.cancel(backends, new_id(), "c", ""),
-        "update_address": lambda: orders.update_address(backends, new_id(), "a", _A),
+        "status": lambda: order_service.status(backends, new_id()),
+        "show": lambda: order_service.show(backends, new_id()),
+        "cancel": lambda: order_service.cancel(backends, new_id(), "c", ""),
+        "update_address": lambda: order_service.update_address(backends, new_id(), "a", _A),
     }
     with pytest.raises(ProblemDetailsException) as raised:
         await asked[ask]()

@@ -17,12 +17,12 @@ from litestar.plugins.problem_details import ProblemDetailsException
 from prometheus_client import CollectorRegistry
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.orders import OrderState
-from orderfleet.store.migrate import migrate
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.migrations import migrate
 from orderfleet.store.pool import UNAVAILABLE, Pool, connect, open_pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
-from orderfleet_api.backlog import POSTGRES, FleetGauges, look_at_postgres
+from orderfleet_api.fleet_exporter import POSTGRES, FleetGauges, look_at_postgres
 from orderfleet_cli.local.postgres import ROLE
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.ill import (
@@ -76,7 +76,7 @@ async def _refused(fleet: Fleet, pool: Pool) -> None:
     order_id = new_id()
     backends = Backends(pool, fleet.temporal, fleet.backends().settings)
     with pytest.raises(ProblemDetailsException) as raised:
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
     assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert raised.value.headers == {"Retry-After": "1"}
     with pytest.raises(RPCError) as unknown:
@@ -87,7 +87,7 @@ async def _refused(fleet: Fleet, pool: Pool) -> None:
 async def _accepted(fleet: Fleet, pool: Pool) -> str:
     order_id = new_id()
     backends = Backends(pool, fleet.temporal, fleet.backends().settings)
-    accepted = await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+    accepted = await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
     assert accepted.state is OrderState.RECEIVED
     return order_id
 
@@ -188,7 +188,9 @@ async def test_a_server_that_takes_no_writes(
         await eventually(lambda: _serves(pool))
         await _accepted(fleet, pool)
         assert (
-            await orders.find(Backends(pool, fleet.temporal, fleet.backends().settings), known)
+            await order_service.find(
+                Backends(pool, fleet.temporal, fleet.backends().settings), known
+            )
         ).state is OrderState.RECEIVED
         assert await up(other) == 1
 

@@ -7,12 +7,12 @@ import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.client import connect
-from orderfleet.messages import Review
-from orderfleet.orders import OrderState
+from orderfleet.domain.contract import Review
+from orderfleet.domain.orders import OrderState
 from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import open_pool
-from orderfleet_api import orders
+from orderfleet.temporal.client import connect
+from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated
@@ -44,13 +44,13 @@ async def test_without_postgres_nothing_is_started(fleet: Fleet) -> None:
         await wire.cut()
         for _ in range(3):
             with pytest.raises(ProblemDetailsException) as raised:
-                await orders.accept(backends, order_id, order)
+                await order_service.accept(backends, order_id, order)
             assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
             assert raised.value.headers == {"Retry-After": "1"}
         assert await _unstarted(fleet, order_id)
         # The same pool works again as soon as Postgres is back.
         await wire.mend()
-        accepted = await orders.accept(backends, order_id, order)
+        accepted = await order_service.accept(backends, order_id, order)
         assert accepted.state is OrderState.RECEIVED
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
@@ -66,7 +66,7 @@ async def test_a_connection_that_is_about_to_end_is_an_outage(fleet: Fleet) -> N
         await wire.tell(_LAST_WORD)
         await asyncio.sleep(0.1)
         with pytest.raises(ProblemDetailsException) as raised:
-            await orders.find(backends, new_id())
+            await order_service.find(backends, new_id())
         assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
 
 
@@ -76,7 +76,7 @@ async def test_away_only_after_the_start_the_order_stays_accepted(fleet: Fleet, 
     # The look-up, then the row.
     pool = fated(fleet.pool, [Fate.FINE, fate])
     backends = Backends(pool, fleet.temporal, fleet.backends().settings)
-    await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
     assert (await fleet.state(order_id) is None) == (fate is Fate.LOST_BEFORE)
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
@@ -94,13 +94,13 @@ async def test_without_temporal_nothing_is_accepted(fleet: Fleet, unused_tcp_por
     nowhere = await connect(settings, lazy=True)
     backends = Backends(fleet.pool, nowhere, settings)
     order_id, known = new_id(), new_id()
-    await orders.accept(fleet.backends(), known, an_order(f"pay-{known}"))
+    await order_service.accept(fleet.backends(), known, an_order(f"pay-{known}"))
     for call in (
-        orders.accept(backends, order_id, an_order(f"pay-{order_id}")),
-        orders.cancel(backends, known, "c", ""),
-        orders.update_address(backends, known, "a", HOME),
-        orders.review(backends, known, "r", Review(approved=True)),
-        orders.status(backends, order_id),
+        order_service.accept(backends, order_id, an_order(f"pay-{order_id}")),
+        order_service.cancel(backends, known, "c", ""),
+        order_service.update_address(backends, known, "a", HOME),
+        order_service.review(backends, known, "r", Review(approved=True)),
+        order_service.status(backends, order_id),
     ):
         async with asyncio.timeout(10):
             with pytest.raises(ProblemDetailsException) as raised:
@@ -109,9 +109,9 @@ async def test_without_temporal_nothing_is_accepted(fleet: Fleet, unused_tcp_por
     # Nothing was written of the one, nor of the other beyond its acceptance.
     assert await fleet.state(order_id) is None
     assert await fleet.event_types(known) == ["received"]
-    assert (await orders.status(backends, known)).source == "record"
+    assert (await order_service.status(backends, known)).source == "record"
     # A repeat of an order that is on record needs no Temporal.
-    await orders.accept(backends, known, an_order(f"pay-{known}"))
+    await order_service.accept(backends, known, an_order(f"pay-{known}"))
 
 
 async def test_temporal_lost_in_the_middle_is_503_and_comes_back(fleet: Fleet) -> None:
@@ -121,17 +121,17 @@ async def test_temporal_lost_in_the_middle_is_503_and_comes_back(fleet: Fleet) -
         settings = fleet.backends(temporal_wait_seconds=1.0).settings
         backends = Backends(fleet.pool, client, settings)
         first, second = new_id(), new_id()
-        await orders.accept(backends, first, an_order(f"pay-{first}"))
+        await order_service.accept(backends, first, an_order(f"pay-{first}"))
         await wire.cut()
         with pytest.raises(ProblemDetailsException) as raised:
-            await orders.accept(backends, second, an_order(f"pay-{second}"))
+            await order_service.accept(backends, second, an_order(f"pay-{second}"))
         assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
         assert await fleet.state(second) is None
         await wire.mend()
         async with asyncio.timeout(30):
             while True:
                 try:
-                    await orders.accept(backends, second, an_order(f"pay-{second}"))
+                    await order_service.accept(backends, second, an_order(f"pay-{second}"))
                     break
                 except ProblemDetailsException:
                     await asyncio.sleep(0.2)

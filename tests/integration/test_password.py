@@ -8,12 +8,12 @@ import pytest
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError
 
+from orderfleet.runtime.wait import wait
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import schema_version
-from orderfleet.store.migrate import migrations
+from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
-from orderfleet.wait import wait
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
 from tests.e2e.support.programs import run_program
 from tests.integration.support.fleet import Fleet, an_order, new_id
@@ -62,11 +62,11 @@ async def test_a_password_that_is_rotated_under_way(fleet: Fleet, role: str, own
             # Who is in stays in; nobody else gets in.
             assert await connection.fetchval("SELECT 1") == 1
             with pytest.raises(ProblemDetailsException) as raised:
-                await orders.accept(backends, order_id, order)
+                await order_service.accept(backends, order_id, order)
             assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
             with pytest.raises(RPCError):
                 await fleet.workflow(order_id).describe()
-        await orders.accept(backends, order_id, order)
+        await order_service.accept(backends, order_id, order)
         # Rotated to what this process has, it goes on without a restart.
         await owner.execute(f"ALTER ROLE {role} PASSWORD '{_RIGHT}'")
         async with pool.acquire():

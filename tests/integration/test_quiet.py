@@ -12,11 +12,11 @@ from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
-from orderfleet import messages
-from orderfleet.attempts import StepResult
-from orderfleet.messages import ShippingInput, ShippingResult, StepStatus
-from orderfleet.telemetry.metrics import WorkerMetrics
-from orderfleet.worker import interceptors
+from orderfleet.domain import contract
+from orderfleet.domain.contract import ShippingInput, ShippingResult, StepStatus
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.runtime.worker import interceptors
+from orderfleet.temporal.attempts import StepResult
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.integration.support.fleet import Fleet, eventually, new_id
 
@@ -36,7 +36,7 @@ class _Steps:
     async def dispatch(self, _: ShippingInput) -> StepResult:
         self.begun.set()
         await self.fail.wait()
-        raise ApplicationError("order is cancelled", type=messages.ORDER_CLOSED, non_retryable=True)
+        raise ApplicationError("order is cancelled", type=contract.ORDER_CLOSED, non_retryable=True)
 
 
 async def test_a_step_that_fails_as_it_is_cancelled(
@@ -57,9 +57,9 @@ async def test_a_step_that_fails_as_it_is_cancelled(
         )
 
     handle = await fleet.temporal.start_workflow(
-        messages.SHIPPING_WORKFLOW,
+        contract.SHIPPING_WORKFLOW,
         ShippingInput(order_id=order_id),
-        id=messages.shipping_id(order_id, 1),
+        id=contract.shipping_id(order_id, 1),
         task_queue=queue,
         result_type=ShippingResult,
     )
@@ -92,9 +92,9 @@ async def test_an_attempt_that_waits_for_the_next_one_tells_what_went_wrong(flee
     queue, order_id = f"quiet-{fleet.suffix}", new_id()
     steps = Steps()
     handle = await fleet.temporal.start_workflow(
-        messages.SHIPPING_WORKFLOW,
+        contract.SHIPPING_WORKFLOW,
         ShippingInput(order_id=order_id),
-        id=messages.shipping_id(order_id, 1),
+        id=contract.shipping_id(order_id, 1),
         task_queue=queue,
         result_type=ShippingResult,
     )
@@ -116,7 +116,7 @@ async def test_an_attempt_that_waits_for_the_next_one_tells_what_went_wrong(flee
         with pytest.raises(WorkflowFailureError) as failed:
             await asyncio.wait_for(handle.result(), 30)
         status: dict[str, StepStatus] = await handle.query(
-            messages.STATUS_QUERY, result_type=dict[str, StepStatus]
+            contract.STATUS_QUERY, result_type=dict[str, StepStatus]
         )
     assert {one[:14] for one in found if one} == {"the real error"}
     assert str(failed.value.cause).startswith("RuntimeError: dispatch: the real error")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from orderfleet.messages import ORDER_WORKFLOW, UNRECORDED, OrderInput
-from orderfleet.orders import OrderState
-from orderfleet.simulated_gateways import Fault
+from orderfleet.domain.contract import ORDER_WORKFLOW, UNRECORDED, OrderInput
+from orderfleet.domain.orders import OrderState
+from orderfleet.gateways.simulated import Fault
 from orderfleet.store.pool import Pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, chaos
 from tests.integration.support.fleet import HOME, PATIENCE, Fleet, an_order, eventually, new_id
@@ -24,14 +24,14 @@ from tests.integration.support.settling import settle, settled
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no order be too young to be settled."""
-    monkeypatch.setattr("orderfleet_order_worker.settle_activities._GRACE", timedelta(0))
+    monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
 
 
 async def _charged(fleet: Fleet) -> str:
     """Bring an order to `charged`, where it stays, as nobody ships; then stop the worker."""
     order_id = new_id()
     async with fleet.order_worker():
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGED)
     return order_id
 
@@ -59,7 +59,7 @@ async def _charging(fleet: Fleet, fault: Fault) -> AsyncIterator[str]:
     """Terminate an order whose charge is on its way, and whose worker has crashed."""
     order_id = new_id()
     async with fleet.order_worker((fault,)):
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGING)
         if fault.kind == "hang_after":
 
@@ -89,7 +89,7 @@ async def test_a_charge_that_arrives_after_the_settling_is_refused(fleet: Fleet)
 async def test_a_package_whose_order_was_terminated_is_called_back(fleet: Fleet) -> None:
     order_id = new_id()
     async with fleet.working((Fault("dispatch", "hang_after", orders=order_id),)):
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
 
         async def taken() -> bool:
             return bool((await books(fleet.pool, order_id)).taken)
@@ -177,7 +177,7 @@ async def test_an_end_that_postgres_did_not_get_is_written_later(fleet: Fleet, p
     broken = replace(
         fleet, pool=chaos(pool, lambda: (Fate.LOST_BEFORE if away.is_set() else Fate.FINE, 0.0))
     )
-    await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
     slow = Fault("charge", "hang_before", times=1, seconds=0.5)
     async with broken.order_worker((slow,)):
         await fleet.reached(order_id, OrderState.CHARGING)

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet.messages import REFUND_WORKFLOW, RefundInput, refund_id
-from orderfleet.orders import OrderState
-from orderfleet.simulated_gateways import Fault
+from orderfleet.domain.contract import REFUND_WORKFLOW, RefundInput, refund_id
+from orderfleet.domain.orders import OrderState
+from orderfleet.gateways.simulated import Fault
 from orderfleet.store.pool import Pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.settling import lose_commits, settle, settled
@@ -26,13 +26,13 @@ UNRECALLABLE = Fault("recall", "refuse")
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no order be too young to be settled."""
-    monkeypatch.setattr("orderfleet_order_worker.settle_activities._GRACE", timedelta(0))
+    monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
 
 
 async def _fulfilled(fleet: Fleet) -> str:
     order_id = new_id()
     async with fleet.working():
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
     assert await fleet.event_types(order_id) == [*FULFILLED, "fulfilled"]
     return order_id
@@ -73,7 +73,7 @@ async def _handed_over(fleet: Fleet, *faults: Fault) -> AsyncIterator[str]:
     order_id = new_id()
     hangs = Fault("dispatch", "hang_after", orders=order_id)
     async with fleet.working((hangs, *faults)):
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
 
         async def taken() -> bool:
             return bool((await books(fleet.pool, order_id)).taken)
@@ -134,9 +134,9 @@ async def test_a_refund_that_was_done_is_found_again(fleet: Fleet, owner: Pool, 
     order_id = new_id()
     backends = fleet.backends()
     async with fleet.order_worker():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGED)
-        await orders.cancel(backends, order_id, "c", "")
+        await order_service.cancel(backends, order_id, "c", "")
 
         async def refunded() -> bool:
             return [one["status"] for one in (await books(owner, order_id)).payments] == [
@@ -157,7 +157,7 @@ async def test_commits_lost_under_a_running_order_leave_nothing_unpaid_or_unrefu
     order_id = new_id()
     slow = Fault("dispatch", "hang_after", orders=order_id, times=1, seconds=1.5)
     async with fleet.working((slow,)):
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
 
         async def taken() -> bool:
             return bool((await books(fleet.pool, order_id)).taken)
@@ -213,7 +213,7 @@ async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: F
     # Ten times what the refund needs.
     backends = fleet.backends(review_seconds=20.0)
     async with fleet.working():
-        await orders.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
         await fleet.temporal.execute_workflow(
             REFUND_WORKFLOW,

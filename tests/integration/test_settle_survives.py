@@ -17,19 +17,25 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 from temporalio.worker import Worker
 
-from orderfleet import policies
-from orderfleet.client import connect
-from orderfleet.messages import ORDER_CLOSED, ORDER_WORKFLOW, OrderInput, RefundInput, refund_id
-from orderfleet.orders import UNDONE_ENDS, OrderState
+from orderfleet.domain import policies
+from orderfleet.domain.contract import (
+    ORDER_CLOSED,
+    ORDER_WORKFLOW,
+    OrderInput,
+    RefundInput,
+    refund_id,
+)
+from orderfleet.domain.orders import UNDONE_ENDS, OrderState
 from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import restore_payment
-from orderfleet.store.steps import receive
-from orderfleet_api import orders
-from orderfleet_order_worker import settle_activities
+from orderfleet.store.transitions import receive
+from orderfleet.temporal.client import connect
+from orderfleet_api import order_service
 from orderfleet_order_worker.activities import EndInput, OrderActivities
-from orderfleet_order_worker.evidence import read_evidence
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
+from orderfleet_order_worker.reconciliation import activities
+from orderfleet_order_worker.reconciliation.evidence import read_evidence
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.fleet import HOME, Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
@@ -43,9 +49,9 @@ MANY = 210
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no order be too young to be settled; take small pages."""
-    monkeypatch.setattr("orderfleet_order_worker.settle_activities._GRACE", timedelta(0))
-    monkeypatch.setattr("orderfleet_order_worker.evidence._PAGE", 50)
-    monkeypatch.setattr("orderfleet.store.backstop._PAGE", 50)
+    monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
+    monkeypatch.setattr("orderfleet_order_worker.reconciliation.evidence._PAGE", 50)
+    monkeypatch.setattr("orderfleet.store.reconciliation._PAGE", 50)
 
 
 def _input(order_id: str) -> OrderInput:
@@ -94,7 +100,7 @@ async def _dead(fleet: Fleet) -> str:
     """Leave a charged order behind whose workflow was terminated."""
     order_id = new_id()
     async with fleet.order_worker():
-        await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+        await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGED)
     await fleet.workflow(order_id).terminate("a person did it")
     return order_id
@@ -230,7 +236,7 @@ async def test_long_orders_do_not_hide_dead_ones_and_are_not_looked_at(
     # Before the others come, as a worker runs for them.
     dead = [await _dead(fleet) for _ in range(3)]
     await owner.execute("UPDATE orders SET created_at = now() + '1 minute'::interval")
-    monkeypatch.setattr(settle_activities, "_GRACE", timedelta(minutes=-2))
+    monkeypatch.setattr(activities, "_GRACE", timedelta(minutes=-2))
     long = [new_id("long") for _ in range(MANY)]
 
     async def reviewed(order_id: str) -> None:
@@ -244,7 +250,7 @@ async def test_long_orders_do_not_hide_dead_ones_and_are_not_looked_at(
         looked_at.append(order_id)
         return await read_evidence(client, order_id)
 
-    monkeypatch.setattr(settle_activities, "read_evidence", looked)
+    monkeypatch.setattr(activities, "read_evidence", looked)
     queue = fleet.common()["order_task_queue"]
 
     async def listed() -> bool:
@@ -262,12 +268,12 @@ async def test_a_refund_waits_for_no_open_order(
     fleet: Fleet, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The histories of the open orders hang; the refund of an ended one starts all the same."""
-    monkeypatch.setattr("orderfleet.policies.SETTLE_PHASE", timedelta(seconds=2))
+    monkeypatch.setattr("orderfleet.domain.policies.SETTLE_PHASE", timedelta(seconds=2))
 
     async def hangs(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(settle_activities, "read_evidence", hangs)
+    monkeypatch.setattr(activities, "read_evidence", hangs)
     await put_order(owner, new_id(), OrderState.CHARGED)
     owed = new_id()
     await put_order(owner, owed, OrderState.CANCELLED)
@@ -281,7 +287,7 @@ async def test_events_after_the_end_do_not_put_a_refund_off(
     fleet: Fleet, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cancel that is repeated and refused renews the row's time, again and again."""
-    monkeypatch.setattr(settle_activities, "_GRACE", timedelta(seconds=60))
+    monkeypatch.setattr(activities, "_GRACE", timedelta(seconds=60))
     late, fresh = new_id(), new_id()
     for order_id, age in ((late, 61), (fresh, 30)):
         await put_order(owner, order_id, OrderState.CANCELLED)
@@ -301,7 +307,7 @@ async def test_events_after_the_end_do_not_put_a_refund_off(
 async def test_a_run_without_temporal_is_over_soon(
     fleet: Fleet, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orderfleet.policies.SETTLE_PHASE", timedelta(seconds=1))
+    monkeypatch.setattr("orderfleet.domain.policies.SETTLE_PHASE", timedelta(seconds=1))
     await put_order(owner, new_id(), OrderState.CHARGED)
     async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
         client = await connect(CommonSettings(temporal_address=f"127.0.0.1:{wire.port}"))

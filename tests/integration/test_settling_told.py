@@ -13,15 +13,15 @@ from temporalio.client import (
     WorkflowHandle,
 )
 
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import settle_schedule
-from orderfleet.orders import OrderState
-from orderfleet.policies import SETTLE_OVERLAP, TASK_TIMEOUT
+from orderfleet.domain.contract import settle_schedule
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.policies import SETTLE_OVERLAP, TASK_TIMEOUT
 from orderfleet.store.pool import Pool
+from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet_cli.doctor.settling import look_at_settling
 from orderfleet_cli.errors import CommandError
-from orderfleet_order_worker.schedule import schedule_settling
-from orderfleet_order_worker.settle_run import SettleSummary
+from orderfleet_order_worker.reconciliation.run import SettleSummary
+from orderfleet_order_worker.reconciliation.schedule import schedule_settling
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, eventually
 

@@ -7,12 +7,12 @@ import httpx
 import msgspec
 import pytest
 
-from orderfleet.messages import ORDER_WORKFLOW, OrderInput
-from orderfleet.orders import Order, OrderState
-from orderfleet.store import reads
-from orderfleet.store.ledger import balance
+from orderfleet.domain.contract import ORDER_WORKFLOW, OrderInput
+from orderfleet.domain.orders import Order, OrderState
+from orderfleet.store import queries
+from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
-from orderfleet_api import orders
+from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import PATIENCE, Fleet, an_order, eventually, new_id
 
@@ -80,16 +80,16 @@ async def test_a_twin_that_is_accepted_after_the_look_is_the_same_order(
 ) -> None:
     backends, order_id = fleet.backends(), new_id()
     order = an_order(f"pay-{order_id}")
-    look = reads.known_order
+    look = queries.known_order
 
-    async def then_the_twin(pool: Pool, order_id: str, payment_id: str) -> reads.Known:
-        monkeypatch.setattr(reads, "known_order", look)
+    async def then_the_twin(pool: Pool, order_id: str, payment_id: str) -> queries.Known:
+        monkeypatch.setattr(queries, "known_order", look)
         known = await look(pool, order_id, payment_id)
-        await orders.accept(backends, order_id, order)
+        await order_service.accept(backends, order_id, order)
         return known
 
-    monkeypatch.setattr(reads, "known_order", then_the_twin)
-    accepted = await orders.accept(backends, order_id, order)
+    monkeypatch.setattr(queries, "known_order", then_the_twin)
+    accepted = await order_service.accept(backends, order_id, order)
     assert (accepted.order_id, accepted.state) == (order_id, OrderState.RECEIVED)
 
 

@@ -9,10 +9,10 @@ import pytest_asyncio
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, get_tracer
 
+from orderfleet.observability.otel.statement_spans import trace_statement
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet.telemetry.statements import trace_statement
 from tests.integration.support.servers import Database
-from tests.spans import exported
+from tests.support.spans import exported
 
 INSERT = "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)"
 

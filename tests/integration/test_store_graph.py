@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from orderfleet.orders import GRAPH, OrderState, PaymentStatus
+from orderfleet.domain.orders import GRAPH, OrderState
+from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
 from orderfleet.store.payments import begin_charge, settle_payment
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Event, end_order, move
+from orderfleet.store.transitions import Event, end_order, move
 from tests.integration.support.books import books, put_order, put_payment
 
 _STATES = list(OrderState)

@@ -8,13 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderfleet.messages import AddressChange, Cancel
-from orderfleet.orders import Address, OrderState, PaymentStatus
+from orderfleet.domain.contract import AddressChange, Cancel
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.changes import cancel_order, update_address
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
 from orderfleet.store.payments import begin_charge, settle_payment
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.store.steps import Event, end_order, move, note, receive
+from orderfleet.store.transitions import Event, end_order, move, note, receive
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import an_order, eventually

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from orderfleet_cli.local.processes import environment, executable
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, new_id

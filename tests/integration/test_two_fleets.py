@@ -17,13 +17,13 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.messages import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
-from orderfleet.orders import OrderState
-from orderfleet.policies import TASK_TIMEOUT
+from orderfleet.domain.contract import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.policies import TASK_TIMEOUT
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet_api import orders
-from orderfleet_order_worker.evidence import of_fleet
-from orderfleet_order_worker.schedule import schedule_settling
+from orderfleet_api import order_service
+from orderfleet_order_worker.reconciliation.evidence import of_fleet
+from orderfleet_order_worker.reconciliation.schedule import schedule_settling
 from tests.integration.support.books import put_order
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.servers import Servers
@@ -33,7 +33,7 @@ from tests.integration.support.settling import settle, settled
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no order be too young to be settled."""
-    monkeypatch.setattr("orderfleet_order_worker.settle_activities._GRACE", timedelta(0))
+    monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ async def test_the_schedule_of_a_release_before_is_given_up_by_its_fleet_alone(
 
 async def test_the_younger_leaves_the_elders_orders_alone(fleet: Fleet, elder: Fleet) -> None:
     order_id = new_id()
-    await orders.accept(elder.backends(), order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(elder.backends(), order_id, an_order(f"pay-{order_id}"))
     await elder.workflow(order_id).terminate("before any worker came")
     await _closed(elder, order_id)
     assert not (await settle(fleet)).failures
@@ -128,9 +128,9 @@ async def test_the_younger_leaves_the_elders_orders_alone(fleet: Fleet, elder: F
 async def test_the_same_order_of_another_fleet_is_no_repeat(fleet: Fleet, elder: Fleet) -> None:
     order_id = new_id()
     order = an_order(f"pay-{order_id}")
-    await orders.accept(elder.backends(), order_id, order)
+    await order_service.accept(elder.backends(), order_id, order)
     with pytest.raises(ProblemDetailsException) as raised:
-        await orders.accept(fleet.backends(), order_id, order)
+        await order_service.accept(fleet.backends(), order_id, order)
     assert raised.value.status_code == HTTPStatus.CONFLICT
     assert await fleet.state(order_id) is None
 
@@ -139,7 +139,7 @@ async def test_an_order_whose_id_is_the_others_is_unknown_to_temporal(
     fleet: Fleet, elder: Fleet, owner: Pool
 ) -> None:
     order_id = new_id()
-    await orders.accept(elder.backends(), order_id, an_order(f"other-{order_id}"))
+    await order_service.accept(elder.backends(), order_id, an_order(f"other-{order_id}"))
     await put_order(owner, order_id, OrderState.IN_REVIEW)
     async with fleet.working():
         await settled(fleet, order_id, OrderState.FAILED, "voided")
@@ -150,7 +150,7 @@ async def test_an_order_whose_id_is_the_others_is_unknown_to_temporal(
 
 async def test_an_order_that_runs_on_a_queue_renamed_since_is_left_alone(fleet: Fleet) -> None:
     order_id = new_id()
-    await orders.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+    await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
     renamed = replace(fleet, suffix=uuid4().hex[:8])
     assert not (await settle(renamed)).ended
     assert await fleet.state(order_id) is OrderState.RECEIVED

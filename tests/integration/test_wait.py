@@ -14,13 +14,13 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.client import connect
-from orderfleet.messages import ORDER_STATE
-from orderfleet.namespace import look_at_search_attribute
+from orderfleet.domain.contract import ORDER_STATE
+from orderfleet.runtime.wait import wait
 from orderfleet.settings import CommonSettings
-from orderfleet.store.migrate import migrate, migrations
+from orderfleet.store.migrations import migrate, migrations
 from orderfleet.store.pool import Pool
-from orderfleet.wait import wait
+from orderfleet.temporal.client import connect
+from orderfleet.temporal.namespace import look_at_search_attribute
 from orderfleet_cli.local.postgres import ROLE
 from tests.e2e.support.programs import Output, run_program
 from tests.integration.support.fleet import PATIENCE, new_id

@@ -5,13 +5,13 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet import messages
-    from orderfleet.messages import OrderResult, Review, ShippingResult
-    from orderfleet.orders import OrderState
+    from orderfleet.domain import contract
+    from orderfleet.domain.contract import OrderResult, Review, ShippingResult
+    from orderfleet.domain.orders import OrderState
 from orderfleet_order_worker.workflow import OrderWorkflow
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class Unchanged(OrderWorkflow):
     """No mutant: it shows that the others fail for their changes alone."""
 
@@ -24,7 +24,7 @@ class Unchanged(OrderWorkflow):
         return await super().run(*given)
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class Reordered(Unchanged):
     """Charges before the review."""
 
@@ -46,7 +46,7 @@ class Reordered(Unchanged):
         return await self._ship()
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class Unreviewed(Unchanged):
     """Has no review and its timer."""
 
@@ -62,7 +62,7 @@ class Unreviewed(Unchanged):
         self._changes.decision = Review(approved=True)
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class Queued(Unchanged):
     """Runs its first steps on the task queue."""
 
@@ -78,7 +78,7 @@ class Queued(Unchanged):
         return await super()._step(*given, **options | {"local": False})
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class Unwatched(Unchanged):
     """Has no timer beside its child's."""
 

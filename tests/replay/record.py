@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from temporalio.client import Client
 
-from orderfleet.messages import CARRIER_REFUSED, REVIEW_UPDATE, Review, carrier_key
-from orderfleet.orders import Item
+from orderfleet.domain.contract import CARRIER_REFUSED, REVIEW_UPDATE, Review, carrier_key
+from orderfleet.domain.orders import Item
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
-from orderfleet_order_worker.settle_activities import Traces
+from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet, real_fleet

@@ -11,14 +11,14 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Plugin, Replayer
 from temporalio.workflow import NondeterminismError
 
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.telemetry import spans
-from orderfleet_order_worker.refund import RefundWorkflow
+from orderfleet.observability.otel import provider
+from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.replay.mutants import Queued, Reordered, Unchanged, Unreviewed, Unwatched
 from tests.replay.record import CHILDREN, HISTORIES, PATHS
-from tests.spans import exported
+from tests.support.spans import exported
 
 STORED = sorted(HISTORIES.glob("*.json"))
 
@@ -47,7 +47,7 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 async def test_it_replays_with_traces_on_and_makes_no_span(path: Path) -> None:
     exporter = exported()
     exporter.clear()
-    await replay(path, plugins=spans.plugins())
+    await replay(path, plugins=provider.plugins())
     assert exporter.get_finished_spans() == ()
 
 

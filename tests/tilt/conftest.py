@@ -1,6 +1,6 @@
 import pytest
 
-from tests import needs
+from tests.support import needs
 
 # What is not checked where the tool is missing.
 TOOLS = {"helm": "what the Tiltfile names is not looked for in the rendered chart"}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.runbooks import RUNBOOKS, Command, Place, commands
+from tests.support.runbooks import RUNBOOKS, Command, Place, commands
 
 _ROOT = Path(__file__).parents[2]
 _ALERTS = _ROOT / "charts" / "orderfleet" / "alerts"

@@ -2,9 +2,10 @@ from typing import Annotated, Any
 
 import pytest
 
-from orderfleet.settings import CommonSettings, Env, Settings, SettingsError, WorkerSettings
-from orderfleet.simulated_gateways import Fault
-from orderfleet.store.migrate import MigrateSettings
+from orderfleet.environment import Env, Settings, SettingsError
+from orderfleet.gateways.simulated import Fault
+from orderfleet.runtime.migrate import MigrateSettings
+from orderfleet.settings import CommonSettings, WorkerSettings
 from orderfleet_api.settings import ApiSettings
 from orderfleet_cli.settings import ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings

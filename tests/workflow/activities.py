@@ -6,19 +6,20 @@ from typing import Any
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.attempts import StepResult
-from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import (
+from orderfleet.domain.contract import (
     CARRIER_REFUSED,
     RECALL_ACTIVITY,
     SHIPPING_TASK_QUEUE,
     RecallInput,
     ShippingInput,
 )
-from orderfleet.orders import ADDRESS_OPEN_STATES, OrderState, PaymentStatus
+from orderfleet.domain.orders import ADDRESS_OPEN_STATES, OrderState
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.store.changes import Changed, event_key, reviewed, too_late
 from orderfleet.store.dispatch import dispatch_failed
-from orderfleet.store.steps import Event, Moved
+from orderfleet.store.transitions import Event, Moved
+from orderfleet.temporal.attempts import StepResult
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
     PAYMENT_CONFLICT,
@@ -36,7 +37,7 @@ from orderfleet_order_worker.activities import (
     Validated,
     find_problem,
 )
-from orderfleet_order_worker.settle_activities import Traces
+from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_shipping_worker.activities import Dispatched
 from tests.workflow.world import Row, World, closed, permanent
 

@@ -19,9 +19,8 @@ from temporalio.common import (
 )
 from temporalio.testing import WorkflowEnvironment
 
-from orderfleet import messages, policies
-from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import (
+from orderfleet.domain import contract, policies
+from orderfleet.domain.contract import (
     AddressChange,
     Cancel,
     ChangeResult,
@@ -30,7 +29,8 @@ from orderfleet.messages import (
     RefundResult,
     Status,
 )
-from orderfleet.orders import Address, OrderState
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.protocols import ChargeStatus
 from tests.workflow.actions import Action
 from tests.workflow.world import Row, World
 
@@ -121,15 +121,15 @@ class Case:
     async def start(self, *, signal: str = "", given: object = None) -> None:
         """Start it as the API does; with `signal`, one that is there before the first task."""
         await self._client.start_workflow(
-            messages.ORDER_WORKFLOW,
+            contract.ORDER_WORKFLOW,
             self.order,
             id=self.id,
-            task_queue=messages.ORDER_TASK_QUEUE,
+            task_queue=contract.ORDER_TASK_QUEUE,
             execution_timeout=timedelta(seconds=self.order.deadline_seconds),
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             search_attributes=TypedSearchAttributes(
-                [SearchAttributePair(ORDER_STATE, messages.OPEN)]
+                [SearchAttributePair(ORDER_STATE, contract.OPEN)]
             ),
             start_signal=signal or None,
             start_signal_args=[] if given is None else [given],
@@ -137,11 +137,11 @@ class Case:
 
     async def send_cancel(self, change_id: str | None = None, reason: str = "") -> None:
         change = Cancel(change_id=change_id, reason=reason)
-        await self.handle.signal(messages.CANCEL_SIGNAL, change)
+        await self.handle.signal(contract.CANCEL_SIGNAL, change)
 
     async def send_address(self, street: str, change_id: str | None = None) -> None:
         change = AddressChange(Address(street=street, city="Springfield"), change_id=change_id)
-        await self.handle.signal(messages.ADDRESS_SIGNAL, change)
+        await self.handle.signal(contract.ADDRESS_SIGNAL, change)
 
     async def update(self, name: str, change: object) -> ChangeResult:
         async with asyncio.timeout(PATIENCE):
@@ -152,7 +152,7 @@ class Case:
 
     async def status(self) -> Status:
         async with asyncio.timeout(PATIENCE):
-            found: Status = await self.handle.query(messages.STATUS_QUERY, result_type=Status)
+            found: Status = await self.handle.query(contract.STATUS_QUERY, result_type=Status)
             return found
 
     async def until(self, holds: Callable[[Status], bool]) -> Status:
@@ -174,7 +174,7 @@ class Case:
 
     async def child_closed(self, attempt: int) -> WorkflowExecutionStatus:
         """Wait until a shipping attempt has closed, and tell how."""
-        child = self._client.get_workflow_handle(messages.shipping_id(self.id, attempt))
+        child = self._client.get_workflow_handle(contract.shipping_id(self.id, attempt))
         return await closed(child)
 
     async def until_step(self, step: str) -> Status:
@@ -194,7 +194,7 @@ class Case:
             refund = None
             if status.refund_started:
                 undo = self._client.get_workflow_handle(
-                    messages.refund_id(self.id), result_type=RefundResult
+                    contract.refund_id(self.id), result_type=RefundResult
                 )
                 refund = await undo.result()
             described = await self.handle.describe()

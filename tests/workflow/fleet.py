@@ -11,13 +11,13 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Plugin
 from temporalio.testing import WorkflowEnvironment
 
-from orderfleet import messages
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import OrderInput
-from orderfleet.orders import Address, Item
+from orderfleet.domain import contract
+from orderfleet.domain.contract import OrderInput
+from orderfleet.domain.orders import Address, Item
+from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
-from orderfleet.worker import make_worker
-from orderfleet_order_worker.refund import RefundWorkflow
+from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.workflow.activities import OrderScript, ShippingScript
@@ -100,14 +100,14 @@ async def _workers(
     orders = make_worker(
         environment.client,
         settings,
-        task_queue=messages.ORDER_TASK_QUEUE,
+        task_queue=contract.ORDER_TASK_QUEUE,
         workflows=[OrderWorkflow, RefundWorkflow],
         activities=OrderScript(world).all(),
     )
     shipping = make_worker(
         environment.client,
         settings,
-        task_queue=messages.SHIPPING_TASK_QUEUE,
+        task_queue=contract.SHIPPING_TASK_QUEUE,
         workflows=[ShippingWorkflow],
         activities=ShippingScript(world).all(),
     )

@@ -6,14 +6,14 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.messages import (
+from orderfleet.domain.contract import (
     ADDRESS_UPDATE,
     CARRIER_REFUSED,
     TOO_LATE,
     AddressChange,
     ChangeResult,
 )
-from orderfleet.orders import Address, OrderState
+from orderfleet.domain.orders import Address, OrderState
 from tests.workflow.actions import during, fail
 from tests.workflow.case import Case
 from tests.workflow.fleet import HOME, Fleet

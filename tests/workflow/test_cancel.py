@@ -7,7 +7,7 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.messages import (
+from orderfleet.domain.contract import (
     CANCEL_SIGNAL,
     CANCEL_UPDATE,
     CARRIER_REFUSED,
@@ -15,7 +15,7 @@ from orderfleet.messages import (
     Cancel,
     ChangeResult,
 )
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from tests.workflow.actions import during, fail
 from tests.workflow.case import Case
 from tests.workflow.fleet import Fleet

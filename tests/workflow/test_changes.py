@@ -8,8 +8,8 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet import messages, policies
-from orderfleet.messages import (
+from orderfleet.domain import contract, policies
+from orderfleet.domain.contract import (
     ADDRESS_SIGNAL,
     ADDRESS_UPDATE,
     CANCEL_SIGNAL,
@@ -25,8 +25,8 @@ from orderfleet.messages import (
     ChangeResult,
     Review,
 )
-from orderfleet.orders import Address, OrderState
-from orderfleet.store.steps import Event
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.store.transitions import Event
 from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet
@@ -191,7 +191,7 @@ async def test_a_malformed_report_of_a_child_does_no_harm(fleet: Fleet) -> None:
 
 async def refused_start(fleet: Fleet, *given: Any) -> ApplicationError:
     handle = await fleet.client.start_workflow(
-        messages.ORDER_WORKFLOW, args=given, id="malformed", task_queue=messages.ORDER_TASK_QUEUE
+        contract.ORDER_WORKFLOW, args=given, id="malformed", task_queue=contract.ORDER_TASK_QUEUE
     )
     # Time does not skip: a workflow task that is retried for ever would hang here.
     await closed(handle, patience=5)

@@ -5,9 +5,9 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet import policies
-from orderfleet.messages import ORDER_CLOSED, REVIEW_UPDATE, Review, Status, StepStatus
-from orderfleet.orders import Item, OrderState
+from orderfleet.domain import policies
+from orderfleet.domain.contract import ORDER_CLOSED, REVIEW_UPDATE, Review, Status, StepStatus
+from orderfleet.domain.orders import Item, OrderState
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
     PAYMENT_CONFLICT,
@@ -22,7 +22,7 @@ from tests.workflow.world import Row
 def without_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep attempts silent: the test server takes a beat of one that it gave up for the next's."""
     interval = timedelta(hours=1)
-    monkeypatch.setattr("orderfleet.heartbeats.HEARTBEAT_INTERVAL", interval)
+    monkeypatch.setattr("orderfleet.temporal.heartbeats.HEARTBEAT_INTERVAL", interval)
 
 
 async def test_an_order_is_fulfilled_step_by_step(fleet: Fleet) -> None:

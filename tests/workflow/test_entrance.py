@@ -14,8 +14,8 @@ from temporalio.client import (
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
-from orderfleet import messages
-from orderfleet.messages import (
+from orderfleet.domain import contract
+from orderfleet.domain.contract import (
     ADDRESS_SIGNAL,
     ADDRESS_UPDATE,
     CANCEL_SIGNAL,
@@ -29,7 +29,7 @@ from orderfleet.messages import (
     Review,
     ShippingInput,
 )
-from orderfleet.orders import Address, Item, OrderState
+from orderfleet.domain.orders import Address, Item, OrderState
 from tests.workflow.actions import during
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import HOME, Fleet
@@ -136,7 +136,7 @@ async def test_what_has_no_handler_does_no_harm(fleet: Fleet) -> None:
             await case.handle.query("unheard", args=raw(payloads))
         # The SDK refuses more than the handler takes, or leaves it out.
         with suppress(WorkflowQueryFailedError):
-            await case.handle.query(messages.STATUS_QUERY, args=raw(payloads))
+            await case.handle.query(contract.STATUS_QUERY, args=raw(payloads))
     await goes_on(case)
 
 
@@ -156,9 +156,9 @@ async def fails(fleet: Fleet, kind: str, queue: str, given: list[Any], started: 
 @pytest.mark.parametrize(
     ("kind", "queue"),
     [
-        (messages.ORDER_WORKFLOW, ORDER_TASK_QUEUE),
-        (messages.SHIPPING_WORKFLOW, SHIPPING_TASK_QUEUE),
-        (messages.REFUND_WORKFLOW, ORDER_TASK_QUEUE),
+        (contract.ORDER_WORKFLOW, ORDER_TASK_QUEUE),
+        (contract.SHIPPING_WORKFLOW, SHIPPING_TASK_QUEUE),
+        (contract.REFUND_WORKFLOW, ORDER_TASK_QUEUE),
     ],
 )
 async def test_an_odd_start_fails_at_once(fleet: Fleet, kind: str, queue: str) -> None:
@@ -171,21 +171,21 @@ async def test_an_odd_start_fails_at_once(fleet: Fleet, kind: str, queue: str) -
 )
 async def test_an_order_whose_id_is_none_fails_at_once(fleet: Fleet, started: str) -> None:
     order = fleet.order().order
-    reason = await fails(fleet, messages.ORDER_WORKFLOW, ORDER_TASK_QUEUE, [order], started)
+    reason = await fails(fleet, contract.ORDER_WORKFLOW, ORDER_TASK_QUEUE, [order], started)
     assert reason == "the workflow's id is no order id"
 
 
 @pytest.mark.parametrize("started", ["order-1", "order-2/shipping/1", "order-1/shipping/2", "x"])
 async def test_shipping_by_another_id_fails_at_once(fleet: Fleet, started: str) -> None:
     given = [ShippingInput(order_id="order-1")]
-    reason = await fails(fleet, messages.SHIPPING_WORKFLOW, SHIPPING_TASK_QUEUE, given, started)
+    reason = await fails(fleet, contract.SHIPPING_WORKFLOW, SHIPPING_TASK_QUEUE, given, started)
     assert reason == "the workflow's id must be order-1/shipping/1"
 
 
 @pytest.mark.parametrize("started", ["order-1", "order-2/refund", "refund"])
 async def test_a_refund_by_another_id_fails_at_once(fleet: Fleet, started: str) -> None:
     given = [RefundInput(order_id="order-1", payment_id="p", state=OrderState.FAILED)]
-    reason = await fails(fleet, messages.REFUND_WORKFLOW, ORDER_TASK_QUEUE, given, started)
+    reason = await fails(fleet, contract.REFUND_WORKFLOW, ORDER_TASK_QUEUE, given, started)
     assert reason == "the workflow's id must be order-1/refund"
 
 
@@ -209,7 +209,7 @@ async def test_an_order_that_the_api_would_not_take_fails_at_once(
     fleet: Fleet, changes: dict[str, Any], where: str
 ) -> None:
     given = [ORDER | changes]
-    reason = await fails(fleet, messages.ORDER_WORKFLOW, ORDER_TASK_QUEUE, given, "order-1")
+    reason = await fails(fleet, contract.ORDER_WORKFLOW, ORDER_TASK_QUEUE, given, "order-1")
     assert reason.endswith(f"at `{where}`")
 
 
@@ -272,9 +272,9 @@ async def test_a_child_that_somebody_else_has_started_does_not_end_the_order(fle
 
     async def taken() -> None:
         stranger = await fleet.client.start_workflow(
-            messages.SHIPPING_WORKFLOW,
+            contract.SHIPPING_WORKFLOW,
             ShippingInput(order_id=case.id),
-            id=messages.shipping_id(case.id, 1),
+            id=contract.shipping_id(case.id, 1),
             task_queue=SHIPPING_TASK_QUEUE,
         )
         await closed(stranger)
@@ -290,7 +290,7 @@ async def test_a_child_that_somebody_else_has_started_does_not_end_the_order(fle
 async def test_the_letters_of_every_script_are_taken(fleet: Fleet) -> None:
     names = ["علی‌رضا", "क्‍ष", "👩‍👧", "Zoë Müller", "東京都　渋谷区"]
     case = fleet.order(items=[Item(sku=name) for name in names])
-    case.order = messages.OrderInput(
+    case.order = contract.OrderInput(
         payment_id=case.order.payment_id,
         address=Address(street=names[4], city=names[0], name=names[1], region=names[2]),
         items=case.order.items,

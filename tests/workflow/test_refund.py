@@ -4,11 +4,12 @@ import pytest
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet import messages
-from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import RefundInput, RefundResult
-from orderfleet.orders import OrderState, PaymentStatus
-from orderfleet_order_worker.settle_activities import Traces
+from orderfleet.domain import contract
+from orderfleet.domain.contract import RefundInput, RefundResult
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.gateways.protocols import ChargeStatus
+from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import fail, reply_lost
 from tests.workflow.case import Case
 from tests.workflow.fleet import HOME, Fleet
@@ -17,15 +18,15 @@ from tests.workflow.world import Row
 
 async def refunded(fleet: Fleet, case: Case) -> RefundResult:
     result: RefundResult = await fleet.client.execute_workflow(
-        messages.REFUND_WORKFLOW,
+        contract.REFUND_WORKFLOW,
         RefundInput(
             order_id=case.id,
             payment_id=case.order.payment_id,
             state=OrderState.TIMED_OUT,
             reason="settled",
         ),
-        id=messages.refund_id(case.id),
-        task_queue=messages.ORDER_TASK_QUEUE,
+        id=contract.refund_id(case.id),
+        task_queue=contract.ORDER_TASK_QUEUE,
         result_type=RefundResult,
     )
     return result
@@ -97,14 +98,14 @@ async def test_it_refuses_at_once_what_cannot_be_undone(
     refund = {"order_id": case.id, "payment_id": case.order.payment_id, "state": "failed"}
     with pytest.raises(WorkflowFailureError) as raised:
         await fleet.client.execute_workflow(
-            messages.REFUND_WORKFLOW,
+            contract.REFUND_WORKFLOW,
             refund | given,
-            id=messages.refund_id(case.id),
-            task_queue=messages.ORDER_TASK_QUEUE,
+            id=contract.refund_id(case.id),
+            task_queue=contract.ORDER_TASK_QUEUE,
         )
     cause = raised.value.cause
     assert isinstance(cause, ApplicationError)
-    assert cause.type == messages.INVALID_PAYLOAD
+    assert cause.type == contract.INVALID_PAYLOAD
     assert next(iter(given)) in cause.message or "state" in given
     assert not case.calls
 

@@ -16,10 +16,10 @@ from temporalio.client import (
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
-from orderfleet import policies
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import CANCEL_UPDATE, Cancel, shipping_id
-from orderfleet_order_worker.refund import RefundWorkflow
+from orderfleet.domain import policies
+from orderfleet.domain.contract import CANCEL_UPDATE, Cancel, shipping_id
+from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.workflow.actions import Action, during, fail, go, hang

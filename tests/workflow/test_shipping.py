@@ -8,15 +8,15 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
-from orderfleet import messages
-from orderfleet.messages import (
+from orderfleet.domain import contract
+from orderfleet.domain.contract import (
     CARRIER_REFUSED,
     ORDER_CLOSED,
     ShippingInput,
     ShippingResult,
     StepStatus,
 )
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from tests.workflow.actions import after, fail, reply_lost
 from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row
@@ -130,10 +130,10 @@ async def test_alone_without_a_parent_it_ships(fleet: Fleet) -> None:
     case = fleet.order()
     fleet.world.rows[case.id] = Row(case.order, OrderState.CHARGED, HOME)
     result = await fleet.client.execute_workflow(
-        messages.SHIPPING_WORKFLOW,
+        contract.SHIPPING_WORKFLOW,
         ShippingInput(order_id=case.id),
-        id=messages.shipping_id(case.id, 1),
-        task_queue=messages.SHIPPING_TASK_QUEUE,
+        id=contract.shipping_id(case.id, 1),
+        task_queue=contract.SHIPPING_TASK_QUEUE,
         result_type=ShippingResult,
     )
     assert (result.state, result.tracking) == (OrderState.FULFILLED, f"track-{case.id}/1")
@@ -149,7 +149,7 @@ async def test_alone_without_a_parent_it_ships(fleet: Fleet) -> None:
 
 
 def _shipping(fleet: Fleet, order_id: str) -> AsyncIterator[HistoryEvent]:
-    shipping_id = messages.shipping_id(order_id, 1)
+    shipping_id = contract.shipping_id(order_id, 1)
     return fleet.client.get_workflow_handle(shipping_id).fetch_history_events()
 
 
@@ -162,10 +162,10 @@ async def test_alone_without_a_parent_it_fails(fleet: Fleet, state: str, kind: s
     case.script("carrier", REFUSED)
     with pytest.raises(WorkflowFailureError) as raised:
         await fleet.client.execute_workflow(
-            messages.SHIPPING_WORKFLOW,
+            contract.SHIPPING_WORKFLOW,
             ShippingInput(order_id=case.id),
-            id=messages.shipping_id(case.id, 1),
-            task_queue=messages.SHIPPING_TASK_QUEUE,
+            id=contract.shipping_id(case.id, 1),
+            task_queue=contract.SHIPPING_TASK_QUEUE,
             execution_timeout=timedelta(seconds=10),
         )
     assert isinstance(raised.value.cause, ApplicationError)
@@ -175,10 +175,10 @@ async def test_alone_without_a_parent_it_fails(fleet: Fleet, state: str, kind: s
 async def test_a_malformed_start_fails_at_once(fleet: Fleet) -> None:
     with pytest.raises(WorkflowFailureError) as raised:
         await fleet.client.execute_workflow(
-            messages.SHIPPING_WORKFLOW,
+            contract.SHIPPING_WORKFLOW,
             {"order_id": "a/b"},
             id="malformed",
-            task_queue=messages.SHIPPING_TASK_QUEUE,
+            task_queue=contract.SHIPPING_TASK_QUEUE,
         )
     assert isinstance(raised.value.cause, ApplicationError)
-    assert raised.value.cause.type == messages.INVALID_PAYLOAD
+    assert raised.value.cause.type == contract.INVALID_PAYLOAD

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from orderfleet import policies
-from orderfleet.messages import CARRIER_REFUSED, ORDER_TASK_QUEUE, ORDER_WORKFLOW
-from orderfleet.orders import OrderState
+from orderfleet.domain import policies
+from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_TASK_QUEUE, ORDER_WORKFLOW
+from orderfleet.domain.orders import OrderState
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from tests.workflow.actions import during, fail, hang
 from tests.workflow.fleet import Fleet

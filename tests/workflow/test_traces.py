@@ -18,8 +18,7 @@ from temporalio.client import (
     StartWorkflowUpdateInput,
 )
 
-from orderfleet.converter import DATA_CONVERTER
-from orderfleet.messages import (
+from orderfleet.domain.contract import (
     ADDRESS_SIGNAL,
     ADDRESS_UPDATE,
     CARRIER_REFUSED,
@@ -29,9 +28,10 @@ from orderfleet.messages import (
     AddressChange,
     Status,
 )
-from orderfleet.orders import Address, OrderState
-from orderfleet.telemetry import spans
-from tests.spans import exported
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.observability.otel import provider
+from orderfleet.temporal.converter import DATA_CONVERTER
+from tests.support.spans import exported
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
 
@@ -82,7 +82,7 @@ class _WithHeader(OutboundInterceptor):
 async def test_a_worker_that_forgets_everything_exports_each_span_once() -> None:
     exporter = exported()
     exporter.clear()
-    async with running_fleet(cached_workflows=0, plugins=spans.plugins()) as fleet:
+    async with running_fleet(cached_workflows=0, plugins=provider.plugins()) as fleet:
         case = fleet.order()
         case.script("validate", during(lambda: case.send_address("2 Other Street")))
         case.script("charge", fail("boom"))
@@ -141,7 +141,7 @@ def _context(span: ReadableSpan) -> SpanContext:
 @pytest.mark.parametrize("header", ODD_HEADERS.values(), ids=ODD_HEADERS)
 async def test_a_trace_that_cannot_be_read_harms_no_order(header: Payload) -> None:
     exported().clear()
-    async with running_fleet(plugins=spans.plugins()) as fleet:
+    async with running_fleet(plugins=provider.plugins()) as fleet:
         case = fleet.order(review=5)
         other = Client(
             fleet.client.service_client,

@@ -1,5 +1,5 @@
-from orderfleet.messages import CARRIER_REFUSED
-from orderfleet.orders import OrderState
+from orderfleet.domain.contract import CARRIER_REFUSED
+from orderfleet.domain.orders import OrderState
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
 

@@ -11,19 +11,13 @@ from typing import Any
 from msgspec import Struct, field
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.gateways import ChargeStatus
-from orderfleet.messages import CARRIER_REFUSED, ORDER_CLOSED
-from orderfleet.orders import (
-    OPEN_STATES,
-    Address,
-    Order,
-    OrderState,
-    PaymentStatus,
-    states_before,
-)
-from orderfleet.store.steps import Event, Moved
+from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_CLOSED
+from orderfleet.domain.orders import OPEN_STATES, Address, Order, OrderState, states_before
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.gateways.protocols import ChargeStatus
+from orderfleet.store.transitions import Event, Moved
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
-from orderfleet_order_worker.settle_activities import Traces
+from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import Action, Work, go
 
 

@@ -30,7 +30,7 @@ async def run(kind: str, address: str) -> None:
         max_concurrent_activities=100,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
-        # STICKY_TIMEOUT of orderfleet.worker, which would bring metrics and logs along.
+        # STICKY_TIMEOUT of orderfleet.runtime.worker, which would bring metrics and logs along.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
     ):
         await stopping.wait()

@@ -11,8 +11,14 @@ from typing import Any, Final
 from temporalio import activity, workflow
 from temporalio.common import WorkflowIDReusePolicy
 
-from orderfleet.messages import ORDER_STATE
-from orderfleet.policies import FORWARD_SHARE, HEARTBEAT_TIMEOUT, SQL_STEP, STEP_RETRY, TASK_TIMEOUT
+from orderfleet.domain.contract import ORDER_STATE
+from orderfleet.domain.policies import (
+    FORWARD_SHARE,
+    HEARTBEAT_TIMEOUT,
+    SQL_STEP,
+    STEP_RETRY,
+    TASK_TIMEOUT,
+)
 from tests.bench.subjects.subject import DEADLINE_SECONDS
 
 ORDERS: Final = "floor-orders-tq"

@@ -9,8 +9,8 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 
-from orderfleet.messages import OPEN, ORDER_STATE
-from orderfleet.policies import TASK_TIMEOUT
+from orderfleet.domain.contract import OPEN, ORDER_STATE
+from orderfleet.domain.policies import TASK_TIMEOUT
 from orderfleet_cli.local.processes import Process, Program, environment
 from tests.bench.floor.workflow import DEADLINE, ORDERS, ORDERS_OF, SHIPPING, FloorOrder
 from tests.bench.server import Server

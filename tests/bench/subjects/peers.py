@@ -9,7 +9,7 @@ from typing import Final
 
 import asyncpg
 
-from orderfleet.messages import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
+from orderfleet.domain.contract import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import DATABASE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, run_once

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from orderfleet.simulated_gateways import Fault
+from orderfleet.gateways.simulated import Fault
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Trigger, Watch, triggers, watching
 from tests.cluster.support import images

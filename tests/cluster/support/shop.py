@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from orderfleet.store.ledger import Balance, balance
+from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import Pool
 from tests.e2e.support.orders import ENDS, HOME, Json, new_id, types
 

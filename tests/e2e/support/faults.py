@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from orderfleet.simulated_gateways import Fault
+from orderfleet.gateways.simulated import Fault
 
 FLAKY: Final = "flaky-*"
 

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import httpx
 
-from orderfleet.orders import OrderState
-from orderfleet.store.ledger import Balance, balance
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import Pool
 from orderfleet_cli.local import Fleet
 

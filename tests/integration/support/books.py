@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import receive
+from orderfleet.store.transitions import receive
 from tests.integration.support.fleet import an_order
 
 

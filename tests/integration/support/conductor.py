@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.gateways import GatewayRefusedError, GatewayUnknownError
-from orderfleet.messages import ORDER_CLOSED
-from orderfleet.orders import Address, OrderState
-from orderfleet.policies import SHIPPING_ATTEMPTS
+from orderfleet.domain.contract import ORDER_CLOSED
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.domain.policies import SHIPPING_ATTEMPTS
+from orderfleet.gateways.protocols import GatewayRefusedError, GatewayUnknownError
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import find_order
+from orderfleet.store.queries import find_order
 from tests.integration.support.chaos import Fate, chaos
 from tests.integration.support.steps import Attempt, Steps
 

@@ -10,19 +10,19 @@ from uuid import uuid4
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
-from orderfleet.messages import OrderResult
-from orderfleet.orders import Address, Item, Order, OrderState
-from orderfleet.simulated_gateways import Faults, SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.domain.contract import OrderResult
+from orderfleet.domain.orders import Address, Item, Order, OrderState
+from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.runtime.worker import make_worker
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import EventRow, find_order, find_record
-from orderfleet.telemetry.metrics import WorkerMetrics
-from orderfleet.worker import make_worker
+from orderfleet.store.queries import EventRow, find_order, find_record
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 from orderfleet_order_worker import main as order_main
 from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.reconciliation.activities import SettleActivities
 from orderfleet_order_worker.settings import OrderWorkerSettings
-from orderfleet_order_worker.settle_activities import SettleActivities
 from orderfleet_shipping_worker import main as shipping_main
 from orderfleet_shipping_worker.activities import ShippingActivities
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from orderfleet.store.migrate import migrate
+from orderfleet.store.migrations import migrate
 from orderfleet_cli.local import Postgres, run_postgres
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import OWNER, ROLE

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from orderfleet.store.migrate import migrate
+from orderfleet.store.migrations import migrate
 from orderfleet_cli.local import Postgres, Temporal, run_postgres, run_temporal
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import OWNER, ROLE

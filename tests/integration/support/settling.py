@@ -2,12 +2,12 @@
 
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.orders import OrderState
-from orderfleet.store.ledger import balance
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
-from orderfleet_order_worker.settle_activities import SettleActivities
-from orderfleet_order_worker.settle_run import SettleSummary
+from orderfleet_order_worker.reconciliation.activities import SettleActivities
+from orderfleet_order_worker.reconciliation.run import SettleSummary
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, eventually
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.messages import AddressChange, Cancel, OrderInput, RecallInput, ShippingInput
-from orderfleet.orders import Address, OrderState
-from orderfleet.simulated_gateways import Faults, SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.domain.contract import AddressChange, Cancel, OrderInput, RecallInput, ShippingInput
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Event
+from orderfleet.store.transitions import Event
 from orderfleet_order_worker.activities import (
     AddressInput,
     CancelInput,

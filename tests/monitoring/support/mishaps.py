@@ -9,7 +9,7 @@ from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orderfleet.messages import ORDER_TASK_QUEUE, ORDER_WORKFLOW
+from orderfleet.domain.contract import ORDER_TASK_QUEUE, ORDER_WORKFLOW
 from tests.e2e.support.orders import Orders, new_id
 
 

@@ -11,14 +11,14 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, Schema, SecurityScheme
 from litestar.types import ASGIApp
 
-from orderfleet.currencies import WHOLE, WHOLE_PRICE_PATTERN
-from orderfleet.orders import Address, Item, NewAddress, NewItem
-from orderfleet_api import assets, problems
+from orderfleet.domain.currencies import WHOLE, WHOLE_PRICE_PATTERN
+from orderfleet.domain.orders import Address, Item, NewAddress, NewItem
+from orderfleet_api import assets, errors
 from orderfleet_api.backends import Backends
-from orderfleet_api.events import EventStreams
-from orderfleet_api.heads import checked
+from orderfleet_api.event_stream import EventStreams
 from orderfleet_api.health import health
-from orderfleet_api.limits import MAX_BODY_BYTES
+from orderfleet_api.middleware.heads import checked
+from orderfleet_api.middleware.limits import MAX_BODY_BYTES
 from orderfleet_api.requests import BACKENDS, STREAMS, RequireKey
 from orderfleet_api.routes import orders_router
 from orderfleet_api.schemas import AddressRequest, CancelRequest, OrderRequest, ReviewRequest
@@ -35,8 +35,8 @@ def create_app(backends: Backends, spans: Sequence[ASGIMiddleware] = ()) -> ASGI
             assets.route(),
         ],
         state=State({BACKENDS: backends, STREAMS: EventStreams(backends)}),
-        plugins=[problems.PLUGIN],
-        exception_handlers=problems.HANDLERS,
+        plugins=[errors.PLUGIN],
+        exception_handlers=errors.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=_openapi(secured=bool(keys)),
         logging_config=None,

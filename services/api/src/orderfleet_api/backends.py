@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
-from orderfleet.client import is_absent
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet_api import problems
+from orderfleet.temporal.client import is_absent
+from orderfleet_api import errors
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
@@ -68,7 +68,7 @@ class Backends(Struct, frozen=True):
                 async with bulkhead:
                     return await within(self.settings.temporal_wait_seconds, call)
         except TimeoutError:
-            raise problems.unavailable("Temporal is away") from None
+            raise errors.unavailable("Temporal is away") from None
 
 
 async def within(seconds: float, call: Awaitable[T]) -> T:
@@ -90,11 +90,11 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
     except RPCError as error:
         if is_absent(error):
             raise
-        raise problems.temporal_failed(error) from error
+        raise errors.temporal_failed(error) from error
     except RuntimeError as error:
         # The SDK's word for a refused connection of a client that connects lazily.
         log.warning("Temporal failed", error=str(error))
-        raise problems.unavailable("Temporal is away") from error
+        raise errors.unavailable("Temporal is away") from error
 
 
 @contextmanager
@@ -104,4 +104,4 @@ def postgres() -> Iterator[None]:
         yield
     except UNAVAILABLE as error:
         log.warning("Postgres failed", error=str(error) or type(error).__name__)
-        raise problems.unavailable("Postgres is away") from error
+        raise errors.unavailable("Postgres is away") from error

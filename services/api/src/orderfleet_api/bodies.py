@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
 
-from orderfleet_api import problems
+from orderfleet_api import errors
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _NAMED: Final = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
@@ -33,17 +33,17 @@ def decode(body: bytes, type_: Any) -> Any:
             parse_constant=_no_number,
         )
         if pointer := _twice(document):
-            raise problems.unprocessable((pointer, "The member comes twice"))
+            raise errors.unprocessable((pointer, "The member comes twice"))
         # Written anew, as half a surrogate pair is found so; msgspec converts texts as they are.
         return msgspec.json.decode(msgspec.json.encode(document), type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except RecursionError:
-        raise problems.bad_request("the JSON is nested too deep") from None
+        raise errors.bad_request("the JSON is nested too deep") from None
     except UnicodeError:
-        raise problems.bad_request("the JSON is not UTF-8") from None
+        raise errors.bad_request("the JSON is not UTF-8") from None
     except (ValueError, OverflowError, msgspec.DecodeError) as error:
-        raise problems.bad_request(f"this is not JSON: {error}") from None
+        raise errors.bad_request(f"this is not JSON: {error}") from None
 
 
 def _number(text: str) -> int | float:
@@ -98,7 +98,7 @@ def _invalid(message: str) -> ProblemDetailsException:
     named = _NAMED.search(detail)
     if named:
         pointer = f"{pointer}/{_escaped(named[1])}"
-    return problems.unprocessable((pointer, detail))
+    return errors.unprocessable((pointer, detail))
 
 
 def _escaped(name: str) -> str:

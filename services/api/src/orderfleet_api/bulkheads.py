@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from orderfleet_api import problems
+from orderfleet_api import errors
 from orderfleet_api.settings import ApiSettings
 
 # A start takes Temporal 20 ms, an update or a query 50. At 250 orders a second the API has used up
@@ -55,7 +55,7 @@ class Bulkhead:
     def refuse(self) -> ProblemDetailsException:
         """Count one that is not let in, and return what to raise."""
         self.refused += 1
-        return problems.unavailable(f"too many {self._what} at once, {self.limit} are under way")
+        return errors.unavailable(f"too many {self._what} at once, {self.limit} are under way")
 
     async def __aenter__(self) -> None:
         self.enter()

@@ -18,7 +18,7 @@ from uvicorn.server import ServerState
 
 from orderfleet_api.bulkheads import Bulkhead
 from orderfleet_api.failures import FailureLog
-from orderfleet_api.limits import (
+from orderfleet_api.middleware.limits import (
     BODY_SECONDS,
     HEADER_SECONDS,
     MAX_BODY_BYTES,

@@ -6,7 +6,7 @@ from litestar import get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
-from orderfleet_api import problems
+from orderfleet_api import errors
 from orderfleet_api.requests import ApiRequest
 from orderfleet_api.schemas import Problem
 
@@ -34,7 +34,7 @@ class Health(Struct, frozen=True):
 async def health(request: ApiRequest) -> Health:
     """Tell whether this process takes requests; Postgres and Temporal are not asked."""
     if request.backends.stopping.is_set():
-        raise problems.problem(
+        raise errors.problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "it is about to stop", headers={"Retry-After": "1"}
         )
     return Health()

@@ -10,8 +10,8 @@ import re
 from hashlib import sha256
 from typing import Final
 
-from orderfleet.listening import bare
-from orderfleet.settings import SettingsError
+from orderfleet.environment import SettingsError
+from orderfleet.runtime.listening import bare
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
 _SCHEME: Final = b"bearer"

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from orderfleet.orders import ID_PATTERN, OrderState
-from orderfleet.store import reads
-from orderfleet.store.reads import OrderSummary
+from orderfleet.domain.orders import ID_PATTERN, OrderState
+from orderfleet.store import queries
+from orderfleet.store.queries import OrderSummary
 from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.schemas import OrderList
 
@@ -24,7 +24,7 @@ async def page(
     async with backends.bulkheads.reads:
         with postgres():
             # One more than asked for tells whether there is a next page.
-            found = await reads.list_orders(
+            found = await queries.list_orders(
                 backends.pool, state=state, before=before, limit=limit + 1
             )
     orders = found[:limit]

@@ -3,20 +3,20 @@
 import gc
 from typing import Final
 
-from orderfleet.client import connect
-from orderfleet.probes import serve_probes
-from orderfleet.service import Life, run_service
-from orderfleet.settings import start
-from orderfleet.telemetry.logs import configure_logs
-from orderfleet.telemetry.process import observed
+from orderfleet.environment import start
+from orderfleet.observability.logging import configure_logs
+from orderfleet.runtime.probes import serve_probes
+from orderfleet.runtime.process import Life, run_service
+from orderfleet.runtime.resources import observed
+from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
-from orderfleet_api.backlog import fleet_gauges
 from orderfleet_api.bulkheads import Bulkheads
 from orderfleet_api.connections import Connections
 from orderfleet_api.failures import FailureLog
-from orderfleet_api.limits import limited
+from orderfleet_api.fleet_exporter import fleet_gauges
 from orderfleet_api.metrics import ApiMetrics
+from orderfleet_api.middleware.limits import limited
 from orderfleet_api.server import serve_http
 from orderfleet_api.settings import ApiSettings
 
@@ -54,7 +54,7 @@ async def serve(settings: ApiSettings, life: Life) -> None:
         spans = []
         if seen.traces.on:
             # It imports OpenTelemetry, which is loaded only if spans go somewhere.
-            from orderfleet_api.tracing import RequestSpans  # noqa: PLC0415
+            from orderfleet_api.middleware.tracing import RequestSpans  # noqa: PLC0415
 
             spans.append(RequestSpans())
         app = create_app(

@@ -11,9 +11,9 @@ from litestar.params import QueryParameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
-from orderfleet_api import bodies, problems
+from orderfleet_api import bodies, errors
 from orderfleet_api.backends import Backends
-from orderfleet_api.events import EventStreams
+from orderfleet_api.event_stream import EventStreams
 from orderfleet_api.keys import Keys, name_of
 
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
@@ -67,7 +67,7 @@ class RequireKey(ASGIMiddleware):
         header = dict(scope["headers"]).get(b"authorization", b"")
         name = name_of(self._keys, header)
         if name is None:
-            raise problems.unauthorized()
+            raise errors.unauthorized()
         scope["state"][_ACTOR] = name
         await next_app(scope, receive, send)
 
@@ -105,5 +105,5 @@ def _check_query(handler: HTTPRouteHandler, query: Iterable[tuple[str, str]]) ->
         elif known[name].annotation is int and not _INTEGER.fullmatch(text):
             detail = "Expected `int`"
         if detail:
-            raise problems.unprocessable((f"query {name}", detail))
+            raise errors.unprocessable((f"query {name}", detail))
         seen.add(name)

@@ -11,9 +11,9 @@ from litestar.params import HeaderParameter, PathParameter, QueryParameter
 from litestar.response import Stream
 from structlog.contextvars import bind_contextvars
 
-from orderfleet.messages import CHANGE_ID_PATTERN, Review
-from orderfleet.orders import ID_PATTERN, OrderState
-from orderfleet_api import examples, listing, orders
+from orderfleet.domain.contract import CHANGE_ID_PATTERN, Review
+from orderfleet.domain.orders import ID_PATTERN, OrderState
+from orderfleet_api import examples, listing, order_service
 from orderfleet_api.listing import CURSOR_PATTERN
 from orderfleet_api.requests import ApiRequest, look_at
 from orderfleet_api.responses import JsonResponse, answers
@@ -64,7 +64,9 @@ async def place_order(
     name = " ".join(filter(None, (request.actor, idempotency_key)))
     order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{name}"))
     bind_contextvars(order_id=order_id)
-    return _accepted(await orders.accept(request.backends, order_id, data, actor=request.actor))
+    return _accepted(
+        await order_service.accept(request.backends, order_id, data, actor=request.actor)
+    )
 
 
 @post(
@@ -74,7 +76,9 @@ async def place_order(
 )
 async def start_order(request: ApiRequest, order_id: PathId, data: OrderBody) -> Response[Accepted]:
     """Accept an order; the same order again is the same answer, another one 409."""
-    return _accepted(await orders.accept(request.backends, order_id, data, actor=request.actor))
+    return _accepted(
+        await order_service.accept(request.backends, order_id, data, actor=request.actor)
+    )
 
 
 @get("/orders", responses=answers())
@@ -107,13 +111,13 @@ async def orders_methods() -> Response[None]:
 @get("/orders/{order_id:str}/status", responses=answers(404))
 async def order_status(request: ApiRequest, order_id: PathId) -> StatusView:
     """Tell state, step, attempts, errors and the time left."""
-    return await orders.status(request.backends, order_id)
+    return await order_service.status(request.backends, order_id)
 
 
 @get("/orders/{order_id:str}", responses=answers(404))
 async def show_order(request: ApiRequest, order_id: PathId) -> OrderView:
     """Show the order's row, its payments and its audit trail."""
-    return await orders.show(request.backends, order_id)
+    return await order_service.show(request.backends, order_id)
 
 
 @get(
@@ -155,7 +159,9 @@ async def cancel_order(
     """Cancel the order while its package has not been dispatched."""
     reason = data.reason if data is not None else ""
     key, actor = idempotency_key or _new_id(), request.actor
-    return _changed(await orders.cancel(request.backends, order_id, key, reason, actor=actor))
+    return _changed(
+        await order_service.cancel(request.backends, order_id, key, reason, actor=actor)
+    )
 
 
 @post(
@@ -171,7 +177,9 @@ async def update_address(
 ) -> Response[ChangeView]:
     """Change the address while the package has not been dispatched."""
     key, actor = idempotency_key or _new_id(), request.actor
-    view = await orders.update_address(request.backends, order_id, key, data.address, actor=actor)
+    view = await order_service.update_address(
+        request.backends, order_id, key, data.address, actor=actor
+    )
     return _changed(view)
 
 
@@ -189,7 +197,9 @@ async def review_order(
     """Approve or reject the order before the review's timer does."""
     decision = Review(approved=data.approved, reviewer=data.reviewer, reason=data.reason)
     key, actor = idempotency_key or _new_id(), request.actor
-    return _changed(await orders.review(request.backends, order_id, key, decision, actor=actor))
+    return _changed(
+        await order_service.review(request.backends, order_id, key, decision, actor=actor)
+    )
 
 
 def orders_router(middleware: Sequence[ASGIMiddleware]) -> Router:

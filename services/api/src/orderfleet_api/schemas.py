@@ -5,10 +5,10 @@ from typing import Any, Final, Literal
 
 from msgspec import Struct
 
-from orderfleet.messages import Status
-from orderfleet.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
-from orderfleet.store.reads import EventRow, OrderSummary, PaymentRow
-from orderfleet.text import Explanation
+from orderfleet.domain.contract import Status
+from orderfleet.domain.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
+from orderfleet.domain.text import Explanation
+from orderfleet.store.queries import EventRow, OrderSummary, PaymentRow
 
 APPLIED: Final = "applied"
 LEFT_FOR_A_WORKER: Final = "left for a worker"

@@ -13,8 +13,8 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
-from orderfleet.listening import listen
-from orderfleet.service import Life
+from orderfleet.runtime.listening import listen
+from orderfleet.runtime.process import Life
 from orderfleet_api.connections import IDLE_SECONDS, Connection, Connections
 from orderfleet_api.settings import ApiSettings
 

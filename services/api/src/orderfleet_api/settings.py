@@ -4,7 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.settings import Count, Env, Port, Seconds, ServiceSettings, SettingsError, Switch
+from orderfleet.environment import Count, Env, Port, Seconds, SettingsError, Switch
+from orderfleet.settings import ServiceSettings
 from orderfleet_api.keys import Keys, is_loopback, parse_keys
 
 

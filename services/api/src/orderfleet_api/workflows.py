@@ -6,8 +6,8 @@ from temporalio.client import WorkflowExecutionDescription, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from orderfleet import messages
-from orderfleet.store import reads
+from orderfleet.domain import contract
+from orderfleet.store import queries
 from orderfleet_api.backends import Backends, postgres
 
 _FINGERPRINT = "fingerprint"
@@ -24,13 +24,13 @@ async def describe(backends: Backends, order_id: str) -> WorkflowExecutionDescri
         description = await backends.ask(handle.describe())
     except RPCError:
         return None
-    if description.workflow_type != messages.ORDER_WORKFLOW:
+    if description.workflow_type != contract.ORDER_WORKFLOW:
         return None
     if description.task_queue != backends.settings.order_task_queue:
         # Another fleet's, or the queue was changed and this one began on the old one.
         async with backends.bulkheads.reads:
             with postgres():
-                row = await reads.find_order(backends.pool, order_id)
+                row = await queries.find_order(backends.pool, order_id)
         if row is None:
             return None
     return description

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from orderfleet.orders import ID_PATTERN
+from orderfleet.domain.orders import ID_PATTERN
 from orderfleet_cli.errors import (
     FAILED,
     UNREACHABLE,

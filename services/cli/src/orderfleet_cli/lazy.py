@@ -6,7 +6,7 @@ asyncpg take half a second to import. A module of signatures says
     if TYPE_CHECKING:
         from orderfleet_cli import ordering
     else:
-        ordering = lazy("orderfleet_cli.ordering")
+        ordering = lazy("orderfleet_cli.place")
 
 and the type checker sees a plain import.
 """

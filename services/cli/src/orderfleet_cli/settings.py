@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Final, TypeVar
 
-from orderfleet.settings import Env, Settings, SettingsError, is_server
+from orderfleet.environment import Env, Settings, SettingsError, is_server
 from orderfleet_cli.errors import UsageError
 
 _FAULTS: Final = ("ORDERFLEET_FLAKY", "ORDERFLEET_GATEWAY_FAULTS")

@@ -9,18 +9,19 @@ from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.attempts import StepResult, attempt_of
-from orderfleet.bounded_gateways import BoundedPaymentGateway
-from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
-from orderfleet.messages import ORDER_CLOSED, AddressChange, Cancel, OrderInput, Review
-from orderfleet.orders import Order, OrderState, PaymentStatus, undoable
-from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.domain.contract import ORDER_CLOSED, AddressChange, Cancel, OrderInput, Review
+from orderfleet.domain.orders import Order, OrderState, undoable
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.gateways.bounded import BoundedPaymentGateway
+from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.store.changes import Changed, cancel_order, review_order, update_address
 from orderfleet.store.payments import PaymentConflictError, begin_charge, settle_payment
 from orderfleet.store.pool import Pool
-from orderfleet.store.reads import find_record
+from orderfleet.store.queries import find_record
 from orderfleet.store.restore import restore_payment
-from orderfleet.store.steps import Event, end_order, move, note, receive
+from orderfleet.store.transitions import Event, end_order, move, note, receive
+from orderfleet.temporal.attempts import StepResult, attempt_of
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
 # Types of permanent failures, which the workflow tells apart.

@@ -12,10 +12,8 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet import messages
-    from orderfleet.converter import invalid
-    from orderfleet.entrance import input_of
-    from orderfleet.messages import (
+    from orderfleet.domain import contract
+    from orderfleet.domain.contract import (
         AddressChange,
         Cancel,
         ChangeResult,
@@ -24,12 +22,14 @@ with workflow.unsafe.imports_passed_through():
         Review,
         Status,
     )
-    from orderfleet.policies import Budget
+    from orderfleet.domain.policies import Budget
+    from orderfleet.domain.text import check_texts, plain
     from orderfleet.store.changes import reviewed
     from orderfleet.store.dispatch import dispatch_failed
-    from orderfleet.store.steps import Event
-    from orderfleet.text import check_texts, plain
-    from orderfleet_order_worker.changes import STRICT, Changes, too_late
+    from orderfleet.store.transitions import Event
+    from orderfleet.temporal.converter import invalid
+    from orderfleet.temporal.inputs import input_of
+    from orderfleet_order_worker.change_handling import STRICT, Changes, too_late
     from orderfleet_order_worker.progress import Progress
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -51,7 +51,7 @@ class OrderHandlers:
         self._progress = Progress(self._id, order.address, self._budget)
         self._changes = Changes(self._id, self._progress, self._budget)
 
-    @workflow.query(name=messages.STATUS_QUERY)
+    @workflow.query(name=contract.STATUS_QUERY)
     def status(self) -> Status:
         """Return the live view of the order."""
         # workflow.now() stands still between tasks. A query leaves no history, so the clock on
@@ -59,27 +59,27 @@ class OrderHandlers:
         with workflow.unsafe.sandbox_unrestricted():
             return self._progress.status(datetime.now(UTC))
 
-    @workflow.signal(name=messages.CANCEL_SIGNAL)
+    @workflow.signal(name=contract.CANCEL_SIGNAL)
     async def cancel_order(self, *given: Any) -> None:
         """Cancel; by any Temporal client, with no input or that of the update `cancel`."""
         if (change := await self._heard(given, Cancel, "cancel_refused")) is not None:
             await self._changes.quietly(self._changes.cancel(change))
 
-    @workflow.signal(name=messages.ADDRESS_SIGNAL)
+    @workflow.signal(name=contract.ADDRESS_SIGNAL)
     async def change_address(self, *given: Any) -> None:
         """Change the address; by any Temporal client."""
         change = await self._heard(given, AddressChange, "address_update_refused")
         if change is not None:
             await self._changes.quietly(self._changes.update_address(change))
 
-    @workflow.signal(name=messages.DISPATCH_FAILED_SIGNAL)
+    @workflow.signal(name=contract.DISPATCH_FAILED_SIGNAL)
     async def dispatch_failed(self, *given: Any) -> None:
         """Hear from a child that its shipping attempt failed."""
         failed = await self._heard(given, DispatchFailed, "dispatch_failed_refused")
         if failed is not None:
             await self._on_dispatch_failed(failed)
 
-    @workflow.update(name=messages.CANCEL_UPDATE)
+    @workflow.update(name=contract.CANCEL_UPDATE)
     async def cancel(self, *given: Any) -> ChangeResult:
         """Cancel, acknowledged."""
         return await self._changes.cancel(input_of(given, Cancel))
@@ -88,7 +88,7 @@ class OrderHandlers:
     def _check_cancel(self, *given: Any) -> None:
         self._changes.check(_proper(given, Cancel))
 
-    @workflow.update(name=messages.ADDRESS_UPDATE)
+    @workflow.update(name=contract.ADDRESS_UPDATE)
     async def update_address(self, *given: Any) -> ChangeResult:
         """Change the address, acknowledged."""
         return await self._changes.update_address(input_of(given, AddressChange))
@@ -97,7 +97,7 @@ class OrderHandlers:
     def _check_address(self, *given: Any) -> None:
         self._changes.check(_proper(given, AddressChange))
 
-    @workflow.update(name=messages.REVIEW_UPDATE)
+    @workflow.update(name=contract.REVIEW_UPDATE)
     async def review(self, *given: Any) -> ChangeResult:
         """Decide the review before its timer does."""
         review = input_of(given, Review)

@@ -2,23 +2,20 @@
 
 from typing import Final
 
-from orderfleet.client import connect
-from orderfleet.gateways import PaymentGateway
-from orderfleet.http_gateways import HTTPPaymentGateway
-from orderfleet.service import Life, run_service
-from orderfleet.settings import start
-from orderfleet.simulated_gateways import SimulatedPaymentGateway
-from orderfleet.store.pool import Pool
-from orderfleet.telemetry.logs import configure_logs
-from orderfleet.telemetry.process import observed
-from orderfleet.worker import make_worker, run_worker
+from orderfleet.environment import start
+from orderfleet.gateways.factory import make_payment_gateway
+from orderfleet.observability.logging import configure_logs
+from orderfleet.runtime.process import Life, run_service
+from orderfleet.runtime.resources import observed
+from orderfleet.runtime.worker import make_worker, run_worker
+from orderfleet.temporal.client import connect
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
-from orderfleet_order_worker.refund import RefundWorkflow
-from orderfleet_order_worker.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.activities import SettleActivities
+from orderfleet_order_worker.reconciliation.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.workflow import SettleOrders
+from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.settings import OrderWorkerSettings
-from orderfleet_order_worker.settle import SettleOrders
-from orderfleet_order_worker.settle_activities import SettleActivities
 from orderfleet_order_worker.workflow import OrderWorkflow
 
 PROGRAM: Final = "orderfleet-order-worker"
@@ -49,7 +46,7 @@ async def serve(settings: OrderWorkerSettings, life: Life) -> None:
         await schedule_settling(client, settings)
         orders = OrderActivities(
             seen.pool,
-            payment_gateway(settings, seen.pool),
+            make_payment_gateway(settings.payment_gateway_url, seen.pool, settings.gateway_faults),
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,
         )
@@ -63,13 +60,6 @@ async def serve(settings: OrderWorkerSettings, life: Life) -> None:
             metrics=metrics,
         )
         await run_worker(worker, settings, life, metrics=seen.metrics)
-
-
-def payment_gateway(settings: OrderWorkerSettings, pool: Pool) -> PaymentGateway:
-    """Return the gateway that the settings name."""
-    if settings.payment_gateway_url:
-        return HTTPPaymentGateway(settings.payment_gateway_url)
-    return SimulatedPaymentGateway(pool, settings.gateway_faults)
 
 
 if __name__ == "__main__":

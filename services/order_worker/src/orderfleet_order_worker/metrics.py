@@ -7,9 +7,9 @@ from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter
 
-from orderfleet.gateways import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
-from orderfleet.store.steps import Moved
-from orderfleet.telemetry.metrics import ENDS, WorkerMetrics
+from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
+from orderfleet.observability.metrics import ENDS, WorkerMetrics
+from orderfleet.store.transitions import Moved
 
 T = TypeVar("T")
 

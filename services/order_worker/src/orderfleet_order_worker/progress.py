@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from orderfleet import policies
-from orderfleet.messages import DispatchFailed, Status, StepStatus
-from orderfleet.orders import Address, OrderState
-from orderfleet.policies import Budget
+from orderfleet.domain import policies
+from orderfleet.domain.contract import DispatchFailed, Status, StepStatus
+from orderfleet.domain.orders import Address, OrderState
+from orderfleet.domain.policies import Budget
 
 
 class Progress:

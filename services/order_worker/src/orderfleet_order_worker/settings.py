@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from orderfleet.settings import Env, HTTPAddress, Seconds, SettingsError, WorkerSettings, is_server
-from orderfleet.simulated_gateways import Faults
+from orderfleet.environment import Env, HTTPAddress, Seconds, SettingsError, is_server
+from orderfleet.gateways.simulated import Faults
+from orderfleet.settings import WorkerSettings
 
 
 class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):

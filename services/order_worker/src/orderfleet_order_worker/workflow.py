@@ -17,11 +17,8 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet import messages, policies
-    from orderfleet.attempts import failed_step
-    from orderfleet.converter import invalid
-    from orderfleet.entrance import input_of
-    from orderfleet.messages import (
+    from orderfleet.domain import contract, policies
+    from orderfleet.domain.contract import (
         Cancel,
         DispatchFailed,
         OrderInput,
@@ -31,8 +28,11 @@ with workflow.unsafe.imports_passed_through():
         ShippingInput,
         ShippingResult,
     )
-    from orderfleet.orders import Address, OrderState, check_order, is_order_id
-    from orderfleet.steps import StepFailedError, run_local_step, run_step
+    from orderfleet.domain.orders import Address, OrderState, check_order, is_order_id
+    from orderfleet.temporal.attempts import failed_step
+    from orderfleet.temporal.converter import invalid
+    from orderfleet.temporal.inputs import input_of
+    from orderfleet.temporal.steps import StepFailedError, run_local_step, run_step
 
     # By name: `from orderfleet_order_worker import activities` would run that module again in the
     # sandbox, for each order.
@@ -46,7 +46,7 @@ with workflow.unsafe.imports_passed_through():
         OrderActivities,
         ReceiveInput,
     )
-    from orderfleet_order_worker.changes import STRICT
+    from orderfleet_order_worker.change_handling import STRICT
     from orderfleet_order_worker.handlers import OrderHandlers
 
 
@@ -63,10 +63,10 @@ class OrderEndError(Exception):
         super().__init__(reason)
         self.state = state
         # What a gateway or a caller said may be in it.
-        self.reason = messages.as_reason(reason)
+        self.reason = contract.as_reason(reason)
 
 
-@workflow.defn(name=messages.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW)
 class OrderWorkflow(OrderHandlers):
     """One order. Postgres arbitrates every race; this follows what the order's row says."""
 
@@ -79,7 +79,7 @@ class OrderWorkflow(OrderHandlers):
             # Not raised here: the SDK would complain of what it had made to run it.
             self._refused, order = error, _NO_ORDER
         super().__init__(order)
-        self._shipping_task_queue = messages.SHIPPING_TASK_QUEUE
+        self._shipping_task_queue = contract.SHIPPING_TASK_QUEUE
         self._charge_begun = False
 
     @workflow.run
@@ -217,10 +217,10 @@ class OrderWorkflow(OrderHandlers):
 
     async def _start_shipping(self, attempt: int) -> ShippingResult:
         shipped: ShippingResult = await workflow.execute_child_workflow(
-            messages.SHIPPING_WORKFLOW,
+            contract.SHIPPING_WORKFLOW,
             ShippingInput(order_id=self._id, attempt=attempt),
             result_type=ShippingResult,
-            id=messages.shipping_id(self._id, attempt),
+            id=contract.shipping_id(self._id, attempt),
             task_queue=self._shipping_task_queue,
             # Not the order's 15 s but what is left of its forward time: nothing is dispatched
             # after it.
@@ -233,7 +233,7 @@ class OrderWorkflow(OrderHandlers):
 
     async def _shipping_failed(self, attempt: int, error: FailureError) -> None:
         cause = error.cause
-        if isinstance(cause, ApplicationError) and cause.type == messages.ORDER_CLOSED:
+        if isinstance(cause, ApplicationError) and cause.type == contract.ORDER_CLOSED:
             raise OrderEndError(OrderState.FAILED, f"shipping: {cause.message}") from error
         # A child that was cut off could not send its DispatchFailed.
         await self._on_dispatch_failed(DispatchFailed(attempt, str(cause or error)))
@@ -297,7 +297,7 @@ class OrderWorkflow(OrderHandlers):
             # Its start is awaited: the server does not start an abandoned child of a parent
             # that has closed.
             await workflow.start_child_workflow(
-                messages.REFUND_WORKFLOW,
+                contract.REFUND_WORKFLOW,
                 RefundInput(
                     order_id=self._id,
                     payment_id=self._order.payment_id,
@@ -305,7 +305,7 @@ class OrderWorkflow(OrderHandlers):
                     reason=end.reason,
                     shipping_task_queue=self._shipping_task_queue,
                 ),
-                id=messages.refund_id(self._id),
+                id=contract.refund_id(self._id),
                 task_timeout=policies.TASK_TIMEOUT,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 parent_close_policy=ParentClosePolicy.ABANDON,
@@ -320,7 +320,7 @@ class OrderWorkflow(OrderHandlers):
         self._progress.reason = reason
         self._changes.close()
         workflow.upsert_search_attributes(
-            [messages.ORDER_STATE.value_set(state if recorded else messages.UNRECORDED)]
+            [contract.ORDER_STATE.value_set(state if recorded else contract.UNRECORDED)]
         )
         if not self._quiet():
             try:

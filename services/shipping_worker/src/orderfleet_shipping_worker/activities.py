@@ -8,10 +8,7 @@ from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.attempts import StepResult, attempt_of
-from orderfleet.bounded_gateways import BoundedCarrier
-from orderfleet.gateways import Carrier, GatewayRefusedError, Shipment
-from orderfleet.messages import (
+from orderfleet.domain.contract import (
     CARRIER_REFUSED,
     ORDER_CLOSED,
     RECALL_ACTIVITY,
@@ -20,13 +17,16 @@ from orderfleet.messages import (
     as_reason,
     carrier_key,
 )
-from orderfleet.orders import OrderState
-from orderfleet.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.gateways.bounded import BoundedCarrier
+from orderfleet.gateways.protocols import Carrier, GatewayRefusedError, Shipment
+from orderfleet.observability.metrics import WorkerMetrics
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
-from orderfleet.store.steps import Event, Moved, move, note
-from orderfleet.telemetry.metrics import WorkerMetrics
+from orderfleet.store.transitions import Event, Moved, move, note
+from orderfleet.temporal.attempts import StepResult, attempt_of
 
 
 class Dispatched(StepResult, frozen=True, kw_only=True):

@@ -2,17 +2,14 @@
 
 from typing import Final
 
-from orderfleet.client import connect
-from orderfleet.gateways import Carrier
-from orderfleet.http_gateways import HTTPCarrier
-from orderfleet.service import Life, run_service
-from orderfleet.settings import start
-from orderfleet.simulated_gateways import SimulatedCarrier
-from orderfleet.store.pool import Pool
-from orderfleet.telemetry.logs import configure_logs
-from orderfleet.telemetry.metrics import WorkerMetrics
-from orderfleet.telemetry.process import observed
-from orderfleet.worker import make_worker, run_worker
+from orderfleet.environment import start
+from orderfleet.gateways.factory import make_carrier
+from orderfleet.observability.logging import configure_logs
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.runtime.process import Life, run_service
+from orderfleet.runtime.resources import observed
+from orderfleet.runtime.worker import make_worker, run_worker
+from orderfleet.temporal.client import connect
 from orderfleet_shipping_worker.activities import ShippingActivities
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -42,22 +39,16 @@ async def serve(settings: ShippingWorkerSettings, life: Life) -> None:
     async with observed(settings, life, program=PROGRAM) as seen:
         metrics = WorkerMetrics(seen.registry)
         client = await connect(settings, runtime=seen.core.runtime, plugins=seen.traces.plugins)
+        carrier = make_carrier(settings.carrier_url, seen.pool, settings.gateway_faults)
         worker = make_worker(
             client,
             settings,
             task_queue=settings.shipping_task_queue,
             workflows=WORKFLOWS,
-            activities=ShippingActivities(seen.pool, carrier(settings, seen.pool), metrics).all(),
+            activities=ShippingActivities(seen.pool, carrier, metrics).all(),
             metrics=metrics,
         )
         await run_worker(worker, settings, life, metrics=seen.metrics)
-
-
-def carrier(settings: ShippingWorkerSettings, pool: Pool) -> Carrier:
-    """Return the carrier that the settings name."""
-    if settings.carrier_url:
-        return HTTPCarrier(settings.carrier_url)
-    return SimulatedCarrier(pool, settings.gateway_faults)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from orderfleet.settings import Env, HTTPAddress, SettingsError, WorkerSettings, is_server
-from orderfleet.simulated_gateways import Faults
+from orderfleet.environment import Env, HTTPAddress, SettingsError, is_server
+from orderfleet.gateways.simulated import Faults
+from orderfleet.settings import WorkerSettings
 
 
 class ShippingWorkerSettings(WorkerSettings, frozen=True, kw_only=True):

@@ -7,18 +7,18 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet import messages, policies
-    from orderfleet.entrance import check_id, input_of
-    from orderfleet.messages import DispatchFailed, ShippingInput, ShippingResult, StepStatus
-    from orderfleet.orders import OrderState
-    from orderfleet.steps import StepFailedError, run_local_step, run_step
+    from orderfleet.domain import contract, policies
+    from orderfleet.domain.contract import DispatchFailed, ShippingInput, ShippingResult, StepStatus
+    from orderfleet.domain.orders import OrderState
+    from orderfleet.temporal.inputs import check_id, input_of
+    from orderfleet.temporal.steps import StepFailedError, run_local_step, run_step
     from orderfleet_shipping_worker.activities import ShippingActivities
 
 # Kept from the run's own time, so that the parent hears of a failure before the run is cut off.
 _REPORT_MARGIN = timedelta(milliseconds=300)
 
 
-@workflow.defn(name=messages.SHIPPING_WORKFLOW)
+@workflow.defn(name=contract.SHIPPING_WORKFLOW)
 class ShippingWorkflow:
     """Prepares the package and dispatches the carrier within the time its parent gave it."""
 
@@ -39,14 +39,14 @@ class ShippingWorkflow:
             ApplicationError: shipping failed; the parent has its DispatchFailed by then.
         """
         self._shipping = input_of(given, ShippingInput)
-        check_id(messages.shipping_id(self._shipping.order_id, self._shipping.attempt))
+        check_id(contract.shipping_id(self._shipping.order_id, self._shipping.attempt))
         await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP, local=True)
         dispatched = await self._step(
             "dispatch", ShippingActivities.dispatch, policies.GATEWAY_STEP
         )
         return ShippingResult(OrderState.FULFILLED, dispatched.tracking, self._steps)
 
-    @workflow.query(name=messages.STATUS_QUERY)
+    @workflow.query(name=contract.STATUS_QUERY)
     def status(self) -> dict[str, StepStatus]:
         """Return attempts and errors of the steps, as far as they are over."""
         return self._steps
@@ -63,7 +63,7 @@ class ShippingWorkflow:
 
     async def _failed(self, name: str, error: StepFailedError) -> ApplicationError:
         reason = f"{name}: {error}"
-        if error.kind != messages.ORDER_CLOSED:
+        if error.kind != contract.ORDER_CLOSED:
             await self._tell_parent(reason)
         return ApplicationError(reason, type=error.kind, non_retryable=True)
 
@@ -74,6 +74,6 @@ class ShippingWorkflow:
         handle = workflow.get_external_workflow_handle(parent.workflow_id, run_id=parent.run_id)
         failed = DispatchFailed(self._shipping.attempt, reason, self._steps)
         try:
-            await handle.signal(messages.DISPATCH_FAILED_SIGNAL, failed)
+            await handle.signal(contract.DISPATCH_FAILED_SIGNAL, failed)
         except FailureError:
             workflow.logger.info("the parent has closed")

@@ -8,13 +8,14 @@ from typing import Any
 import msgspec
 from dbos import DBOS, DBOSConfiguredInstance
 
-from orderfleet.gateways import Charge, Shipment
-from orderfleet.orders import Order, OrderState, PaymentStatus
-from orderfleet.simulated_gateways import SimulatedCarrier, SimulatedPaymentGateway
+from orderfleet.domain.orders import Order, OrderState
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.gateways.protocols import Charge, Shipment
+from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.dispatch import claim_dispatch
 from orderfleet.store.payments import begin_charge, settle_payment
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Event, Moved, end_order, move, receive
+from orderfleet.store.transitions import Event, Moved, end_order, move, receive
 
 REVIEW = "review"
 

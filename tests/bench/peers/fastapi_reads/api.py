@@ -11,8 +11,9 @@ import msgspec
 from fastapi import APIRouter, FastAPI, HTTPException, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 
-from orderfleet.orders import OrderState, PaymentStatus
-from orderfleet.store import reads
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.store import queries
 from orderfleet.store.pool import set_codecs
 from tests.bench.peers.serving import serve
 
@@ -97,7 +98,7 @@ async def ready() -> str:
 @router.get("/orders/{order_id}", response_model=OrderView)
 async def show_order(request: Request, order_id: OrderId) -> Any:
     pool = request.app.state.pool
-    record = await reads.find_record(pool, order_id)
+    record = await queries.find_record(pool, order_id)
     if record is None:
         raise HTTPException(404, f"no order {order_id}")
     order = msgspec.structs.asdict(record.order)
@@ -113,7 +114,7 @@ async def list_orders(
         created_at, order_id = cursor.split(".", 1)
         before = (_EPOCH + int(created_at) * _MICROSECOND, order_id)
     # One more than asked for tells whether there is a next page.
-    found = await reads.list_orders(
+    found = await queries.list_orders(
         request.app.state.pool, state=state, before=before, limit=limit + 1
     )
     orders = found[:limit]

@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import EventType, TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
 
-from orderfleet.messages import order_of
+from orderfleet.domain.contract import order_of
 
 _AT_ONCE: Final = 16
 # A worker that is shut down gives its sticky queue back; one that is killed lets tasks wait there.

@@ -11,7 +11,8 @@ from orderfleet_cli.errors import FAILED, UsageError
 from orderfleet_cli.lazy import lazy
 
 if TYPE_CHECKING:
-    from orderfleet_cli import keys, running, watching
+    from orderfleet_cli import keys, running
+    from orderfleet_cli import watch as watching
     from orderfleet_cli.doctor import checks
     from orderfleet_cli.load import run as load_run
     from orderfleet_cli.logs import show as logs_show
@@ -21,7 +22,7 @@ else:
     load_run = lazy("orderfleet_cli.load.run")
     logs_show = lazy("orderfleet_cli.logs.show")
     running = lazy("orderfleet_cli.running")
-    watching = lazy("orderfleet_cli.watching")
+    watching = lazy("orderfleet_cli.watch")
 
 
 class Service(StrEnum):

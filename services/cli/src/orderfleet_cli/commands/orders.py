@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from orderfleet_cli.commands.options import (
     AsJson,
     City,
@@ -20,11 +20,13 @@ from orderfleet_cli.commands.options import (
 from orderfleet_cli.lazy import lazy
 
 if TYPE_CHECKING:
-    from orderfleet_cli import ordering, running, telling
+    from orderfleet_cli import place as ordering
+    from orderfleet_cli import running
+    from orderfleet_cli import show as telling
 else:
-    ordering = lazy("orderfleet_cli.ordering")
+    ordering = lazy("orderfleet_cli.place")
     running = lazy("orderfleet_cli.running")
-    telling = lazy("orderfleet_cli.telling")
+    telling = lazy("orderfleet_cli.show")
 
 
 def register(app: typer.Typer) -> None:

@@ -7,7 +7,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from orderfleet.store.ledger import Balance
+from orderfleet.store.gateway_ledger import Balance
 from orderfleet_cli.api import Json
 from orderfleet_cli.demo.scenario import Scenario, seconds_taken
 from orderfleet_cli.demo.scenarios import SHOWN

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 from rich.console import Console
 
-from orderfleet.store.ledger import Balance, balance
+from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.api import Api, ApiError, open_api
 from orderfleet_cli.demo.board import Board

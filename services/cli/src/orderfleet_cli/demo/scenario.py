@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from orderfleet.orders import OrderState
-from orderfleet.simulated_gateways import Fault
+from orderfleet.domain.orders import OrderState
+from orderfleet.gateways.simulated import Fault
 from orderfleet_cli.api import Api, ApiError, Json
 
 ADDRESS: Final = {"street": "1 First Street", "city": "Springfield", "country": "US"}

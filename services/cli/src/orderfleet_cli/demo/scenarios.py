@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orderfleet.simulated_gateways import Fault
+from orderfleet.gateways.simulated import Fault
 from orderfleet_cli.demo.scenario import (
     ENDS,
     NEW_ADDRESS,

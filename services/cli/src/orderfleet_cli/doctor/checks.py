@@ -10,8 +10,8 @@ from orderfleet_cli.doctor.cluster.checks import check_cluster
 from orderfleet_cli.doctor.postgres import check_postgres
 from orderfleet_cli.doctor.temporal import check_temporal
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.ordering import the_api
 from orderfleet_cli.output import one_line, show, show_json, table
+from orderfleet_cli.place import the_api
 from orderfleet_cli.settings import injected_faults
 
 _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}

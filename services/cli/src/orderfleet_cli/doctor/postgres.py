@@ -7,7 +7,7 @@ from asyncpg import PostgresError
 
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import read_clock, schema_version
-from orderfleet.store.migrate import migrations
+from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.settings import read

@@ -13,8 +13,8 @@ from temporalio.client import (
     WorkflowHandle,
 )
 
-from orderfleet.messages import settle_schedule
-from orderfleet.policies import SETTLE_RUN
+from orderfleet.domain.contract import settle_schedule
+from orderfleet.domain.policies import SETTLE_RUN
 from orderfleet_cli.temporal.connection import ask
 
 # So many starts may be missing: one that a run before it kept away, one that an outage did.

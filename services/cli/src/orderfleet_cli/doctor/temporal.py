@@ -11,10 +11,10 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import Client
 
-from orderfleet.messages import ORDER_STATE
-from orderfleet.namespace import look_at_search_attribute, require_namespace
+from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.settings import CommonSettings
-from orderfleet.task_queues import count_pollers, describe_task_queue
+from orderfleet.temporal.namespace import look_at_search_attribute, require_namespace
+from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check import Check, clock
 from orderfleet_cli.doctor.settling import look_at_settling
 from orderfleet_cli.errors import CommandError

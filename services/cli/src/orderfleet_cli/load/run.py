@@ -12,12 +12,12 @@ from uuid import uuid4
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from orderfleet.orders import OrderState
+from orderfleet.domain.orders import OrderState
 from orderfleet_cli.api import Api, ApiError, Json
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.load.results import Results
-from orderfleet_cli.ordering import the_api
 from orderfleet_cli.output import console, show, show_json
+from orderfleet_cli.place import the_api
 
 _WAIT: Final = 20.0
 _POLL: Final = 1.0

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from orderfleet.messages import ORDER_STATE
+from orderfleet.domain.contract import ORDER_STATE
 from orderfleet_cli.local.ports import LOOPBACK
 from orderfleet_cli.local.processes import (
     Process,

@@ -8,8 +8,8 @@ import msgspec
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.client import connect
 from orderfleet.settings import CommonSettings
+from orderfleet.temporal.client import connect
 from orderfleet_cli.errors import CommandError, UnreachableError, UsageError
 from orderfleet_cli.output import one_line
 from orderfleet_cli.settings import read

@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from orderfleet.messages import AddressChange, Cancel, Change, Review
-from orderfleet.orders import OrderState
+from orderfleet.domain.contract import AddressChange, Cancel, Change, Review
+from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Event, Moved, change_address, move, note
+from orderfleet.store.transitions import Event, Moved, change_address, move, note
 
 CANCELLED: Final = OrderState.CANCELLED.value
 ADDRESS_UPDATED: Final = "address_updated"

@@ -5,9 +5,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from orderfleet.orders import Address, OrderState
+from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Event, Moved, fetch_twice
+from orderfleet.store.transitions import Event, Moved, fetch_twice
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
 # $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the

@@ -4,9 +4,10 @@ from typing import Any, Final
 
 import asyncpg
 
-from orderfleet.orders import OrderState, PaymentStatus
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Moved, fetch_twice
+from orderfleet.store.transitions import Moved, fetch_twice
 
 
 class PaymentConflictError(Exception):

@@ -7,9 +7,9 @@ a repeat changes nothing.
 
 from typing import Any, Final
 
-from orderfleet.orders import OPEN_STATES, UNDONE_ENDS, OrderState
+from orderfleet.domain.orders import OPEN_STATES, UNDONE_ENDS, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.steps import Moved
+from orderfleet.store.transitions import Moved
 
 # $1 order id, $2 the event's payload. A payment id that pays for another order stays that one's.
 _PAYMENT: Final = """

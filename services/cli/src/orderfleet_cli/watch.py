@@ -1,0 +1,123 @@
+"""A live board of orders: a table on a terminal, a line per change elsewhere."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from rich.console import Group
+from rich.live import Live
+
+from orderfleet.domain.orders import OrderState
+from orderfleet_cli.api import Api
+from orderfleet_cli.errors import UNREACHABLE, CommandError
+from orderfleet_cli.output import console, show_json_line, table
+from orderfleet_cli.place import the_api
+from orderfleet_cli.progress import Progress
+
+_REFRESH: Final = 4
+# Each look asks the worker of every open order.
+_POLL: Final = 0.5
+# Among so many of the latest, the open ones are looked for.
+_PAGE: Final = 200
+_ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
+
+
+class Board:
+    """The orders that are watched, the latest first."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.rows: dict[str, Progress] = {}
+        self.trouble = ""
+        self._as_json = as_json
+        self._console = console()
+        self._live = self._console.is_terminal and not as_json
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Show the board until the block ends, and leave its last picture."""
+        if not self._live:
+            yield
+            return
+        with Live(console=self._console, get_renderable=self._table, refresh_per_second=_REFRESH):
+            yield
+
+    async def follow(self, api: Api, order_id: str) -> None:
+        """Look once at an order that has not ended."""
+        row = self.rows.setdefault(order_id, Progress())
+        if row.state not in _ENDS and row.update(await api.status(order_id)):
+            self._note(order_id, row)
+
+    def keep(self, order_ids: Sequence[str]) -> None:
+        """Forget the orders that are not among these, and take on their order."""
+        self.rows = {one: self.rows.get(one) or Progress() for one in order_ids}
+
+    def say(self, trouble: str) -> None:
+        """Tell that there is no answer; an empty text when there is one again."""
+        if trouble and trouble != self.trouble and not self._live:
+            console(error=True).print(trouble)
+        self.trouble = trouble
+
+    def _note(self, order_id: str, row: Progress) -> None:
+        if self._live:
+            return
+        now = datetime.now(UTC)
+        if self._as_json:
+            show_json_line(
+                {
+                    "time": now,
+                    "order_id": order_id,
+                    "state": row.state,
+                    "step": row.step,
+                    "attempts": row.attempts,
+                    "seconds_left": row.seconds_left,
+                }
+            )
+        else:
+            step = f" ({row.step})" if row.step else ""
+            print(f"{now:%H:%M:%S}  {order_id}  {row.state}{step}", flush=True)
+
+    def _table(self) -> Group:
+        rows = (
+            (order_id, row.state, row.step, str(row.attempts or ""), row.left)
+            for order_id, row in self.rows.items()
+        )
+        board = table("order", "state", "step", "tries", "left", rows=rows)
+        return Group(board, self.trouble or ("" if self.rows else "no open orders"))
+
+
+async def watch(order_ids: Sequence[str], *, limit: int, as_json: bool) -> None:
+    """Watch the named orders until they have ended, or the open ones until a signal comes.
+
+    Raises:
+        CommandError: there was no answer from the beginning, or no such order.
+    """
+    board = Board(as_json=as_json)
+    # A name that is given twice is one order.
+    named = list(dict.fromkeys(order_ids))
+    async with the_api() as api:
+        await _look(api, board, named, limit)
+        async with board.shown():
+            while not named or any(row.state not in _ENDS for row in board.rows.values()):
+                await asyncio.sleep(_POLL)
+                try:
+                    await _look(api, board, named, limit)
+                    board.say("")
+                except CommandError as error:
+                    if error.exit_code != UNREACHABLE:
+                        raise
+                    board.say(str(error))
+
+
+async def _look(api: Api, board: Board, named: Sequence[str], limit: int) -> None:
+    if not named:
+        page = await api.orders(limit=_PAGE)
+        # What has ended while it was watched stays as long as it is among the latest.
+        watched = [
+            one["id"]
+            for one in page["orders"]
+            if one["state"] not in _ENDS or one["id"] in board.rows
+        ]
+        board.keep(watched[:limit])
+    await asyncio.gather(*(board.follow(api, one) for one in named or list(board.rows)))

@@ -1,0 +1,1 @@
+"""What an order is and what the services say to each other: pure, and safe in the sandbox."""

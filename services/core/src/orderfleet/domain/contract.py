@@ -1,0 +1,240 @@
+"""The contract between the services: names, workflow inputs, signals, updates, query results.
+
+Services know each other only through this module. All of it travels as plain JSON, so that
+Temporal's own CLI and UI can read and send it.
+"""
+
+import re
+from typing import Annotated, Final, TypeAlias
+
+from msgspec import Meta, Struct, field
+from temporalio.common import SearchAttributeKey
+
+from orderfleet.domain.orders import Address, Order, OrderId, OrderState, PaymentId, undoable
+
+ORDER_WORKFLOW: Final = "OrderWorkflow"
+SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
+REFUND_WORKFLOW: Final = "RefundWorkflow"
+SETTLE_WORKFLOW: Final = "SettleOrders"
+SETTLE_SCHEDULE: Final = "settle-orders"
+
+CANCEL_SIGNAL: Final = "CancelOrder"
+ADDRESS_SIGNAL: Final = "UpdateAddress"
+DISPATCH_FAILED_SIGNAL: Final = "DispatchFailed"
+
+CANCEL_UPDATE: Final = "cancel"
+ADDRESS_UPDATE: Final = "update_address"
+REVIEW_UPDATE: Final = "review"
+
+ORDER_TASK_QUEUE: Final = "orders-tq"
+SHIPPING_TASK_QUEUE: Final = "shipping-tq"
+
+STATUS_QUERY: Final = "status"
+
+# The one activity that another service calls: it lives on the shipping queue, beside the carrier.
+RECALL_ACTIVITY: Final = "recall"
+
+# Failure types a caller can tell apart.
+INVALID_PAYLOAD: Final = "InvalidPayload"
+TOO_LATE: Final = "TooLate"
+TOO_MANY_CHANGES: Final = "TooManyChanges"
+OTHER_CHANGE: Final = "OtherChange"
+ORDER_CLOSED: Final = "OrderClosed"
+# A definite no of the carrier: nothing was taken, and its key is closed.
+CARRIER_REFUSED: Final = "CarrierRefused"
+
+# The one search attribute; a namespace must know it.
+ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
+# What it says beside the end states: written at start, and by a
+# workflow that could not write its end to Postgres (SettleOrders looks for both).
+OPEN: Final = "open"
+UNRECORDED: Final = "unrecorded"
+
+CHANGE_ID_PATTERN: Final = r"^[\x21-\x7e]+$(?!\n)"
+ChangeId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=CHANGE_ID_PATTERN,
+        description="Names one change; the same id is applied once, however often it comes.",
+    ),
+]
+REASON_LENGTH: Final = 500
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+
+
+class StepStatus(Struct):
+    """How often a step was tried, and how its tries failed."""
+
+    attempts: int = 0
+    errors: list[str] = field(default_factory=list)
+    last_error: str = ""
+
+    def add(self, more: "StepStatus") -> None:
+        """Add attempts that came after these."""
+        self.attempts += more.attempts
+        self.errors.extend(more.errors)
+        self.last_error = more.last_error or self.last_error
+
+
+class OrderInput(Order, frozen=True, kw_only=True):
+    """Input of `OrderWorkflow`; the workflow id is the order id."""
+
+    deadline_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
+    review_seconds: Annotated[float, Meta(ge=0, le=3600)] = 2.0
+    actor: Reason = ""
+
+
+class OrderResult(Struct, frozen=True):
+    """Result of `OrderWorkflow`: all five ends complete it."""
+
+    order_id: str
+    state: OrderState
+    reason: str = ""
+
+
+class ShippingInput(Struct, frozen=True, kw_only=True):
+    """Input of `ShippingWorkflow`, one run per shipping attempt."""
+
+    order_id: OrderId
+    attempt: Annotated[int, Meta(ge=1)] = 1
+
+
+class ShippingResult(Struct, frozen=True):
+    """Result of `ShippingWorkflow`: `state` is the order's row after the dispatch."""
+
+    state: OrderState
+    tracking: str = ""
+    steps: dict[str, StepStatus] = field(default_factory=dict)
+
+
+class RefundInput(Struct, frozen=True, kw_only=True):
+    """Input of `RefundWorkflow`: the end that the order shall have, and the payment to undo.
+
+    Raises:
+        ValueError: the state is no end, or one that is not undone. Read from a payload, it fails
+            the workflow at once.
+    """
+
+    order_id: OrderId
+    payment_id: PaymentId
+    state: OrderState
+    reason: Reason = ""
+    shipping_task_queue: Annotated[str, Meta(min_length=1, max_length=1000)] = SHIPPING_TASK_QUEUE
+
+    def __post_init__(self) -> None:
+        undoable(self.state)
+
+
+class RefundResult(Struct, frozen=True):
+    """Result of `RefundWorkflow`: the payment's final status, or why there was nothing to undo."""
+
+    payment: str
+    recalled: bool = False
+
+
+class RecallInput(Struct, frozen=True):
+    """Input of the activity `recall`; `keys` are the carrier's keys that may be in use as well."""
+
+    order_id: OrderId
+    keys: list[str] = []
+
+
+class Cancel(Struct, frozen=True):
+    """Signal `CancelOrder` and update `cancel`."""
+
+    change_id: ChangeId | None = None
+    reason: Reason = ""
+    actor: Reason = ""
+
+
+class AddressChange(Struct, frozen=True):
+    """Signal `UpdateAddress` and update `update_address`."""
+
+    address: Address
+    change_id: ChangeId | None = None
+    actor: Reason = ""
+
+
+class Review(Struct, frozen=True):
+    """Update `review`: a person decides before the timer does."""
+
+    approved: bool
+    reviewer: Reason = ""
+    reason: Reason = ""
+    change_id: ChangeId | None = None
+    actor: Reason = ""
+
+
+class DispatchFailed(Struct, frozen=True):
+    """Signal `DispatchFailed`, child to parent: which shipping attempt failed, and why."""
+
+    attempt: Annotated[int, Meta(ge=1)]
+    reason: Annotated[str, Meta(max_length=2000)]
+    steps: Annotated[dict[str, StepStatus], Meta(max_length=10)] = field(default_factory=dict)
+
+
+Change: TypeAlias = Cancel | AddressChange | Review
+
+
+class ChangeResult(Struct, frozen=True):
+    """Answer to an applied update.
+
+    One that comes too late fails with type `TooLate`, one whose id names another change of the
+    same actor with `OtherChange`, one too many with `TooManyChanges`.
+    """
+
+    change_id: str
+    state: OrderState
+
+
+class Status(Struct, kw_only=True):
+    """Answer to the query `status`: the live view of an order."""
+
+    order_id: str
+    state: OrderState
+    step: str
+    address: Address | None
+    steps: dict[str, StepStatus]
+    shipping_attempts: int
+    errors: list[str]
+    seconds_left: float
+    reason: str = ""
+    refund_started: bool = False
+
+
+def shipping_id(order_id: str, attempt: int) -> str:
+    """Return the workflow id of a shipping attempt."""
+    return f"{order_id}/shipping/{attempt}"
+
+
+def carrier_key(order_id: str, attempt: int) -> str:
+    """Return the carrier's key of a shipping attempt."""
+    return f"{order_id}/{attempt}"
+
+
+def refund_id(order_id: str) -> str:
+    """Return the workflow id of an order's refund."""
+    return f"{order_id}/refund"
+
+
+def order_of(workflow_id: str) -> str:
+    """Return the order id that a workflow id of an order, a child or a refund names."""
+    return workflow_id.split("/", 1)[0]
+
+
+def settle_schedule(order_task_queue: str) -> str:
+    """Return the id of a fleet's schedule of SettleOrders: fleets of one namespace have their own.
+
+    The fleet of the default queue has the name that every fleet had once.
+    """
+    if order_task_queue == ORDER_TASK_QUEUE:
+        return SETTLE_SCHEDULE
+    return f"{SETTLE_SCHEDULE}-{order_task_queue}"
+
+
+def as_reason(text: str) -> str:
+    """Return what a `Reason` may hold of a text: no control characters, and no more than fits."""
+    return _CONTROLS.sub(" ", text)[:REASON_LENGTH]

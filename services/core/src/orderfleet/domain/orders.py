@@ -1,0 +1,241 @@
+"""The order: its data, its bounds and the graph of its states.
+
+The bounds stand in the types, so that the API, a workflow started by Temporal's own CLI and the
+OpenAPI schema hold one and the same rule. `Order` and its parts are what any release has accepted:
+histories and rows are read by them. `NewOrder` and its parts are what is accepted now.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from orderfleet.domain.currencies import CURRENCIES, is_payable
+from orderfleet.domain.text import OptionalText, Text, check_texts
+
+# `$` of Python's `re` also matches before a final newline and ECMAScript's does not; the
+# lookahead makes both mean "the end", and it is legal in an OpenAPI pattern.
+_END: Final = r"$(?!\n)"
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
+
+ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}" + _END
+OrderId = Annotated[
+    str,
+    Meta(
+        pattern=ID_PATTERN,
+        max_length=64,
+        description="Chosen by the caller; it is the workflow id too.",
+        examples=["order-1"],
+    ),
+]
+PaymentId = Annotated[
+    str,
+    Meta(
+        pattern=ID_PATTERN,
+        max_length=64,
+        description="The gateway's idempotency key: one payment pays for one order.",
+        examples=["payment-1"],
+    ),
+]
+Money = Annotated[
+    str,
+    Meta(
+        pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,2})?" + _END,
+        max_length=12,
+        description="A decimal string, two places at the most.",
+        examples=["1.00"],
+    ),
+]
+# The largest order there is: 100 items, 1000 of each, at 999999999.99, has 14 digits before the
+# point; so has the column.
+Amount = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,14}\.[0-9]{2}" + _END,
+        description="A sum as a decimal string.",
+        examples=["1.00"],
+    ),
+]
+Currency = Annotated[
+    str, Meta(pattern=r"^[A-Z]{3}" + _END, description="ISO 4217 code.", examples=["USD"])
+]
+Line = Annotated[str, Meta(min_length=1, max_length=200, pattern=_PRINTABLE)]
+OptionalLine = Annotated[str, Meta(max_length=200, pattern=_PRINTABLE)]
+
+
+NewCurrency = Annotated[
+    str,
+    Meta(
+        pattern=rf"^(?:{'|'.join(sorted(CURRENCIES))})" + _END,
+        description="ISO 4217 code of a currency that one can pay with.",
+        examples=["USD"],
+    ),
+]
+
+
+class Address(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the package goes. Only street and city are required."""
+
+    street: Line
+    city: Line
+    name: OptionalLine = ""
+    region: OptionalLine = ""
+    postal_code: OptionalLine = ""
+    country: OptionalLine = ""
+
+
+class NewAddress(Address, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Where the package goes. Only street and city are required."""
+
+    street: Text
+    city: Text
+    name: OptionalText = ""
+    region: OptionalText = ""
+    postal_code: OptionalText = ""
+    country: OptionalText = ""
+
+
+class Item(Struct, frozen=True, forbid_unknown_fields=True):
+    """One line of an order."""
+
+    sku: Line
+    quantity: Annotated[int, Meta(ge=1, le=1000)] = 1
+    price: Annotated[Money, Meta(description="Price of one piece, a decimal string.")] = "1.00"
+
+
+class NewItem(Item, frozen=True, forbid_unknown_fields=True):
+    """One line of an order."""
+
+    sku: Text
+    quantity: Annotated[int, Meta(ge=1, le=1000)] = 1
+    price: Annotated[
+        Money,
+        Meta(description="Price of one piece, a decimal string; without a fraction in JPY."),
+    ] = "1.00"
+
+
+_ITEMS: Final = Meta(
+    max_length=100, description="One ABC at 1.00 by default; an empty list is rejected."
+)
+
+
+def default_items() -> list["NewItem"]:
+    """Return what is ordered when nothing is said."""
+    return [NewItem(sku="ABC")]
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What a customer orders. `OrderInput` and the API's request body extend it."""
+
+    payment_id: PaymentId
+    address: Address
+    items: Annotated[Sequence[Item], _ITEMS] = field(default_factory=default_items)
+    currency: Currency = "USD"
+
+    @property
+    def amount(self) -> str:
+        """Return the sum to charge as a decimal string with two places."""
+        total = sum((Decimal(item.price) * item.quantity for item in self.items), Decimal(0))
+        return str(total.quantize(Decimal("0.01")))
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest that is equal for equal orders, whoever built them."""
+        same = (self.payment_id, self.address, self.items, self.currency)
+        return hashlib.sha256(msgspec.json.encode(same)).hexdigest()
+
+
+class NewOrder(Order, frozen=True, kw_only=True):
+    """An order as it is accepted now."""
+
+    address: NewAddress
+    items: Annotated[Sequence[NewItem], _ITEMS] = field(default_factory=default_items)
+    currency: NewCurrency = "USD"
+
+    def __post_init__(self) -> None:
+        check_order(self)
+
+
+def check_order(order: Order) -> None:
+    """Look at what the types of `NewOrder` cannot say, and at what those of `Order` do not.
+
+    Raises:
+        ValueError: it would not be accepted now; says why and where.
+    """
+    check_texts(order)
+    if order.currency not in CURRENCIES:
+        raise ValueError("Expected a currency of ISO 4217 - at `$.currency`")
+    for index, item in enumerate(order.items):
+        if not is_payable(item.price, order.currency):
+            where = f"$.items[{index}].price"
+            raise ValueError(f"Expected whole {order.currency}, it has no parts - at `{where}`")
+
+
+class OrderState(StrEnum):
+    """The states of an order's row; the last five are its ends."""
+
+    RECEIVED = "received"
+    IN_REVIEW = "in_review"
+    CHARGING = "charging"
+    CHARGED = "charged"
+    SHIPPING = "shipping"
+    DISPATCHING = "dispatching"
+    FULFILLED = "fulfilled"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing follows this state."""
+        return not GRAPH[self]
+
+
+_GIVE_UP: Final = frozenset({OrderState.FAILED, OrderState.TIMED_OUT})
+_CALL_OFF: Final = _GIVE_UP | {OrderState.CANCELLED}
+
+GRAPH: Final[dict[OrderState, frozenset[OrderState]]] = {
+    OrderState.RECEIVED: _CALL_OFF | {OrderState.IN_REVIEW, OrderState.REJECTED},
+    OrderState.IN_REVIEW: _CALL_OFF | {OrderState.CHARGING, OrderState.REJECTED},
+    OrderState.CHARGING: _CALL_OFF | {OrderState.CHARGED},
+    OrderState.CHARGED: _CALL_OFF | {OrderState.SHIPPING},
+    OrderState.SHIPPING: _CALL_OFF | {OrderState.DISPATCHING},
+    # No edge to cancelled: the claim `shipping -> dispatching` is the point of no return.
+    OrderState.DISPATCHING: _GIVE_UP | {OrderState.FULFILLED, OrderState.SHIPPING},
+    OrderState.FULFILLED: frozenset(),
+    OrderState.CANCELLED: frozenset(),
+    OrderState.REJECTED: frozenset(),
+    OrderState.FAILED: frozenset(),
+    OrderState.TIMED_OUT: frozenset(),
+}
+OPEN_STATES: Final = frozenset(state for state, following in GRAPH.items() if following)
+# The ends after which money and package come back.
+UNDONE_ENDS: Final = frozenset(GRAPH) - OPEN_STATES - {OrderState.FULFILLED}
+# An address counts until the dispatch claim reads it.
+ADDRESS_OPEN_STATES: Final = OPEN_STATES - {OrderState.DISPATCHING}
+
+
+def states_before(state: OrderState) -> frozenset[OrderState]:
+    """Return the states from which the graph has an edge to `state`."""
+    return frozenset(before for before, following in GRAPH.items() if state in following)
+
+
+def is_order_id(text: str) -> bool:
+    """Tell whether a text, a workflow's id for one, can be an order's id."""
+    return re.match(ID_PATTERN, text) is not None
+
+
+def undoable(state: OrderState) -> None:
+    """Return if an order that ends so has its money and its package brought back.
+
+    Raises:
+        ValueError: it has not ended, or it is fulfilled.
+    """
+    if state not in UNDONE_ENDS:
+        raise ValueError(f"{state} is not undone, only {', '.join(sorted(UNDONE_ENDS))}")

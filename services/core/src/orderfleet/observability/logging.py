@@ -1,0 +1,159 @@
+"""Logs by structlog: JSON in containers, readable on a terminal, each line with its order.
+
+The SDK and the workflows log through the standard library; both ways end in one renderer.
+"""
+
+import logging
+import re
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict, Processor
+from temporalio import activity
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
+
+from orderfleet.domain.contract import order_of
+from orderfleet.temporal.attempts import attempt_of
+
+CORE: Final = "temporalio.core"
+_CORE_FIELDS: Final = (
+    *("workflow_id", "workflow_type", "run_id", "activity_id", "activity_type", "attempt"),
+    *("task_queue", "error"),
+)
+_CORE_MESSAGE: Final = re.compile(r'message: "(\[TMPRL(?:[^"\\]|\\.)*)')
+_TYPE: Final = re.compile(r'r#type: "((?:[^"\\]|\\.)+)')
+_LONGEST: Final = 500
+
+# Chatty at `info`, and about themselves; the last one tells whole payloads at `debug`.
+_QUIET: Final = (
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "_granian",
+    "urllib3",
+    "temporalio.worker._activity",
+)
+
+
+def configure_logs(level: str, format_: str, *, service: str, traced: bool = False) -> None:
+    """Send every log line of this process to standard error in one format.
+
+    Args:
+        level: debug, info, warning or error.
+        format_: json, console, or auto (console on a terminal, json elsewhere).
+        service: the name that each line carries.
+        traced: there may be spans; a line within one then names it.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(
+            allow=("temporal_workflow", "temporal_activity", "temporal_log")
+        ),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _add_service(service),
+        _add_core,
+        _add_order,
+    ]
+    if traced:
+        # By name, as it imports OpenTelemetry.
+        shared.append(import_module("orderfleet.observability.otel.provider").add_trace)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    console = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
+    rendered: list[Processor] = (
+        # By default, where Rich is installed, tracebacks have local variables: addresses, keys.
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def core_logging() -> LoggingConfig:
+    """Return how the SDK's core (Rust) is to log: as all else does, not by itself and in colour."""
+    return LoggingConfig(
+        filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
+        forwarding=LogForwardingConfig(
+            logger=logging.getLogger(CORE),
+            append_target_to_name=False,
+            prepend_target_on_message=False,
+            append_log_fields_to_message=False,
+        ),
+    )
+
+
+def _add_service(service: str) -> Processor:
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return add
+
+
+def _add_core(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add those of the core's fields that say where and why; others may hold whole payloads."""
+    core = event.pop("temporal_log", None)
+    if core is None:
+        return event
+    for name in _CORE_FIELDS:
+        if name in core.fields:
+            event[name] = str(core.fields[name])[:_LONGEST]
+    if "failure" in core.fields:
+        event["failure"] = _failure(str(core.fields["failure"]))
+    return event
+
+
+def _failure(text: str) -> str:
+    """Return what a failed task's failure, as Rust prints it, says of its kind.
+
+    The core's own message, such as `[TMPRL1100] Nondeterminism error: ...`, else the type of the
+    exception: its message may quote an order, and the SDK has logged it with its traceback.
+    """
+    for pattern in (_CORE_MESSAGE, _TYPE):
+        if found := pattern.search(text):
+            return found[1].replace('\\"', '"')[:_LONGEST]
+    return "unknown"
+
+
+def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Add order, workflow, run, activity and attempt, from wherever the line was written."""
+    found: dict[str, Any] = event.pop("temporal_workflow", None) or {}
+    found = event.pop("temporal_activity", None) or found
+    if activity.in_activity():
+        info = activity.info()
+        event.setdefault("workflow_id", info.workflow_id)
+        event.setdefault("run_id", info.workflow_run_id)
+        event.setdefault("activity", info.activity_type)
+        event.setdefault("attempt", attempt_of(info))
+    for name, source in (
+        ("workflow_id", "workflow_id"),
+        ("run_id", "run_id"),
+        ("run_id", "workflow_run_id"),
+        ("workflow_type", "workflow_type"),
+        ("activity", "activity_type"),
+        ("attempt", "attempt"),
+    ):
+        if source in found:
+            event.setdefault(name, found[source])
+    if isinstance(workflow_id := event.get("workflow_id"), str):
+        event.setdefault("order_id", order_of(workflow_id))
+    return event

@@ -1,0 +1,1 @@
+"""Spans, with OpenTelemetry; loaded only if spans go somewhere."""

@@ -1,0 +1,1 @@
+"""The life of a process: start, resources, probes, worker, drain, exit."""

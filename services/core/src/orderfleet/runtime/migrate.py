@@ -1,0 +1,53 @@
+"""`orderfleet-migrate`: bring the schema up to date, once Postgres is there."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import asyncpg
+import structlog
+
+from orderfleet.environment import Env, start
+from orderfleet.observability.logging import configure_logs
+from orderfleet.settings import CommonSettings
+from orderfleet.store.migrations import Migrated, migrate
+from orderfleet.store.pool import UNAVAILABLE
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
+    """Settings of `orderfleet-migrate`."""
+
+    database_role: Annotated[
+        str, Env("The fleet's role, made if it is missing and granted what the fleet needs.")
+    ] = "orderfleet"
+
+
+async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
+    deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
+    while True:
+        try:
+            return await migrate(settings.database_url, settings.database_role)
+        except UNAVAILABLE as error:
+            # At a first installation roles, passwords and databases are made meanwhile.
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
+            await asyncio.sleep(0.5)
+
+
+def main() -> None:
+    """Run the migrations once and exit: 0 done, 1 failed, 2 wrong settings."""
+    settings = start(MigrateSettings, "orderfleet-migrate")
+    configure_logs(settings.log_level, settings.log_format, service="migrate")
+    try:
+        done = asyncio.run(_migrate_when_up(settings))
+    except (*UNAVAILABLE, asyncpg.PostgresError) as error:
+        print(f"orderfleet-migrate: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    log.info("schema is up to date", applied=done.applied, version=done.version)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The internal port of a process: `/livez`, `/readyz` and `/metrics`, apart from anything public.
+
+It is served from a thread of its own, so that a blocked event loop can be told from a dead one.
+That thread has one event loop for all connections: whoever opens many of them, or says and reads
+nothing, holds no thread and cannot keep the kubelet out.
+"""
+
+import asyncio
+import threading
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from socket import socket
+from typing import Final
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from orderfleet.runtime.listening import listen
+
+# Longer than any task of the loop should hold it; shorter than a kubelet's default patience.
+_LOOP_ANSWERS_WITHIN: Final = 0.8
+# A connection takes one request and its answer, all of it within Prometheus' default patience.
+_CONNECTION_SECONDS: Final = 10.0
+# The kubelet, a Prometheus or two and a person have a handful open.
+_MOST_CONNECTIONS: Final = 64
+_MOST_HEAD_BYTES: Final = 8192
+_PLAIN: Final = "text/plain"
+
+
+@contextmanager
+def serve_probes(
+    host: str,
+    port: int,
+    *,
+    ready: Callable[[], bool],
+    metrics: Callable[[], bytes] = bytes,
+) -> Iterator[None]:
+    """Serve the probes of the running event loop until the block ends.
+
+    Live is: the event loop turns. Ready is what `ready` says, asked on each request, and metrics
+    are what `metrics` returns, asked in a thread too.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    probes = _Probes(asyncio.get_running_loop(), ready, metrics)
+    with listen(host, port) as listener:
+        loop, stopping = asyncio.new_event_loop(), asyncio.Event()
+
+        def run() -> None:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(probes.serve(listener, stopping))
+
+        thread = threading.Thread(target=run, name="probes", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(stopping.set)
+            thread.join()
+
+
+class _Probes:
+    """The connections of the internal port, all in the thread's own event loop."""
+
+    def __init__(
+        self,
+        watched: asyncio.AbstractEventLoop,
+        ready: Callable[[], bool],
+        metrics: Callable[[], bytes],
+    ) -> None:
+        self._watched = watched
+        self._ready = ready
+        self._metrics = metrics
+        self._open: set[StreamWriter] = set()
+        # Those that wait for their client, the one that has waited longest first.
+        self._waiting: dict[StreamWriter, None] = {}
+        self._scrape: asyncio.Future[bytes] | None = None
+
+    async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
+        """Serve until it is to stop."""
+        server = await asyncio.start_server(self._connected, sock=listener, limit=_MOST_HEAD_BYTES)
+        await stopping.wait()
+        server.close()
+
+    async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if not self._room():
+            _abort(writer)
+            return
+        self._open.add(writer)
+        try:
+            async with asyncio.timeout(_CONNECTION_SECONDS):
+                self._waiting[writer] = None
+                head = await reader.readuntil(b"\r\n\r\n")
+                self._waiting.pop(writer, None)
+                answer = await self._answer(head)
+                self._waiting[writer] = None
+                writer.write(answer)
+                writer.close()
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            # A client that left, is too slow or says too much gets no answer.
+            pass
+        except asyncio.CancelledError:
+            # The process ends; Python 3.11 logs a cancelled connection as an error.
+            pass
+        finally:
+            self._waiting.pop(writer, None)
+            self._open.discard(writer)
+            _abort(writer)
+
+    def _room(self) -> bool:
+        """Tell whether there is room for one more; who waits longest for its client makes it."""
+        if len(self._open) < _MOST_CONNECTIONS:
+            return True
+        if not self._waiting:
+            return False
+        oldest = next(iter(self._waiting))
+        del self._waiting[oldest]
+        self._open.discard(oldest)
+        _abort(oldest)
+        return True
+
+    async def _answer(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        if method != b"GET":
+            return _response(HTTPStatus.METHOD_NOT_ALLOWED)
+        match rest.partition(b" ")[0].partition(b"?")[0]:
+            case b"/livez":
+                return _probe(good=await self._turns())
+            case b"/readyz":
+                return _probe(good=self._ready())
+            case b"/metrics":
+                return _response(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, await self._scraped())
+            case _:
+                return _response(HTTPStatus.NOT_FOUND)
+
+    async def _turns(self) -> bool:
+        """Tell whether the watched event loop turns."""
+        turned: Future[None] = Future()
+
+        def turn() -> None:
+            if turned.set_running_or_notify_cancel():
+                turned.set_result(None)
+
+        try:
+            self._watched.call_soon_threadsafe(turn)
+            async with asyncio.timeout(_LOOP_ANSWERS_WITHIN):
+                await asyncio.wrap_future(turned)
+        except (RuntimeError, TimeoutError):
+            # It is closed, or it does something else.
+            return False
+        return True
+
+    async def _scraped(self) -> bytes:
+        """Return the metrics; who asks while they are being looked up gets the same ones."""
+        if self._scrape is None or self._scrape.done():
+            loop = asyncio.get_running_loop()
+            self._scrape = loop.run_in_executor(None, self._metrics)
+        return await asyncio.shield(self._scrape)
+
+
+def _probe(*, good: bool) -> bytes:
+    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return _response(status, _PLAIN, b"ok\n" if good else b"no\n")
+
+
+def _abort(writer: StreamWriter) -> None:
+    # A transport that was closed and then wrote the last of its buffer has no loop any more, and
+    # asyncio looks for it there.
+    with suppress(AttributeError):
+        writer.transport.abort()
+
+
+def _response(status: HTTPStatus, content_type: str = _PLAIN, body: bytes = b"") -> bytes:
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {content_type}\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body

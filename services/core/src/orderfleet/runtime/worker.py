@@ -1,0 +1,109 @@
+"""Run a Temporal worker: slots, pollers, drain."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import structlog
+from prometheus_client import CollectorRegistry
+from temporalio.client import Client
+from temporalio.worker import (
+    Interceptor,
+    PollerBehaviorAutoscaling,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkflowRunner,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from orderfleet.domain.policies import HEARTBEAT_INTERVAL
+from orderfleet.observability.logging import CORE
+from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.run_names import RunNames
+from orderfleet.observability.step_metrics import StepsInterceptor
+from orderfleet.runtime.probes import serve_probes
+from orderfleet.runtime.process import Life
+from orderfleet.settings import WorkerSettings
+from orderfleet.temporal.attempts import AttemptsInterceptor
+from orderfleet.temporal.fault_injection import FlakyInterceptor
+from orderfleet.temporal.lost_futures import LostFuturesInterceptor
+from orderfleet.temporal.retries import PatienceInterceptor
+
+log = structlog.stdlib.get_logger(__name__)
+
+# A sticky task that its worker does not take within this goes to any worker; the default is 10 s,
+# two thirds of an order's time. Not less: a server with default settings fires no timer sooner, and
+# each miss of a worker that is only busy is a replay of the whole order on another one.
+STICKY_TIMEOUT: Final = timedelta(seconds=1)
+
+
+def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
+    """Return what every activity of the fleet runs inside, and what every workflow does."""
+    outer: list[Interceptor] = [StepsInterceptor(metrics.steps), AttemptsInterceptor()]
+    faults = [FlakyInterceptor(flaky)] if flaky else []
+    return [*outer, *faults, PatienceInterceptor(), LostFuturesInterceptor()]
+
+
+def make_worker(
+    client: Client,
+    settings: WorkerSettings,
+    *,
+    task_queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., Any]],
+    metrics: WorkerMetrics | None = None,
+) -> Worker:
+    """Build the worker of one task queue; without `metrics` nobody reads what it counts."""
+    metrics = metrics or WorkerMetrics(CollectorRegistry())
+    metrics.set_slots(settings)
+    runner: WorkflowRunner = (
+        SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
+    )
+    runs = RunNames()
+    logging.getLogger(CORE).addFilter(runs)
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=workflows,
+        activities=activities,
+        interceptors=[*interceptors(settings.flaky, metrics), runs],
+        workflow_runner=runner,
+        max_cached_workflows=settings.cached_workflows,
+        max_concurrent_workflow_tasks=settings.workflow_slots,
+        max_concurrent_activities=settings.activity_slots,
+        # A workflow task has one at a time, so with as many slots none waits for one.
+        max_concurrent_local_activities=settings.workflow_slots,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
+        sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+        # By default the SDK keeps beats back for 0.8 of their timeout, which leaves one in it.
+        max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
+        graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
+    )
+
+
+async def run_worker(
+    worker: Worker, settings: WorkerSettings, life: Life, *, metrics: Callable[[], bytes]
+) -> None:
+    """Run the worker until the process is asked to stop; then finish what runs and return.
+
+    From SIGTERM on it is not ready and polls no more; activities that still run after
+    `drain_seconds` are cancelled.
+    """
+    with serve_probes(
+        settings.probe_host,
+        settings.probe_port,
+        ready=lambda: life.ready and worker.is_running,
+        metrics=metrics,
+    ):
+        running = asyncio.create_task(worker.run())
+        stopping = asyncio.create_task(life.stopping.wait())
+        life.started = True
+        log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.done():
+            await worker.shutdown()
+        await running

@@ -1,0 +1,76 @@
+"""Changes that were left for a worker: each has its event in the end, whoever was there to hear.
+
+A workflow that the server closes takes its signals with it. So what was asked for is kept here, and
+what has no answer when its order has ended is refused then.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from orderfleet.domain.contract import AddressChange, Cancel, Change
+from orderfleet.domain.orders import OPEN_STATES, OrderState
+from orderfleet.store.changes import (
+    ADDRESS_UPDATED,
+    CANCELLED,
+    event_key,
+    kind_of,
+    refuse,
+    too_late,
+)
+from orderfleet.store.pool import Pool
+
+_PAGE: Final = 500
+_TYPES: Final[dict[str, Any]] = {CANCELLED: Cancel, ADDRESS_UPDATED: AddressChange}
+_ASK: Final = """
+INSERT INTO change_requests AS kept (order_id, event_key, kind, change_json) VALUES ($1, $2, $3, $4)
+ON CONFLICT (order_id, event_key) DO UPDATE SET kind = kept.kind RETURNING change_json
+"""
+_OF_ENDED_ORDERS: Final = """
+SELECT change_requests.order_id, event_key, kind, change_json, orders.state
+FROM change_requests JOIN orders ON orders.id = change_requests.order_id
+WHERE orders.state <> ALL($1) AND (change_requests.order_id, event_key) > ($2, $3)
+ORDER BY change_requests.order_id, event_key LIMIT $4
+"""
+
+
+class Request(Struct, frozen=True):
+    """A change that was left for a worker, and the end of its order."""
+
+    order_id: str
+    event_key: str
+    change: Change
+    state: OrderState
+
+
+async def ask(pool: Pool, order_id: str, change: Change) -> bool:
+    """Keep what is left for a worker, before it is left; False if its id names another change."""
+    asked = msgspec.to_builtins(change)
+    kept = await pool.fetchval(_ASK, order_id, event_key(change), kind_of(change), asked)
+    return bool(kept == asked)
+
+
+async def of_ended_orders(pool: Pool) -> AsyncIterator[Request]:
+    """Yield what was left for orders that have ended since, page by page."""
+    last = ("", "")
+    while rows := await pool.fetch(_OF_ENDED_ORDERS, sorted(OPEN_STATES), *last, _PAGE):
+        for order_id, key, kind, kept, state in rows:
+            last = (order_id, key)
+            change = msgspec.convert(kept, _TYPES[kind])
+            yield Request(order_id, key, change, OrderState(state))
+
+
+async def answer(pool: Pool, request: Request) -> None:
+    """Refuse what was left, unless it has its answer; then forget it."""
+    # An order that is cancelled is so by whatever id: that is an answer.
+    cancelled = request.state is OrderState.CANCELLED and isinstance(request.change, Cancel)
+    if not cancelled:
+        reason = too_late(request.state)
+        await refuse(pool, request.order_id, request.change, reason=reason)
+    await pool.execute(
+        "DELETE FROM change_requests WHERE order_id = $1 AND event_key = $2",
+        request.order_id,
+        request.event_key,
+    )

@@ -1,0 +1,124 @@
+"""Migrations: numbered SQL files, forward only, one at a time under an advisory lock.
+
+The previous release must run on the new schema, so a file adds; what is no longer used goes a
+release later. `DATABASE_URL` is here the owner's, not the fleet's. On a schema newer than its own
+files, after a rollback, a release changes nothing. Each run leaves a row in `migration_runs`, from
+which the API tells whether the last one failed.
+"""
+
+from datetime import datetime
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+import asyncpg
+import structlog
+
+from orderfleet.store.pool import UNAVAILABLE, Connection, connect
+
+log = structlog.stdlib.get_logger(__name__)
+
+# asyncpg's own 60 s is a minute lost when Postgres, or its network policy, comes up in between.
+_CONNECT_SECONDS: Final = 5.0
+
+# Any constant will do; it only has to differ from other users of the same database.
+_LOCK: Final = 0x6F726466
+
+_RUNS: Final = """
+CREATE TABLE IF NOT EXISTS migration_runs (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    began_at timestamptz NOT NULL,
+    ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    version integer,
+    error text
+)
+"""
+# The last hundred are kept.
+_RECORD: Final = """
+WITH old AS (
+    DELETE FROM migration_runs
+    WHERE id IN (SELECT id FROM migration_runs ORDER BY id DESC OFFSET 99)
+)
+INSERT INTO migration_runs (began_at, version, error)
+VALUES ($1, (SELECT max(number) FROM schema_migrations), $2)
+"""
+
+
+class Migrated(NamedTuple):
+    """The migrations that ran, and the version that the database now has."""
+
+    applied: list[str]
+    version: int
+
+
+def migrations() -> list[tuple[int, str, str]]:
+    """Return number, name and SQL of all migrations in their order."""
+    folder = files("orderfleet.store") / "migrations"
+    found = sorted(
+        (path.name, path.read_text()) for path in folder.iterdir() if path.name.endswith(".sql")
+    )
+    return [(int(name.split("_", 1)[0]), name, sql) for name, sql in found]
+
+
+async def migrate(url: str, role: str) -> Migrated:
+    """Bring the schema up to date, and record the run.
+
+    Safe to call twice at once: the second caller waits and finds nothing to do.
+    """
+    connection = await connect(url, seconds=_CONNECT_SECONDS)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
+        try:
+            migrated = await _migrate(connection, role)
+        except Exception as error:
+            await _record(connection, began_at, error)
+            raise
+        await _record(connection, began_at, None)
+        return migrated
+    finally:
+        await connection.close(timeout=_CONNECT_SECONDS)
+
+
+async def _migrate(connection: Connection, role: str) -> Migrated:
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migrations ("
+        "number integer PRIMARY KEY, name text NOT NULL,"
+        " applied_at timestamptz NOT NULL DEFAULT now())"
+    )
+    await connection.execute(_RUNS)
+    done = {row["number"] for row in await connection.fetch("SELECT number FROM schema_migrations")}
+    newest = migrations()[-1][0]
+    version = max(done, default=0)
+    if version > newest:
+        # The rights too are the newer release's: this one may give what that one took away.
+        return Migrated([], version)
+    applied = []
+    for number, name, sql in migrations():
+        if number in done:
+            continue
+        async with connection.transaction():
+            await connection.execute(sql)
+            await connection.execute(
+                "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", number, name
+            )
+        applied.append(name)
+    await _grant(connection, role)
+    return Migrated(applied, newest)
+
+
+async def _record(connection: Connection, began_at: datetime, error: Exception | None) -> None:
+    """Record a run, if that can be done: it neither hides an error nor makes one."""
+    # The first line: what Postgres adds may quote a row.
+    text = None if error is None else str(error).partition("\n")[0].strip() or type(error).__name__
+    try:
+        await connection.execute(_RECORD, began_at, text)
+    except (*UNAVAILABLE, asyncpg.PostgresError) as why:
+        log.warning("the run is not recorded", error=str(why) or type(why).__name__)
+
+
+async def _grant(connection: Connection, role: str) -> None:
+    quoted = await connection.fetchval("SELECT quote_ident($1)", role)
+    if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
+        await connection.execute(f"CREATE ROLE {quoted} LOGIN")
+    grants = (files("orderfleet.store") / "grants.sql").read_text()
+    await connection.execute(grants.replace("{role}", quoted))

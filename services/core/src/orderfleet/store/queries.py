@@ -1,0 +1,185 @@
+"""What the API and the CLI read."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+from msgspec import Struct
+
+from orderfleet.domain.orders import OrderState
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.store.pool import Pool
+
+
+class OrderRow(Struct, frozen=True):
+    """An order as Postgres has it."""
+
+    id: str
+    payment_id: str
+    amount: str
+    currency: str
+    fingerprint: str
+    state: OrderState
+    address: dict[str, Any]
+    items: list[dict[str, Any]]
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderSummary(Struct, frozen=True):
+    """An order in a listing."""
+
+    id: str
+    payment_id: str
+    amount: str
+    currency: str
+    state: OrderState
+    created_at: datetime
+    updated_at: datetime
+
+
+class PaymentRow(Struct, frozen=True):
+    """A payment as Postgres has it."""
+
+    payment_id: str
+    status: PaymentStatus
+    amount: str
+    currency: str
+    created_at: datetime
+
+
+class EventRow(Struct, frozen=True):
+    """One line of the audit log."""
+
+    number: int
+    type: str
+    payload: dict[str, Any]
+    ts: datetime
+
+
+class OrderRecord(Struct, frozen=True):
+    """All that Postgres has of an order, as it was at one moment."""
+
+    order: OrderRow
+    payments: list[PaymentRow]
+    events: list[EventRow]
+
+
+# The columns are those of the rows above, in their order.
+_FIND: Final = """
+SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
+       created_at, updated_at
+FROM orders WHERE id = $1
+"""
+_LIST: Final = (
+    "SELECT id, payment_id, amount::text, currency, state, created_at, updated_at"
+    " FROM orders WHERE (created_at, id) < ($1, $2)"
+)
+_RECORD: Final = """
+SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
+       created_at, updated_at,
+       ARRAY(
+           SELECT ROW(payment_id, status, amount::text, currency, created_at)
+           FROM payments WHERE order_id = $1 ORDER BY created_at
+       ),
+       ARRAY(
+           SELECT ROW(number, type, payload_json, ts)
+           FROM events WHERE order_id = $1 AND number > $2 ORDER BY number
+       )
+FROM orders WHERE id = $1
+"""
+_MARKS: Final = """
+SELECT id, concat_ws(
+    ' ', state,
+    (SELECT max(number) FROM events WHERE order_id = orders.id),
+    (SELECT string_agg(status, ' ' ORDER BY payment_id) FROM payments WHERE order_id = orders.id)
+)
+FROM orders WHERE id = ANY($1)
+"""
+
+
+async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
+    """Return the order, or None if Postgres does not know it."""
+    row = await pool.fetchrow(_FIND, order_id)
+    return None if row is None else _order(row)
+
+
+async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderRecord | None:
+    """Return the order with its payments, and its audit log from event number `after` + 1 on.
+
+    One statement, so that they fit each other, and an order is one round trip.
+    """
+    row = await pool.fetchrow(_RECORD, order_id, after)
+    if row is None:
+        return None
+    *order, payments, events = row
+    return OrderRecord(_order(order), _payments(payments), [EventRow(*event) for event in events])
+
+
+async def marks(pool: Pool, order_ids: Iterable[str]) -> dict[str, str]:
+    """Return of each order that there is a text that changes with its state, money and trail."""
+    rows = await pool.fetch(_MARKS, list(order_ids))
+    return {row[0]: row[1] for row in rows}
+
+
+async def list_orders(
+    pool: Pool, *, state: OrderState | None, before: tuple[datetime, str] | None, limit: int
+) -> list[OrderSummary]:
+    """Return the newest orders, or those that come after the order `before` in that order.
+
+    Keyset paging: a page costs the same wherever it is, and orders placed meanwhile move nothing.
+    """
+    created_at, order_id = before or (datetime.max.replace(tzinfo=UTC), "")
+    order_by = " ORDER BY created_at DESC, id DESC LIMIT $3"
+    if state is None:
+        rows = await pool.fetch(_LIST + order_by, created_at, order_id, limit)
+    else:
+        statement = _LIST + " AND state = $4" + order_by
+        rows = await pool.fetch(statement, created_at, order_id, limit, state)
+    return [_summary(row) for row in rows]
+
+
+class Known(Struct, frozen=True):
+    """What Postgres knows of an order that is to be accepted: its row, and whose its payment is."""
+
+    fingerprint: str | None
+    state: OrderState | None
+    payer: str | None
+
+
+_KNOWN: Final = """
+SELECT orders.fingerprint, orders.state, (
+    SELECT id FROM orders WHERE payment_id = $2 ORDER BY created_at, id LIMIT 1
+) AS payer, current_setting('transaction_read_only') = 'on' AS read_only
+FROM (VALUES ($1)) AS given (id) LEFT JOIN orders USING (id)
+"""
+
+
+async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
+    """Return what is known of an order, and the first order that came with its payment id.
+
+    Raises:
+        UNAVAILABLE: Postgres is away, or would not take an order that it does not know.
+    """
+    row = await pool.fetchrow(_KNOWN, order_id, payment_id)
+    if row is None:
+        raise LookupError("a row was asked for one of which there always is one")
+    state = None if row["state"] is None else OrderState(row["state"])
+    if state is None and row["read_only"]:
+        raise asyncpg.ReadOnlySQLTransactionError("it takes no writes")
+    return Known(row["fingerprint"], state, row["payer"])
+
+
+def _order(row: Iterable[Any]) -> OrderRow:
+    id_, payment_id, amount, currency, fingerprint, state, *rest = row
+    return OrderRow(id_, payment_id, amount, currency, fingerprint, OrderState(state), *rest)
+
+
+def _summary(row: Iterable[Any]) -> OrderSummary:
+    id_, payment_id, amount, currency, state, *times = row
+    return OrderSummary(id_, payment_id, amount, currency, OrderState(state), *times)
+
+
+def _payments(rows: Iterable[Iterable[Any]]) -> list[PaymentRow]:
+    return [PaymentRow(id_, PaymentStatus(status), *end) for id_, status, *end in rows]

@@ -1,0 +1,227 @@
+"""The statements that move an order: row, state and event in one, and each of them repeatable.
+
+Every statement takes the order's row lock first, so that whatever competes for the order (an
+attempt that was given up but still runs, a cancel, a dispatch) is decided there and nowhere else.
+An event's key makes the statement idempotent: a repeat finds its event and changes nothing.
+"""
+
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from orderfleet.domain.orders import (
+    ADDRESS_OPEN_STATES,
+    OPEN_STATES,
+    Address,
+    Order,
+    OrderState,
+    states_before,
+)
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.store.pool import Pool
+
+
+class Event(Struct, frozen=True):
+    """One line of the audit log."""
+
+    type: str
+    key: str
+    payload: dict[str, Any] = {}
+
+
+class Moved(Struct, frozen=True):
+    """What a statement found and did. `repeated`: an earlier run of it had done it already."""
+
+    state: OrderState
+    moved: bool
+    repeated: bool
+    payment: PaymentStatus | None = None
+    dispatch_key: str | None = None
+    address: Address | None = None
+    # Seconds since the order's row was written, by Postgres' clock.
+    age: float = 0.0
+
+    @property
+    def applied(self) -> bool:
+        """Tell whether the change stands, by this run or an earlier one."""
+        return self.moved or self.repeated
+
+
+# $1 order id, $2 new state (null keeps it), $3 states from which it may be entered, $4 types,
+# $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that the
+# row must have (null is any). The first event's key decides whether the whole was done before; of
+# the other events those missing are added.
+# FOR UPDATE comes first: after a lock wait it gives the row as the winner left it, while
+# everything else in the statement still sees the snapshot from before the wait.
+_MOVE: Final = """
+WITH before AS (
+    SELECT id, state, event_count, created_at FROM orders WHERE id = $1 FOR UPDATE
+), event AS (
+    SELECT row_number() OVER (ORDER BY position) AS n, type, key, payload
+    FROM unnest($4::text[], $5::text[], $6::jsonb[]) WITH ORDINALITY
+        AS e (type, key, payload, position)
+    WHERE NOT EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = e.key)
+), moved AS (
+    UPDATE orders
+    SET state = coalesce($2, orders.state),
+        address_json = coalesce($7, orders.address_json),
+        event_count = orders.event_count + (SELECT count(*) FROM event),
+        updated_at = clock_timestamp()
+    FROM before
+    WHERE orders.id = before.id AND before.state = ANY($3)
+      AND ($8::text IS NULL OR orders.dispatch_key = $8)
+      AND EXISTS (SELECT FROM event WHERE key = $5[1])
+    RETURNING orders.id, orders.event_count
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT moved.id, moved.event_count - (SELECT count(*) FROM event) + n, type, payload, key
+    FROM moved, event
+)
+SELECT before.state,
+       EXISTS (SELECT FROM moved) AS moved,
+       NOT EXISTS (SELECT FROM event WHERE key = $5[1]) AS repeated,
+       extract(epoch FROM clock_timestamp() - before.created_at)::float8 AS age
+FROM before
+"""
+
+# Nobody waits until it is on the disk, half of what it takes: the order is in Temporal by then, and
+# the next statement's commit takes this one along. If Postgres dies in between, `validate` finds no
+# row and writes it again.
+_RECEIVE: Final = """
+WITH received AS (
+    INSERT INTO orders (id, payment_id, amount, currency, fingerprint, state, address_json,
+                        items_json, event_count)
+    VALUES ($1, $2, $3::text::numeric, $4, $5, 'received', $6, $7, 1)
+    ON CONFLICT (id) DO NOTHING
+    RETURNING id
+), noted AS (
+    INSERT INTO events (order_id, number, type, payload_json, event_key)
+    SELECT id, 1, 'received', $8, 'received' FROM received
+)
+SELECT coalesce((SELECT $5 FROM received), (SELECT fingerprint FROM orders WHERE id = $1)),
+       set_config('synchronous_commit', 'off', true)
+"""
+
+_END: Final = """
+SELECT orders.state, orders.dispatch_key, payments.status AS payment
+FROM orders LEFT JOIN payments
+  ON payments.payment_id = orders.payment_id AND payments.order_id = orders.id
+WHERE orders.id = $1
+"""
+
+
+async def receive(pool: Pool, order_id: str, order: Order, payload: dict[str, Any]) -> bool:
+    """Write the order's first row; return False if another order has this id."""
+    arguments = (
+        order_id,
+        order.payment_id,
+        order.amount,
+        order.currency,
+        order.fingerprint,
+        msgspec.to_builtins(order.address),
+        msgspec.to_builtins(order.items),
+        payload,
+    )
+    found = await pool.fetchval(_RECEIVE, *arguments)
+    if found is None:
+        # A twin inserted it while this statement waited, and its snapshot is older than that.
+        found = await pool.fetchval(_RECEIVE, *arguments)
+    return bool(found == order.fingerprint)
+
+
+async def move(
+    pool: Pool,
+    order_id: str,
+    events: list[Event],
+    *,
+    to: OrderState | None = None,
+    before: frozenset[OrderState] | None = None,
+    address: Address | None = None,
+    dispatch_key: str | None = None,
+) -> Moved | None:
+    """Enter a state along the graph, or with `to` absent stay; write `events` with it.
+
+    Args:
+        pool: the connections.
+        order_id: the order.
+        events: the first one's key is the key of the whole.
+        to: the new state; only edges of the graph lead to it.
+        before: narrows the states in which it applies; all that lead to `to` by default.
+        address: the new address.
+        dispatch_key: the carrier's key that the order's dispatch must have.
+
+    Returns:
+        What was found and done, or None for an unknown order. The state is the one after it.
+    """
+    allowed = before if to is None else states_before(to) & (before or OPEN_STATES)
+    arguments = (
+        order_id,
+        to,
+        list(OrderState if allowed is None else allowed),
+        [event.type for event in events],
+        [event.key for event in events],
+        [event.payload for event in events],
+        None if address is None else msgspec.to_builtins(address),
+        dispatch_key,
+    )
+    row = await fetch_twice(pool, _MOVE, *arguments)
+    if row is None:
+        return None
+    state = to if row["moved"] and to is not None else OrderState(row["state"])
+    return Moved(state=state, moved=row["moved"], repeated=row["repeated"], age=row["age"])
+
+
+async def note(pool: Pool, order_id: str, event: Event) -> None:
+    """Write an event that changes nothing; an unknown order has no log, and that is no error."""
+    await move(pool, order_id, [event])
+
+
+async def change_address(pool: Pool, order_id: str, address: Address, event: Event) -> Moved | None:
+    """Change the address, unless a dispatch has claimed it or the order has ended."""
+    return await move(pool, order_id, [event], before=ADDRESS_OPEN_STATES, address=address)
+
+
+async def end_order(
+    pool: Pool, order_id: str, state: OrderState, reason: str, events: list[Event]
+) -> Moved | None:
+    """End the order unless it has ended, and say what there is to undo.
+
+    Returns:
+        `state` is the end the order has, whoever wrote it; `payment` its payment's status and
+        `dispatch_key` the carrier's key whose outcome is unknown. None for an unknown order.
+
+    Raises:
+        ValueError: the graph has no edge from the order's state to this end.
+    """
+    for event in events:
+        await note(pool, order_id, event)
+    end = Event(state.value, "ended", {"reason": reason})
+    moved = await move(pool, order_id, [end], to=state)
+    if moved is None:
+        return None
+    row = await pool.fetchrow(_END, order_id)
+    if row is None:
+        return None
+    found = OrderState(row["state"])
+    if not found.ended:
+        raise ValueError(f"no edge leads from {found} to {state}")
+    unknown = row["dispatch_key"] if found is not OrderState.FULFILLED else None
+    payment = PaymentStatus(row["payment"]) if row["payment"] else None
+    return Moved(found, moved.moved, moved.repeated, payment, unknown, age=moved.age)
+
+
+async def fetch_twice(pool: Pool, statement: str, *arguments: Any) -> asyncpg.Record | None:
+    """Run a statement; once more if a twin may have done its work while it waited for the lock.
+
+    Its snapshot is from before the wait: it does not see the twin's event, so it fails to write
+    the same one, or finds a state that it cannot leave and takes the repeat for a refusal.
+    """
+    try:
+        row = await pool.fetchrow(statement, *arguments)
+    except asyncpg.UniqueViolationError:
+        return await pool.fetchrow(statement, *arguments)
+    if row is None or row["moved"] or row["repeated"]:
+        return row
+    return await pool.fetchrow(statement, *arguments)

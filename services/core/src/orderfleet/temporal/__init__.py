@@ -1,0 +1,1 @@
+"""How the fleet uses Temporal: client, payloads, steps, attempts, interceptors."""

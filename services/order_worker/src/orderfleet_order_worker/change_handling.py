@@ -1,0 +1,253 @@
+"""Changes to an order under way: each one is known by its id, applied once, one after another."""
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import msgspec
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet.domain import policies
+    from orderfleet.domain.contract import (
+        OTHER_CHANGE,
+        TOO_LATE,
+        TOO_MANY_CHANGES,
+        AddressChange,
+        Cancel,
+        Change,
+        ChangeResult,
+        Review,
+    )
+    from orderfleet.domain.orders import OrderState
+    from orderfleet.domain.policies import Budget
+    from orderfleet.store.changes import Changed
+    from orderfleet.store.transitions import Event
+    from orderfleet_order_worker.activities import (
+        AddressInput,
+        CancelInput,
+        NoteInput,
+        OrderActivities,
+        ReviewInput,
+    )
+    from orderfleet_order_worker.progress import Progress
+
+C = TypeVar("C", bound=Change)
+
+# What is refused today and was taken once. Asked only when there is something to refuse, so that
+# no other order's history has its marker: an older one goes on as it began.
+STRICT = "refused-at-the-entrance"
+
+
+class Changes:
+    """Applies changes by the statements that compete with dispatch, charge and end."""
+
+    def __init__(self, order_id: str, progress: Progress, budget: Budget) -> None:
+        self.called_off = False
+        self.closed = False
+        self.reviewable = False
+        self.decision: Review | None = None
+        self._order_id = order_id
+        self._progress = progress
+        self._budget = budget
+        self._received = False
+        self._tried = 0
+        self._reviewing = 0
+        # By kind, id and actor: the keys of different callers do not meet.
+        self._known: dict[tuple[Any, ...], tuple[Change, asyncio.Task[ChangeResult]]] = {}
+        self._spawned: set[asyncio.Task[None]] = set()
+        # Two changes of address in flight would come out in either order.
+        self._turn = asyncio.Lock()
+
+    @property
+    def pending(self) -> bool:
+        """Tell whether a change that no handler waits for is still under way."""
+        return any(not task.done() for task in self._spawned)
+
+    @property
+    def reviewing(self) -> bool:
+        """Tell whether a person's decision is on its way to the record."""
+        return bool(self._reviewing) and self.decision is None
+
+    def open(self) -> None:
+        """From now on the order has a row to change."""
+        self._received = True
+
+    def close(self) -> None:
+        """The order has its end; what comes now is recorded as too late."""
+        self.closed = True
+
+    def check(self, change: Change) -> None:
+        """Refuse an update before it is in the history.
+
+        Raises:
+            ApplicationError: of type `OtherChange`, `TooLate` or `TooManyChanges`.
+        """
+        known = self._known.get(_key(change))
+        if known is not None:
+            if known[0] != change:
+                raise _other_change()
+        elif self.closed:
+            raise too_late(f"order is {self._progress.state}")
+        elif self._is_full(change):
+            raise _too_many()
+
+    def knows(self, change: Change) -> bool:
+        """Tell whether this change has come before."""
+        return _key(change) in self._known
+
+    async def cancel(self, change: Cancel) -> ChangeResult:
+        """Cancel the order, once.
+
+        Raises:
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
+        """
+        return await self._once(given := _named(change), self._cancel(given))
+
+    async def update_address(self, change: AddressChange) -> ChangeResult:
+        """Change the address, once.
+
+        Raises:
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
+        """
+        return await self._once(given := _named(change), self._update_address(given))
+
+    async def review(self, change: Review) -> ChangeResult:
+        """Record a person's decision, once; it is on record before it counts.
+
+        Raises:
+            ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
+        """
+        given = _named(change)
+        return await self._once(given, self._review(ReviewInput(self._order_id, change, given)))
+
+    async def quietly(self, change: Coroutine[Any, Any, Any]) -> None:
+        """Await what has no caller to answer to: a failure shows in the status, no more."""
+        try:
+            await change
+        except FailureError as error:
+            cause = error.cause or error
+            self._progress.tell(f"change: {cause}")
+            workflow.logger.info("change not applied", extra={"reason": str(cause)})
+
+    def spawn(self, change: Coroutine[Any, Any, Any]) -> None:
+        """Begin a change that no handler waits for."""
+        self._spawned.add(asyncio.create_task(self.quietly(change)))
+
+    async def note(self, event: Event) -> None:
+        """Write an event that changes nothing."""
+        await self._row()
+        note = NoteInput(self._order_id, event)
+        most = self._budget.note_left(workflow.now())
+        await self._perform(OrderActivities.note, note, most=most)
+
+    async def refuse(self, event: Event) -> None:
+        """Record what was sent and not taken; of too many nothing more is told."""
+        if self._tried >= policies.MOST_CHANGES and workflow.patched(STRICT):
+            return
+        self._tried += 1
+        await self.quietly(self.note(event))
+
+    async def _once(self, given: Change, change: Coroutine[Any, Any, ChangeResult]) -> ChangeResult:
+        key = _key(given)
+        known = self._known.get(key)
+        if known is not None:
+            change.close()
+            if known[0] != given and workflow.patched(STRICT):
+                raise _other_change()
+            return await known[1]
+        if self._is_full(given) and workflow.patched(STRICT):
+            change.close()
+            raise _too_many()
+        self._tried += 1
+        task = asyncio.create_task(change)
+        self._known[key] = given, task
+        try:
+            return await task
+        except ActivityError:
+            # Postgres was away: nothing was decided, a repeat is a new try.
+            del self._known[key]
+            raise
+
+    def _is_full(self, change: Change) -> bool:
+        most = policies.MOST_CHANGES
+        return self._tried >= (2 * most if isinstance(change, Cancel) else most)
+
+    async def _cancel(self, change: Cancel) -> ChangeResult:
+        changed = await self._in_turn(OrderActivities.cancel, CancelInput(self._order_id, change))
+        if not self.called_off:
+            self._progress.reason = change.reason or "cancelled"
+        self._progress.state = OrderState.CANCELLED
+        self.called_off = True
+        return ChangeResult(change.change_id or "", changed.state)
+
+    async def _update_address(self, change: AddressChange) -> ChangeResult:
+        changed = await self._in_turn(
+            OrderActivities.change_address, AddressInput(self._order_id, change)
+        )
+        self._progress.address = change.address
+        return ChangeResult(change.change_id or "", changed.state)
+
+    async def _review(self, step: ReviewInput) -> ChangeResult:
+        self._reviewing += 1
+        try:
+            await workflow.wait_condition(lambda: self.reviewable or self.closed)
+            most = self._budget.forward_left(workflow.now())
+            changed = await self._in_turn(OrderActivities.review, step, most=most)
+            self.decision = step.change
+        finally:
+            self._reviewing -= 1
+        return ChangeResult(step.named.change_id or "", changed.state)
+
+    async def _in_turn(
+        self, statement: Any, argument: Any, *, most: timedelta = timedelta.max
+    ) -> Changed:
+        await self._row()
+        async with self._turn:
+            changed: Changed = await self._perform(statement, argument, most=most)
+        if not changed.applied:
+            raise too_late(changed.reason)
+        return changed
+
+    async def _row(self) -> None:
+        await workflow.wait_condition(lambda: self._received or self.closed)
+
+    async def _perform(
+        self, activity: Any, argument: Any, *, most: timedelta = timedelta.max
+    ) -> Any:
+        left = max(min(self._budget.closing_left(workflow.now()), most), policies.SHORTEST_STEP)
+        return await workflow.execute_activity_method(
+            activity,
+            argument,
+            start_to_close_timeout=min(policies.SQL_STEP, left),
+            schedule_to_close_timeout=left,
+            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+            retry_policy=policies.STEP_RETRY,
+        )
+
+
+def too_late(reason: str) -> ApplicationError:
+    """Return the failure of a change that nothing can be done about any more."""
+    return ApplicationError(reason, type=TOO_LATE, non_retryable=True)
+
+
+def _too_many() -> ApplicationError:
+    message = f"the order has had {policies.MOST_CHANGES} changes, and takes cancels only"
+    return ApplicationError(message, type=TOO_MANY_CHANGES, non_retryable=True)
+
+
+def _other_change() -> ApplicationError:
+    message = "this id names another change of the order"
+    return ApplicationError(message, type=OTHER_CHANGE, non_retryable=True)
+
+
+def _key(change: Change) -> tuple[Any, ...]:
+    return type(change), change.change_id, change.actor
+
+
+def _named(change: C) -> C:
+    if change.change_id:
+        return change
+    return msgspec.structs.replace(change, change_id=str(workflow.uuid4()))

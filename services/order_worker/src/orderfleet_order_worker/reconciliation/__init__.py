@@ -1,0 +1,1 @@
+"""Orders left behind: what becomes of them, and when it is looked for."""

@@ -1,0 +1,257 @@
+"""The work of SettleOrders: compare Postgres with Temporal and end what was left behind.
+
+Four phases, side by side, so that none waits for another: refunds that are owed, orders open in
+Postgres whose workflow has closed, closed workflows without a row, changes that nobody took up.
+Each of them, and each order in it, fails by itself: it is logged, counted and told, and the others
+go on.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from orderfleet.domain import contract, policies
+from orderfleet.domain.contract import RefundInput, as_reason
+from orderfleet.domain.orders import GRAPH, OrderState, is_order_id
+from orderfleet.domain.payments import PaymentStatus
+from orderfleet.store import change_requests
+from orderfleet.store.pool import Pool
+from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
+from orderfleet.store.restore import restore_fulfilled, restore_payment
+from orderfleet.store.transitions import Moved, end_order, receive
+from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
+from orderfleet_order_worker.reconciliation.evidence import (
+    Evidence,
+    dispatched_keys,
+    of_fleet,
+    read_evidence,
+    workflow_ids,
+)
+from orderfleet_order_worker.reconciliation.run import SettleRun, SettleSummary
+from orderfleet_order_worker.settings import OrderWorkerSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+# An order's own workflow ends it and starts its refund; younger ones are left alone. Short,
+# because a workflow can be terminated at any age, and one that runs is left alone in any case.
+_GRACE: Final = timedelta(seconds=5)
+
+_BY: Final = {"by": contract.SETTLE_WORKFLOW}
+_UNKNOWN: Final = "Temporal does not know the order"
+
+
+class Traces(Struct, frozen=True):
+    """Result of `trace`: whether a charge may have been made, and the carrier's keys in use."""
+
+    charged: bool
+    keys: list[str]
+
+
+class SettleActivities:
+    """The backstop's activities with what they need."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        client: Client,
+        settings: OrderWorkerSettings,
+        metrics: OrderWorkerMetrics | None = None,
+    ) -> None:
+        self._pool = pool
+        self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
+        self._client = client
+        self._order_task_queue = settings.order_task_queue
+        self._shipping_task_queue = settings.shipping_task_queue
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Return the activities to register."""
+        return [self.settle, self.trace]
+
+    @activity.defn
+    async def settle(self, since: datetime | None = None) -> SettleSummary:
+        """End every order that is open in Postgres and closed in Temporal; undo its payment.
+
+        Args:
+            since: workflows that closed before it have their row; None looks as far back as ever.
+
+        Returns:
+            What was done, and what failed; a failure is no error of the activity.
+        """
+        began = datetime.now(UTC)
+        run = SettleRun(self._metrics)
+        phases: dict[Phase, Coroutine[Any, Any, None]] = {
+            Phase.REFUNDS: self._start_refunds(run),
+            Phase.OPEN: self._settle_open(run),
+            Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.SETTLE_WINDOW),
+            Phase.REQUESTS: self._answer_requests(run),
+        }
+        async with asyncio.TaskGroup() as group:
+            for phase, work in phases.items():
+                group.create_task(run.phase(phase, work))
+        return run.summary(began)
+
+    @activity.defn
+    async def trace(self, order_id: str) -> Traces:
+        """Tell by Temporal's histories what an order may have taken, whatever its row says.
+
+        An order that Temporal knows no more may have taken all that one can.
+        """
+        evidence = await read_evidence(self._client, order_id)
+        if evidence is None or evidence.task_queue != self._order_task_queue:
+            attempts = range(1, policies.SHIPPING_ATTEMPTS + 1)
+            keys = [contract.carrier_key(order_id, attempt) for attempt in attempts]
+            return Traces(charged=True, keys=keys)
+        keys = await dispatched_keys(self._client, order_id, evidence)
+        return Traces(evidence.charge_begun, keys)
+
+    # --- Refunds that are owed -----------------------------------------------------------------
+
+    async def _start_refunds(self, run: SettleRun) -> None:
+        """Start the refunds that no workflow is at."""
+        owed = [order async for order in owed_refunds(self._pool, older_than=_GRACE)]
+        running = await self._running(contract.REFUND_WORKFLOW) if owed else set()
+        idle = [one for one in owed if contract.refund_id(one.order_id) not in running]
+
+        async def start(order: LeftBehind) -> None:
+            await self._start_refund(run, order, order.state, "settled")
+
+        await run.each(Phase.REFUNDS, idle, lambda order: order.order_id, start)
+
+    async def _start_refund(
+        self, run: SettleRun, order: LeftBehind, state: OrderState, reason: str
+    ) -> None:
+        """Start the order's refund unless it runs.
+
+        Raises:
+            ValueError: its id is no order id: the refund would refuse it. Such orders came in once.
+        """
+        if not is_order_id(order.order_id):
+            raise ValueError("an order of this id cannot be refunded but by hand")
+        refund = RefundInput(
+            order_id=order.order_id,
+            payment_id=order.payment_id,
+            state=state,
+            reason=reason,
+            shipping_task_queue=self._shipping_task_queue,
+        )
+        try:
+            await self._client.start_workflow(
+                contract.REFUND_WORKFLOW,
+                refund,
+                id=contract.refund_id(order.order_id),
+                task_queue=self._order_task_queue,
+                task_timeout=policies.TASK_TIMEOUT,
+                # One that closed without settling the payment was terminated or is a bug's;
+                # every step of it is idempotent.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        run.refunds_started += 1
+
+    # --- Orders that are open ------------------------------------------------------------------
+
+    async def _settle_open(self, run: SettleRun) -> None:
+        """End the open orders that no workflow is at; those whose workflow runs cost nothing."""
+        open_ = [order async for order in open_orders(self._pool, older_than=_GRACE)]
+        running = await self._running(contract.ORDER_WORKFLOW) if open_ else set()
+        idle = [one for one in open_ if one.order_id not in running]
+
+        async def settle(order: LeftBehind) -> None:
+            evidence = await read_evidence(self._client, order.order_id)
+            if evidence is None or not self._is_of(order, evidence):
+                evidence = Evidence("", None, OrderState.FAILED, _UNKNOWN, charge_begun=True)
+            await self._settle(run, order, evidence)
+
+        await run.each(Phase.OPEN, idle, lambda order: order.order_id, settle)
+
+    def _is_of(self, order: LeftBehind, evidence: Evidence) -> bool:
+        """Tell whether a workflow is that of the row, and not one of another fleet.
+
+        It is on this fleet's queue, or it was before the queue got another name: then it was
+        started with the same order.
+        """
+        if evidence.task_queue == self._order_task_queue:
+            return True
+        return evidence.order is not None and evidence.order.fingerprint == order.fingerprint
+
+    async def _settle(self, run: SettleRun, order: LeftBehind, evidence: Evidence) -> None:
+        if evidence.end is None:
+            return
+        reason = as_reason(f"settled: {evidence.reason}")
+        if evidence.end is OrderState.FULFILLED:
+            payload = {**_BY, "reason": reason}
+            if evidence.shipped is not None and evidence.shipped.tracking:
+                payload["tracking"] = as_reason(evidence.shipped.tracking)
+            self._ended(run, order, await restore_fulfilled(self._pool, order.order_id, payload))
+            return
+        if evidence.charge_begun:
+            # Before the end: from here on the refund is owed, whatever becomes of this run.
+            await restore_payment(self._pool, order.order_id, _BY)
+        state = evidence.end if evidence.end in GRAPH[order.state] else OrderState.FAILED
+        ended = await end_order(self._pool, order.order_id, state, reason, [])
+        self._ended(run, order, ended)
+        if ended is None or ended.state is OrderState.FULFILLED:
+            return
+        owed = ended.payment in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
+        if owed or (ended.moved and ended.dispatch_key is not None):
+            await self._start_refund(run, order, ended.state, reason)
+
+    def _ended(self, run: SettleRun, order: LeftBehind, ended: Moved | None) -> None:
+        if ended is not None and ended.moved:
+            run.ended += 1
+            self._metrics.order_settled(ended)
+            log.warning("settled", order_id=order.order_id, state=ended.state)
+
+    # --- Closed workflows without a row --------------------------------------------------------
+
+    async def _adopt_rowless(self, run: SettleRun, since: datetime) -> None:
+        """Write the row of closed workflows that have none, and settle them."""
+        query = (
+            f"{of_fleet(contract.ORDER_WORKFLOW, self._order_task_queue)}"
+            f" AND CloseTime > '{since.isoformat()}'"
+        )
+
+        async def adopt(order_id: str) -> None:
+            evidence = await read_evidence(self._client, order_id)
+            if evidence is None or evidence.order is None:
+                return
+            if evidence.task_queue != self._order_task_queue:
+                # Run again since, by another fleet.
+                return
+            given = evidence.order
+            if not await receive(self._pool, order_id, given, _BY):
+                return
+            order = LeftBehind(order_id, given.payment_id, OrderState.RECEIVED, given.fingerprint)
+            await self._settle(run, order, evidence)
+
+        async for page in workflow_ids(self._client, query):
+            ids = {order_id for order_id in page if is_order_id(order_id)}
+            unknown = await unknown_orders(self._pool, sorted(ids))
+            await run.each(Phase.ROWLESS, unknown, str, adopt)
+
+    # --- Changes that were left for a worker ---------------------------------------------------
+
+    async def _answer_requests(self, run: SettleRun) -> None:
+        """Refuse what nobody has taken up, now that the order has ended."""
+        left = [request async for request in change_requests.of_ended_orders(self._pool)]
+
+        async def answer(request: change_requests.Request) -> None:
+            await change_requests.answer(self._pool, request)
+
+        await run.each(Phase.REQUESTS, left, lambda request: request.order_id, answer)
+
+    async def _running(self, workflow_type: str) -> set[str]:
+        """Return the ids of this fleet's workflows that run."""
+        query = f"{of_fleet(workflow_type, self._order_task_queue)} AND ExecutionStatus = 'Running'"
+        return {id_ async for page in workflow_ids(self._client, query) for id_ in page}

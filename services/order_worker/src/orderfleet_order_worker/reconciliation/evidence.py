@@ -1,0 +1,189 @@
+"""What Temporal's histories prove of an order, whatever Postgres has lost of it.
+
+No call has a time limit of its own here: whoever asks has one for all of them.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final, TypeVar
+
+from msgspec import Struct
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from orderfleet.domain import contract
+from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult
+from orderfleet.domain.orders import OrderState
+from orderfleet.temporal.client import is_absent
+
+T = TypeVar("T")
+
+_PAGE: Final = 1000
+
+# How a workflow closed without a result, and the end that its order gets.
+_CUT_OFF: Final = {
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT: OrderState.TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: OrderState.FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED: OrderState.FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED: OrderState.FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: OrderState.FAILED,
+}
+
+
+class Evidence(Struct):
+    """What an order's history tells. `end` is None while the workflow runs."""
+
+    task_queue: str
+    # None if the workflow was started with what is no order: it has done nothing then.
+    order: OrderInput | None
+    end: OrderState | None = None
+    reason: str = ""
+    charge_begun: bool = False
+    # What a shipping attempt returned: it completes only once the row said `fulfilled`.
+    shipped: ShippingResult | None = None
+    # The workflow ids of the shipping attempts, each with its run id.
+    shipping: dict[str, str] = {}
+
+
+async def read_evidence(client: Client, order_id: str) -> Evidence | None:
+    """Return what the history of an order's workflow tells; None if there is no such workflow.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    events = await _events(client, order_id)
+    if not events:
+        return None
+    started = events[0].workflow_execution_started_event_attributes
+    if started.workflow_type.name != contract.ORDER_WORKFLOW:
+        return None
+    order = await _decoded(client, started.input.payloads, OrderInput)
+    found = Evidence(started.task_queue.name, order)
+    for event in events:
+        await _add(client, found, event)
+        await _add_child(client, found, event)
+    return found
+
+
+async def dispatched_keys(client: Client, order_id: str, evidence: Evidence) -> list[str]:
+    """Return the carrier's keys that shipping attempts used and that were not refused for good.
+
+    Raises:
+        RPCError: Temporal is away.
+    """
+    keys = []
+    for workflow_id, run_id in evidence.shipping.items():
+        events = await _events(client, workflow_id, run_id)
+        if events is None or _may_be_out(events):
+            attempt = int(workflow_id.rpartition("/")[2])
+            keys.append(contract.carrier_key(order_id, attempt))
+    return keys
+
+
+async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
+    """Yield the ids of all workflows that fit a query, page by page.
+
+    Nothing but the ids is read: whatever else is in the namespace, there is nothing to decode.
+    """
+    token = b""
+    while True:
+        request = ListWorkflowExecutionsRequest(
+            namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
+        )
+        page = await client.workflow_service.list_workflow_executions(request, retry=True)
+        yield [found.execution.workflow_id for found in page.executions]
+        token = page.next_page_token
+        if not token:
+            return
+
+
+def of_fleet(workflow_type: str, task_queue: str) -> str:
+    """Return the query for the workflows of a type that are this fleet's own."""
+    queue = task_queue.replace("\\", "\\\\").replace("'", "\\'")
+    return f"WorkflowType = '{workflow_type}' AND TaskQueue = '{queue}'"
+
+
+async def _events(
+    client: Client, workflow_id: str, run_id: str | None = None
+) -> Sequence[HistoryEvent] | None:
+    """Return a workflow's history; None if Temporal does not know it, or no more."""
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id or None)
+    try:
+        return (await handle.fetch_history()).events
+    except RPCError as error:
+        if is_absent(error):
+            return None
+        raise
+
+
+async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T | None:
+    """Return the first payload as a type; None if it is anything else.
+
+    Whatever a namespace may hold: no payload, an encoding that nobody knows, one whose converter
+    raises what it likes or ignores the type.
+    """
+    try:
+        found = (await client.data_converter.decode(payloads[:1], [type_]))[0]
+    except Exception:  # noqa: BLE001 (the converters of others raise what they like)
+        return None
+    return found if isinstance(found, type_) else None
+
+
+async def _add(client: Client, found: Evidence, event: HistoryEvent) -> None:
+    """Add what one event proves."""
+    match event.event_type:
+        case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
+            scheduled = event.activity_task_scheduled_event_attributes
+            found.charge_begun |= scheduled.activity_type.name == "charge"
+        case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+            completed = event.workflow_execution_completed_event_attributes
+            result = await _decoded(client, completed.result.payloads, OrderResult)
+            if result is not None and result.state.ended:
+                found.end = result.state
+                found.reason = result.reason or "completed without a record"
+            else:
+                found.end, found.reason = _without_result(found, "completed with what is no result")
+        case kind if kind in _CUT_OFF:
+            name = EventType.Name(kind).removeprefix("EVENT_TYPE_WORKFLOW_EXECUTION_").lower()
+            found.end, found.reason = _without_result(found, f"workflow {name}", _CUT_OFF[kind])
+
+
+async def _add_child(client: Client, found: Evidence, event: HistoryEvent) -> None:
+    """Add what one event proves of a shipping attempt."""
+    begun = event.start_child_workflow_execution_initiated_event_attributes
+    if begun.workflow_type.name == contract.SHIPPING_WORKFLOW:
+        # Its start may not have been told any more: then it is known by its id alone.
+        found.shipping[begun.workflow_id] = ""
+    started = event.child_workflow_execution_started_event_attributes
+    if started.workflow_type.name == contract.SHIPPING_WORKFLOW:
+        run = started.workflow_execution
+        found.shipping[run.workflow_id] = run.run_id
+    done = event.child_workflow_execution_completed_event_attributes
+    if done.workflow_type.name == contract.SHIPPING_WORKFLOW:
+        found.shipped = await _decoded(client, done.result.payloads, ShippingResult)
+
+
+def _without_result(
+    found: Evidence, reason: str, end: OrderState = OrderState.FAILED
+) -> tuple[OrderState, str]:
+    """Return the end, and why, of an order whose workflow closed without telling its end."""
+    if found.shipped is not None:
+        return OrderState.FULFILLED, f"{reason}, its package shipped"
+    return end, reason
+
+
+def _may_be_out(events: Sequence[HistoryEvent]) -> bool:
+    """Tell whether a shipping attempt may have handed its package over."""
+    dispatches = {
+        event.event_id
+        for event in events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+        and event.activity_task_scheduled_event_attributes.activity_type.name == "dispatch"
+    }
+    for event in events:
+        failed = event.activity_task_failed_event_attributes
+        if failed.failure.application_failure_info.type == contract.CARRIER_REFUSED:
+            dispatches.discard(failed.scheduled_event_id)
+    return bool(dispatches)

@@ -1,0 +1,103 @@
+"""One run of SettleOrders: what is bounded in it, and what is told of its failures."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from random import sample
+from typing import Any, Final, TypeVar
+
+import structlog
+from msgspec import Struct
+from temporalio.service import RPCError
+
+from orderfleet.domain import policies
+from orderfleet.domain.contract import as_reason
+from orderfleet.store.pool import UNAVAILABLE
+from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
+
+log = structlog.stdlib.get_logger(__name__)
+
+T = TypeVar("T")
+
+# What needs no traceback.
+_USUAL: Final = (*UNAVAILABLE, RPCError)
+_TOLD: Final = 5
+
+
+class SettleSummary(Struct, frozen=True):
+    """What one run of SettleOrders did; the failures by phase, and the first few in words."""
+
+    ended: int = 0
+    refunds_started: int = 0
+    failures: dict[str, int] = {}
+    errors: list[str] = []
+    # Workflows that closed before it were looked at by this run or one before.
+    began: datetime | None = None
+
+
+class SettleRun:
+    """Runs the phases, and keeps count."""
+
+    def __init__(self, metrics: OrderWorkerMetrics) -> None:
+        self._metrics = metrics
+        self._failures: Counter[Phase] = Counter()
+        self._errors: list[str] = []
+        self.ended = 0
+        self.refunds_started = 0
+
+    async def phase(self, phase: Phase, work: Coroutine[Any, Any, None]) -> None:
+        """Run a phase; what it does not get done in its time is the next run's."""
+        with self._failing(phase):
+            async with asyncio.timeout(policies.SETTLE_PHASE.total_seconds()):
+                await work
+
+    async def each(
+        self,
+        phase: Phase,
+        items: Sequence[T],
+        name: Callable[[T], str],
+        work: Callable[[T], Awaitable[None]],
+    ) -> None:
+        """Do the work of a phase for each item, several at a time; one that fails is skipped.
+
+        They come in another order each time, so that in a phase that runs out of time those that
+        take long are not always the same.
+        """
+        waiting = iter(sample(items, len(items)))
+
+        async def work_on() -> None:
+            for item in waiting:
+                with self._failing(phase, name(item)):
+                    async with asyncio.timeout(policies.SETTLE_ORDER.total_seconds()):
+                        await work(item)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(policies.SETTLE_AT_ONCE, len(items))):
+                group.create_task(work_on())
+
+    def summary(self, began: datetime) -> SettleSummary:
+        """Return what was done and what failed, and count the run."""
+        self._metrics.settle_run_ended(clean=not self._failures)
+        failures = {phase.value: count for phase, count in sorted(self._failures.items())}
+        return SettleSummary(self.ended, self.refunds_started, failures, self._errors, began)
+
+    @contextmanager
+    def _failing(self, phase: Phase, order_id: str = "") -> Iterator[None]:
+        """Log and count an error, and go on."""
+        try:
+            yield
+        except Exception as error:
+            words = str(error) or type(error).__name__
+            self._failures[phase] += 1
+            self._metrics.settling_failed(phase)
+            if len(self._errors) < _TOLD:
+                self._errors.append(as_reason(f"{phase}: {order_id} {words}"))
+            log.warning(
+                "settling failed",
+                phase=phase,
+                order_id=order_id or None,
+                error=words,
+                exc_info=None if isinstance(error, _USUAL) else error,
+            )

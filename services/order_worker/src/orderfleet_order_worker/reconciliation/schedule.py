@@ -1,0 +1,76 @@
+"""The schedule of SettleOrders, made or updated when an order worker starts."""
+
+from datetime import timedelta
+
+import structlog
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleActionStartWorkflow,
+    ScheduleAlreadyRunningError,
+    ScheduleIntervalSpec,
+    ScheduleOverlapPolicy,
+    SchedulePolicy,
+    ScheduleSpec,
+    ScheduleState,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from orderfleet.domain.contract import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
+from orderfleet.domain.policies import SETTLE_RUN, TASK_TIMEOUT
+from orderfleet_order_worker.settings import OrderWorkerSettings
+
+_DEFAULT_INTERVAL = 10
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> None:
+    """Make this fleet's schedule; if another worker has, bring it up to these settings."""
+    schedule_id = settle_schedule(settings.order_task_queue)
+    schedule = Schedule(
+        action=ScheduleActionStartWorkflow(
+            SETTLE_WORKFLOW,
+            id=schedule_id,
+            task_queue=settings.order_task_queue,
+            execution_timeout=SETTLE_RUN,
+            task_timeout=TASK_TIMEOUT,
+        ),
+        spec=ScheduleSpec(
+            intervals=[
+                ScheduleIntervalSpec(
+                    every=timedelta(seconds=settings.settle_seconds or _DEFAULT_INTERVAL)
+                )
+            ]
+        ),
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
+        state=ScheduleState(paused=not settings.settle_seconds),
+    )
+    try:
+        try:
+            await client.create_schedule(schedule_id, schedule)
+        except ScheduleAlreadyRunningError:
+
+            def replace(_found: ScheduleUpdateInput) -> ScheduleUpdate:
+                return ScheduleUpdate(schedule)
+
+            await client.get_schedule_handle(schedule_id).update(replace)
+        if schedule_id != SETTLE_SCHEDULE:
+            await _give_up_common_schedule(client, settings.order_task_queue)
+    except RPCError as error:
+        # Orders can be fulfilled without the backstop; the next worker that starts tries again.
+        log.warning("the schedule of SettleOrders could not be set", error=str(error))
+
+
+async def _give_up_common_schedule(client: Client, task_queue: str) -> None:
+    """Delete the schedule that a release before had under the one name, if it is this fleet's."""
+    handle = client.get_schedule_handle(SETTLE_SCHEDULE)
+    try:
+        action = (await handle.describe()).schedule.action
+        if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue:
+            await handle.delete()
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise

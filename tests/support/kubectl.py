@@ -1,0 +1,61 @@
+"""A stand-in for kubectl, which answers as a cluster did, and the checks of `orderfleet doctor`."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from orderfleet_cli.doctor.cluster.checks import check_cluster
+from tests.support.cli import Cli, Outcome
+
+_COMPONENTS: Final = ("api", "order-worker", "shipping-worker")
+# The answer to a command is in the file of this name, or the error that kubectl ends with.
+KUBECTL: Final = """#!/bin/sh
+case "$*" in
+  */scaledobjects*) name=scaledobjects ;;
+  */horizontalpodautoscalers*) name=hpas ;;
+  */apiservices/*) name=apiservice ;;
+  *keda-operator*--namespace=keda*) name=keda ;;
+  "get deployments"*) name=deployments ;;
+  "get pods"*) name=pods ;;
+  */monitoring/services/prometheus:9090/proxy/*build_info*) name=scrape ;;
+  */monitoring/services/prometheus:9090/proxy/*vector*) name=clock ;;
+  */monitoring/services/prometheus:9090/proxy/*backlog*) name=backlog ;;
+  */monitoring/services/prometheus:9090/proxy/*) name=value ;;
+  */proxy/*) echo 'Error from server (NotFound): services "prometheus" not found' >&2; exit 1 ;;
+esac
+[ -e $name.error ] && { cat $name.error >&2; exit 1; }
+cat $name.json
+"""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that answers as recorded, but for what a test changes."""
+
+    cli: Cli
+    answers: dict[str, Any]
+
+    async def doctor(self, *more: str) -> Outcome:
+        """Run the command."""
+        self._write()
+        return await self.cli("doctor", "--kubernetes", *more)
+
+    async def bad(self, prometheus: str = "") -> dict[str, str]:
+        """Return what is not well, without a process of its own: names, and what is said."""
+        self._write()
+        bad = [one for one in await check_cluster("", "", prometheus) if not one.ok]
+        assert all(one.fix for one in bad)
+        return {one.name: f"{one.ok} {one.found}; {one.fix}" for one in bad}
+
+    def _write(self) -> None:
+        for name, answer in self.answers.items():
+            path = self.cli.cwd / f"{name}.json"
+            if isinstance(answer, str):
+                path.with_suffix(".error").write_text(answer)
+            else:
+                path.write_bytes(msgspec.json.encode(answer))
+
+    def of(self, kind: str, component: str) -> Any:
+        """Return the recorded object of a service."""
+        return self.answers[kind]["items"][_COMPONENTS.index(component)]

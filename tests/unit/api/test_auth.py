@@ -1,0 +1,108 @@
+"""API keys: who is let in, and that nobody is by mistake."""
+
+import subprocess
+from hashlib import sha256
+from pathlib import Path
+from sys import executable
+
+import pytest
+
+from orderfleet.environment import SettingsError
+from orderfleet_api.keys import is_loopback, name_of, parse_keys
+from orderfleet_api.settings import ApiSettings
+
+_OLD, _NEW = "the old one", "the new one"
+
+
+def _line(name: str, key: str) -> str:
+    return f"{name}:{sha256(key.encode()).hexdigest()}"
+
+
+_BOTH = f"{_line('shop', _OLD)}, {_line('shop-2', _NEW)},"
+
+
+def test_every_key_is_let_in_under_its_name() -> None:
+    keys = parse_keys(_BOTH)
+    assert name_of(keys, f"Bearer {_OLD}".encode()) == "shop"
+    assert name_of(keys, f"bearer {_NEW}".encode()) == "shop-2"
+    assert name_of(keys, f"BEARER   {_NEW}  ".encode()) == "shop-2"
+
+
+def test_a_key_is_bytes_in_whatever_encoding() -> None:
+    for key in ("schlüssel", "ключ"):
+        assert name_of(parse_keys(_line("shop", key)), f"Bearer {key}".encode()) == "shop"
+    assert name_of(parse_keys(_line("shop", "ü")), "Bearer ü".encode("latin-1")) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Bearer Bearer {_OLD}",
+        f"Bearer\t{_OLD}",
+        f"Bearer {_OLD}\t",
+        f"Bearer {_OLD}, Bearer {_OLD}",
+        f"Bearer\u00a0{_OLD}",
+        f"Bearer{_OLD}",
+        f"Basic {_OLD}",
+        _OLD,
+        _line("shop", _OLD),
+        "Bearer " + "x" * 30_000,
+        "Bearer \x00\xff",
+    ],
+)
+def test_nothing_else_is_let_in(header: str) -> None:
+    assert name_of(parse_keys(_BOTH), header.encode()) is None
+
+
+def test_a_key_has_one_name_and_is_something() -> None:
+    for text in (f"{_line('a', _OLD)},{_line('b', _OLD)}", _line("a", "")):
+        with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS"):
+            ApiSettings.from_env({"ORDERFLEET_API_KEYS": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["shop", "shop:abc", f"sh op:{'0' * 64}", f":{'0' * 64}", f"a:{'0' * 64},a:{'1' * 64}"]
+)
+def test_a_malformed_key_is_refused_at_start(text: str) -> None:
+    with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS"):
+        ApiSettings.from_env({"ORDERFLEET_API_KEYS": text})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_loopback_no_key_is_needed(host: str) -> None:
+    assert is_loopback(host)
+    assert ApiSettings.from_env({"ORDERFLEET_API_HOST": host}).keys == {}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])  # noqa: S104
+def test_elsewhere_a_key_is_needed_unless_it_is_switched_off(host: str) -> None:
+    with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS: needed"):
+        ApiSettings.from_env({"ORDERFLEET_API_HOST": host})
+    opened = {"ORDERFLEET_API_HOST": host, "ORDERFLEET_API_OPEN": "true"}
+    assert ApiSettings.from_env(opened).keys == {}
+    keyed = {"ORDERFLEET_API_HOST": host, "ORDERFLEET_API_KEYS": _BOTH}
+    assert set(ApiSettings.from_env(keyed).keys) == {"shop", "shop-2"}
+
+
+def test_the_digests_are_not_printed() -> None:
+    shown = ApiSettings.from_env({"ORDERFLEET_API_KEYS": _BOTH}).shown()
+    assert shown["ORDERFLEET_API_KEYS"] == "***"
+
+
+def test_the_api_does_not_start_open_to_the_network() -> None:
+    program = Path(executable).with_name("orderfleet-api")
+    ended = subprocess.run(
+        [program],
+        env={"ORDERFLEET_API_HOST": "0.0.0.0"},  # noqa: S104
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert "ORDERFLEET_API_KEYS" in ended.stderr

@@ -1,0 +1,91 @@
+import ast
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderfleet.domain.policies import (
+    GATEWAY_CALL_SECONDS,
+    GATEWAY_LOOKUP_SECONDS,
+    GATEWAY_STEP,
+    HEARTBEAT_INTERVAL,
+    HEARTBEAT_TIMEOUT,
+    SHORTEST_STEP,
+    STEP_RETRY,
+    UNDO_STEP,
+    Budget,
+    step_backoff,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+BUDGET = Budget(START, timedelta(seconds=15))
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_forward_work_leaves_three_seconds_for_the_end() -> None:
+    assert BUDGET.forward_left(START) == timedelta(seconds=12)
+    assert BUDGET.forward_left(at(11)) == timedelta(seconds=1)
+    assert BUDGET.left(at(12)) == timedelta(seconds=3)
+    assert BUDGET.closing_left(at(12)) == timedelta(seconds=2.5)
+
+
+def test_nothing_is_ever_less_than_nothing() -> None:
+    for late in (15, 16, 1000):
+        assert BUDGET.left(at(late)) == BUDGET.forward_left(at(late)) == timedelta(0)
+        # A timeout of nothing is refused by Temporal.
+        assert BUDGET.closing_left(at(late)) == SHORTEST_STEP
+
+
+def test_an_event_that_changes_nothing_leaves_time_for_the_end() -> None:
+    assert BUDGET.note_left(at(3)) == timedelta(seconds=6)
+    assert BUDGET.note_left(at(14)) == BUDGET.note_left(at(20)) == timedelta(seconds=1)
+
+
+@given(st.floats(min_value=1, max_value=3600), st.floats(min_value=0, max_value=1))
+def test_closing_never_takes_the_last_moment(total: float, share: float) -> None:
+    budget = Budget(START, timedelta(seconds=total))
+    now = START + budget.total * share
+    closing = budget.closing_left(now)
+    assert closing < budget.left(now) or closing == SHORTEST_STEP
+    assert closing >= budget.left(now) / 2
+
+
+def test_a_gateway_is_given_up_before_its_activity_is() -> None:
+    # A dispatch may look up, call and recall; a refund may look up, void and refund.
+    assert GATEWAY_STEP.total_seconds() > GATEWAY_CALL_SECONDS
+    slowest = GATEWAY_CALL_SECONDS + 2 * GATEWAY_LOOKUP_SECONDS
+    assert slowest < UNDO_STEP.total_seconds()
+
+
+def test_a_step_is_tried_again_after_twice_the_time_up_to_a_limit() -> None:
+    pauses = [step_backoff(attempt).total_seconds() for attempt in range(1, 7)]
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert STEP_RETRY.maximum_attempts == 3
+
+
+def test_a_beat_may_be_lost_or_a_second_late() -> None:
+    assert timedelta(seconds=1) <= HEARTBEAT_TIMEOUT - HEARTBEAT_INTERVAL
+    assert HEARTBEAT_TIMEOUT > 2 * HEARTBEAT_INTERVAL
+    # The SDK's own limit would keep the second of three beats back.
+    assert HEARTBEAT_INTERVAL < 0.8 * HEARTBEAT_TIMEOUT
+
+
+def test_every_activity_is_missed_when_its_worker_dies() -> None:
+    services = Path(__file__).parents[3] / "services"
+    found = [
+        (path.name, call.lineno, {keyword.arg for keyword in call.keywords})
+        for path in services.glob("*/src/**/*.py")
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr.startswith(("execute_activity", "start_activity"))
+        # An interceptor's, which runs the activity itself.
+        and ast.unparse(call.func.value) == "workflow"
+    ]
+    assert found
+    unheard = [one[:2] for one in found if "heartbeat_timeout" not in one[2]]
+    assert unheard == []

@@ -1,0 +1,115 @@
+"""Words from outside, fit to be kept: an address is found in whatever form it comes."""
+
+import html
+import json
+import unicodedata
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderfleet.gateways.redaction import MASK, cleaned, told
+
+PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "")
+SAID = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"
+TOLD = "cannot go to ***, *** *** (***), ***: try again"
+
+
+def octal(text: str) -> str:
+    return "".join(
+        one if one.isascii() else "".join(f"\\{byte:03o}" for byte in one.encode()) for one in text
+    )
+
+
+def entities(text: str) -> str:
+    return "".join(one if one.isascii() else f"&#x{ord(one):X};" for one in text)
+
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "decomposed": lambda text: unicodedata.normalize("NFD", text),
+    "wide": lambda text: text.translate({n: n + 0xFEE0 for n in range(0x41, 0x7B)}),
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text))[3:-3],
+    "HTML": entities,
+    "HTML by name": lambda text: text.replace("ö", "&ouml;").replace("ß", "&szlig;"),
+    "JSON in HTML": lambda text: html.escape(json.dumps(text)[1:-1]),
+    "JSON in HTML in a URL": lambda text: quote(html.escape(json.dumps(text)[1:-1])),
+    "a URL": quote,
+    "a URL in Latin": lambda text: quote(text.encode("latin-1")),
+    "bytes": lambda text: repr(text.encode())[2:-1],
+    "octal": octal,
+    "UTF-8 read as Latin": lambda text: text.encode().decode("cp1252"),
+    "JavaScript": lambda text: text.replace("ö", "\\u{F6}").replace("ß", "\\u{df}"),
+    "zero width": lambda text: text.replace("ö", "ö\u200b\u00ad"),
+    "wider": lambda text: text.replace(" ", "\u00a0 \t"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_address_is_struck_out_in_every_form(form: str) -> None:
+    found = unicodedata.normalize("NFKC", told(FORMS[form](SAID), 300, PARTS))
+    assert " ".join(found.split()) == TOLD
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (SAID.upper(), TOLD.upper()),
+        (quote_plus(SAID), TOLD.replace(" ", "+")),
+        ("KOENIGSTRASSE 12, KOELN, JOERG LI", "***, ***, ***"),
+        ("Königstraße is closed, dear Jörg", "*** is closed, dear ***"),
+        ("no such place as koln", "no such place as ***"),
+        # Short ones as words only: the region is in no other word, and the number in no sum.
+        ("nrwx, at 12", "nrwx, at 12"),
+        ("NRW.", "***."),
+    ],
+)
+def test_in_other_words(said: str, expected: str) -> None:
+    assert told(said, 300, PARTS) == expected
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=30), max_size=4),
+    st.text(max_size=400),
+    st.integers(1, 300),
+)
+def test_whatever_is_said_it_is_printable_and_short(parts: list[str], said: str, most: int) -> None:
+    found = told(said, most, parts)
+    assert len(found.encode()) <= max(most, len("(unreadable)"))
+    assert all(unicodedata.category(one)[0] != "C" for one in found)
+    assert found == " ".join(found.split())
+
+
+@given(
+    st.text(st.characters(categories=["L", "N"]), min_size=5, max_size=60),
+    st.sampled_from(list(FORMS)),
+)
+def test_any_name_is_struck_out(name: str, form: str) -> None:
+    try:
+        said = FORMS[form](f"dear {name}, no")
+    except UnicodeError:
+        return
+    assert MASK in told(said, 300, [name])
+
+
+@pytest.mark.parametrize("before", [0, 3_900, 4_090, 16_380, 100_000])
+def test_no_half_of_an_address_is_left_where_a_text_is_cut(before: int) -> None:
+    for filler in ("x", "\x00", "&amp;"):
+        found = told(filler * before + "Königstraße 12", 10_000, PARTS)
+        assert "nigs" not in found
+
+
+def test_layers_without_end_are_not_told() -> None:
+    said = "K\u00f6ln"
+    for _ in range(20):
+        said = quote(said)
+    assert told(said, 300, PARTS) == "(unreadable)"
+
+
+def test_cleaned_keeps_what_can_be_read() -> None:
+    assert cleaned("a\x00b\u202ec\ud800d\nx\u2028y\U000e0041\uffff", 100) == "a bcd x y"
+    assert cleaned("ééé", 5) == "éé"
+    assert cleaned("\x00" * 1_000_000, 100) == ""
