@@ -11,7 +11,7 @@ from temporalio.service import RPCError
 
 from orderfleet.domain.contract import settle_schedule
 from orderfleet.domain.orders import OrderState
-from orderfleet.runtime.process import Life
+from orderfleet.runtime.process import Lifecycle
 from orderfleet.store.gateway_ledger import balance
 from orderfleet_api import order_service
 from orderfleet_order_worker.main import serve as serve_orders
@@ -59,13 +59,13 @@ async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) 
 @asynccontextmanager
 async def _served(fleet: Fleet, port: int) -> AsyncIterator[None]:
     """Run the order worker as its process does, with SettleOrders every second."""
-    life = Life()
+    lifecycle = Lifecycle()
     settings = fleet.order_settings(settle_seconds=1.0, probe_port=port)
-    serving = asyncio.create_task(serve_orders(settings, life))
+    serving = asyncio.create_task(serve_orders(settings, lifecycle))
     try:
         yield
     finally:
-        life.stopping.set()
+        lifecycle.stopping.set()
         await serving
 
 

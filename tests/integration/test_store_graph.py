@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orderfleet.domain.orders import GRAPH, OrderState
+from orderfleet.domain.orders import TRANSITIONS, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
-from orderfleet.store.payments import begin_charge, settle_payment
+from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
 from orderfleet.store.transitions import Event, end_order, move
 from tests.integration.support.books import books, put_order, put_payment
@@ -24,7 +24,7 @@ async def test_a_move_is_accepted_along_an_edge_only(
         order_id = f"{before}-{to}"
         await put_order(owner, order_id, before)
         moved = await move(pool, order_id, [Event("moved", "moved")], to=to)
-        is_edge = to in GRAPH[before]
+        is_edge = to in TRANSITIONS[before]
         assert moved is not None
         assert (moved.applied, moved.state) == (is_edge, to if is_edge else before)
         found = await books(pool, order_id)
@@ -38,7 +38,7 @@ async def _begin_charge(pool: Pool, order_id: str) -> Any:
 
 async def _captured(pool: Pool, order_id: str) -> Any:
     status = PaymentStatus.CAPTURED
-    return await settle_payment(pool, order_id, f"pay-{order_id}", status, {})
+    return await record_payment_outcome(pool, order_id, f"pay-{order_id}", status, {})
 
 
 async def _claim(pool: Pool, order_id: str) -> Any:
@@ -64,7 +64,7 @@ async def test_a_statement_of_its_own_takes_its_one_edge_only(
     statement: Callable[[Pool, str], Awaitable[Any]],
     edge: tuple[OrderState, OrderState],
 ) -> None:
-    assert edge[1] in GRAPH[edge[0]]
+    assert edge[1] in TRANSITIONS[edge[0]]
     for before in _STATES:
         await put_order(owner, before, before)
         if statement is _captured:
@@ -80,7 +80,7 @@ async def test_an_end_is_never_replaced_by_another(
 ) -> None:
     for before in _STATES:
         await put_order(owner, before, before)
-        if before.ended or end in GRAPH[before]:
+        if before.ended or end in TRANSITIONS[before]:
             ended = await end_order(pool, before, end, "why", [])
             assert ended is not None
             assert ended.state == (before if before.ended else end)

@@ -13,7 +13,7 @@ from orderfleet.domain.orders import Address, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.changes import cancel_order, update_address
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
-from orderfleet.store.payments import begin_charge, settle_payment
+from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet.store.transitions import Event, end_order, move, note, receive
 from tests.integration.support.books import books, put_order, put_payment
@@ -36,7 +36,7 @@ class Step:
 
 
 def _settle(status: PaymentStatus) -> Callable[[Pool], Awaitable[Any]]:
-    return lambda pool: settle_payment(pool, _ID, _PAYMENT, status, {})
+    return lambda pool: record_payment_outcome(pool, _ID, _PAYMENT, status, {})
 
 
 def _move(kind: str, to: OrderState) -> Callable[[Pool], Awaitable[Any]]:

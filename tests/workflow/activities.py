@@ -18,7 +18,7 @@ from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.store.changes import Changed, event_key, reviewed, too_late
 from orderfleet.store.dispatch import dispatch_failed
-from orderfleet.store.transitions import Event, Moved
+from orderfleet.store.transitions import Event, Transition
 from orderfleet.temporal.attempts import StepResult
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
@@ -190,7 +190,9 @@ class OrderScript:
         result: Changed = await self._world.act(step.order_id, "review", work)
         return result
 
-    def _changed(self, order_id: str, event: Event, moved: Moved | None, refused: str) -> Changed:
+    def _changed(
+        self, order_id: str, event: Event, moved: Transition | None, refused: str
+    ) -> Changed:
         if moved is None:
             raise ApplicationError("the order has no row yet", type="OrderUnknown")
         if not moved.moved:

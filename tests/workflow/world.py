@@ -15,7 +15,7 @@ from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_CLOSED
 from orderfleet.domain.orders import OPEN_STATES, Address, Order, OrderState, states_before
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
-from orderfleet.store.transitions import Event, Moved
+from orderfleet.store.transitions import Event, Transition
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import Action, Work, go
@@ -70,19 +70,19 @@ class World:
         *,
         to: OrderState | None = None,
         before: frozenset[OrderState] | None = None,
-    ) -> Moved | None:
+    ) -> Transition | None:
         """Do what the store's statement does, edge by edge of the graph."""
         row = self.rows.get(order_id)
         if row is None:
             return None
         if row.has(event.key):
-            return Moved(row.state, moved=False, repeated=True)
+            return Transition(row.state, moved=False, repeated=True)
         allowed = before if to is None else states_before(to) & (before or OPEN_STATES)
         moved = allowed is None or row.state in allowed
         if moved:
             row.state = to or row.state
             row.events.append(event)
-        return Moved(row.state, moved=moved, repeated=False)
+        return Transition(row.state, moved=moved, repeated=False)
 
     async def act(self, order_id: str, name: str, work: Work) -> Any:
         self.calls[order_id].append(name)
@@ -111,5 +111,5 @@ def permanent(message: str, kind: str) -> ApplicationError:
     return ApplicationError(message, type=kind, non_retryable=True)
 
 
-def closed(found: Moved | None) -> ApplicationError:
+def closed(found: Transition | None) -> ApplicationError:
     return permanent(f"order is {'unknown' if found is None else found.state}", ORDER_CLOSED)

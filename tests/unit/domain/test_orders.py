@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from orderfleet.domain.orders import (
     ADDRESS_OPEN_STATES,
-    GRAPH,
     OPEN_STATES,
+    TRANSITIONS,
     Address,
     Amount,
     Currency,
@@ -37,14 +37,14 @@ def order(**given: Any) -> Order:
 def test_an_end_has_no_way_on() -> None:
     ends = {state for state in OrderState if state.ended}
     assert ends == {"fulfilled", "cancelled", "rejected", "failed", "timed_out"}
-    assert all(not GRAPH[end] for end in ends)
-    assert set(GRAPH) == set(OrderState)
+    assert all(not TRANSITIONS[end] for end in ends)
+    assert set(TRANSITIONS) == set(OrderState)
     assert set(OrderState) - ends == OPEN_STATES
 
 
 def test_a_claimed_dispatch_can_be_neither_cancelled_nor_readdressed() -> None:
-    assert OrderState.CANCELLED not in GRAPH[OrderState.DISPATCHING]
-    assert OrderState.REJECTED not in GRAPH[OrderState.DISPATCHING]
+    assert OrderState.CANCELLED not in TRANSITIONS[OrderState.DISPATCHING]
+    assert OrderState.REJECTED not in TRANSITIONS[OrderState.DISPATCHING]
     assert OrderState.DISPATCHING not in ADDRESS_OPEN_STATES
     assert not any(state.ended for state in ADDRESS_OPEN_STATES)
 
@@ -59,7 +59,7 @@ def test_nothing_is_dispatched_unpaid_and_only_the_dispatched_is_fulfilled() -> 
 
 def test_every_open_order_can_fail_and_run_out_of_time() -> None:
     for state in OPEN_STATES:
-        assert {OrderState.FAILED, OrderState.TIMED_OUT} <= GRAPH[state]
+        assert {OrderState.FAILED, OrderState.TIMED_OUT} <= TRANSITIONS[state]
     assert states_before(OrderState.CANCELLED) == OPEN_STATES - {OrderState.DISPATCHING}
     assert states_before(OrderState.RECEIVED) == set()
 

@@ -24,8 +24,8 @@ from orderfleet.observability import sdk_metrics
 from orderfleet.observability.metrics import StepMetrics, WorkerMetrics, make_registry, render
 from orderfleet.observability.sdk_metrics import CoreMetrics, rename_namespace
 from orderfleet.observability.step_metrics import StepsInterceptor
-from orderfleet.runtime.process import Life
-from orderfleet.store.transitions import Moved
+from orderfleet.runtime.process import Lifecycle
+from orderfleet.store.transitions import Transition
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
 GIVEN: Final = ExecuteActivityInput(fn=lambda: None, args=[], executor=None, headers={})
@@ -84,16 +84,16 @@ def test_without_the_core_the_own_metrics_answer(
 
 
 async def test_every_process_tells_build_and_drain(core: CoreMetrics) -> None:
-    life = Life()
+    lifecycle = Lifecycle()
     registry = make_registry(
-        "orderfleet-api", draining_seconds=lambda: life.draining_seconds, drain_seconds=7
+        "orderfleet-api", draining_seconds=lambda: lifecycle.draining_seconds, drain_seconds=7
     )
     named = {"service": "api", "version": "0.1.0"}
     assert registry.get_sample_value("orderfleet_build_info", named) == 1
     assert registry.get_sample_value("orderfleet_drain_limit_seconds") == 7
     assert registry.get_sample_value("orderfleet_draining") == 0
     assert registry.get_sample_value("orderfleet_draining_seconds") == 0
-    life.stop()
+    lifecycle.request_shutdown()
     await asyncio.sleep(0.05)
     assert registry.get_sample_value("orderfleet_draining") == 1
     told = registry.get_sample_value("orderfleet_draining_seconds")
@@ -187,10 +187,10 @@ def test_an_end_counts_once_and_for_its_state(registry: CollectorRegistry) -> No
     metrics = WorkerMetrics(registry)
     state = OrderState.CANCELLED
     for moved in (
-        Moved(state, moved=True, repeated=False, age=4.5),
-        Moved(state, moved=False, repeated=True, age=5.5),
-        Moved(state, moved=False, repeated=False, age=6.5),
-        Moved(OrderState.SHIPPING, moved=True, repeated=False, age=7.5),
+        Transition(state, moved=True, repeated=False, age=4.5),
+        Transition(state, moved=False, repeated=True, age=5.5),
+        Transition(state, moved=False, repeated=False, age=6.5),
+        Transition(OrderState.SHIPPING, moved=True, repeated=False, age=7.5),
         None,
     ):
         metrics.order_ended(moved)

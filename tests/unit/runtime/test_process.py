@@ -10,20 +10,20 @@ import pytest
 
 _PROGRAM = """
 import asyncio, atexit, os, sys
-from orderfleet.runtime.process import Life, run_service
+from orderfleet.runtime.process import Lifecycle, run_service
 
 # What a thread of the SDK does to an interpreter that is taken down, now and then.
 atexit.register(os.abort)
 
-async def serve(life: Life) -> None:
+async def serve(lifecycle: Lifecycle) -> None:
     {body}
 
 run_service("program", serve, drain={drain})
 """
 _POLITE = """
-    life.started = True
+    lifecycle.started = True
     print("ready", flush=True)
-    await life.stopping.wait()
+    await lifecycle.stopping.wait()
     await asyncio.sleep(0.2)
     sys.stdout.write("drained")
 """
@@ -94,7 +94,7 @@ def test_a_bug_is_a_traceback_and_no_success() -> None:
 
 def test_it_does_not_outlive_its_hard_limit() -> None:
     body = """
-    life.started = True
+    lifecycle.started = True
     print("ready", flush=True)
     await asyncio.sleep(600)
 """

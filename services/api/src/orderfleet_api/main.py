@@ -6,8 +6,8 @@ from typing import Final
 from orderfleet.environment import start
 from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.probes import serve_probes
-from orderfleet.runtime.process import Life, run_service
-from orderfleet.runtime.resources import observed
+from orderfleet.runtime.process import Lifecycle, run_service
+from orderfleet.runtime.resources import open_resources
 from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
@@ -32,46 +32,47 @@ def main() -> None:
     configure_logs(
         settings.log_level, settings.log_format, service="api", traced=bool(settings.spans_by)
     )
-    run_service(PROGRAM, lambda life: serve(settings, life), drain=settings.drain_seconds)
+    run_service(PROGRAM, lambda lifecycle: serve(settings, lifecycle), drain=settings.drain_seconds)
 
 
-async def serve(settings: ApiSettings, life: Life) -> None:
+async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
     """Answer requests; at the end take no new ones and finish those under way.
 
     Neither Postgres nor Temporal is waited for: without them the answer is 503.
     """
-    async with observed(settings, life, program=PROGRAM, lazy=True) as seen:
+    async with open_resources(settings, lifecycle, program=PROGRAM, lazy=True) as resources:
         client = await connect(
             settings,
-            runtime=seen.core.runtime,
+            runtime=resources.core.runtime,
             lazy=True,
             retries=RETRIES,
-            plugins=seen.traces.plugins,
+            plugins=resources.traces.plugins,
         )
         failures = FailureLog()
-        metrics = ApiMetrics(seen.registry, failures)
-        bulkheads = Bulkheads(settings, seen.registry)
+        metrics = ApiMetrics(resources.registry, failures)
+        bulkheads = Bulkheads(settings, resources.registry)
         spans = []
-        if seen.traces.on:
+        if resources.traces.on:
             # It imports OpenTelemetry, which is loaded only if spans go somewhere.
             from orderfleet_api.middleware.tracing import RequestSpans  # noqa: PLC0415
 
             spans.append(RequestSpans())
         app = create_app(
-            Backends(seen.pool, client, settings, life.stopping, metrics, bulkheads), spans
+            Backends(resources.pool, client, settings, lifecycle.stopping, metrics, bulkheads),
+            spans,
         )
-        connections = Connections(bulkheads.connections, failures, seen.registry)
+        connections = Connections(bulkheads.connections, failures, resources.registry)
         probes = serve_probes(
             settings.probe_host,
             settings.probe_port,
-            ready=lambda: life.ready,
-            metrics=seen.metrics,
+            ready=lambda: lifecycle.ready,
+            metrics=resources.metrics,
         )
-        async with fleet_gauges(seen.registry, seen.pool, client, settings):
+        async with fleet_gauges(resources.registry, resources.pool, client, settings):
             with probes:
                 _collect_less()
-                served = metrics.measured(limited(app, life.stopping))
-                await serve_http(served, settings, life, connections)
+                served = metrics.measured(limited(app, lifecycle.stopping))
+                await serve_http(served, settings, lifecycle, connections)
 
 
 def _collect_less() -> None:

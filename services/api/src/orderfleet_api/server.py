@@ -14,7 +14,7 @@ import uvicorn
 from litestar.types import ASGIApp
 
 from orderfleet.runtime.listening import listen
-from orderfleet.runtime.process import Life
+from orderfleet.runtime.process import Lifecycle
 from orderfleet_api.connections import IDLE_SECONDS, Connection, Connections
 from orderfleet_api.settings import ApiSettings
 
@@ -46,7 +46,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve_http(
-    app: ASGIApp, settings: ApiSettings, life: Life, connections: Connections
+    app: ASGIApp, settings: ApiSettings, lifecycle: Lifecycle, connections: Connections
 ) -> None:
     """Answer requests until the process is asked to stop, and then those under way.
 
@@ -79,15 +79,15 @@ async def serve_http(
         server = _Server(config, connections)
         async with _swept(connections), asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(server.serve([listener]))
-            tasks.create_task(_stop(server, settings, life))
+            tasks.create_task(_stop(server, settings, lifecycle))
             await server.listening.wait()
-            life.started = True
+            lifecycle.started = True
             log.info("serving", host=settings.api_host, port=settings.api_port)
             await serving
 
 
-async def _stop(server: _Server, settings: ApiSettings, life: Life) -> None:
-    await life.stopping.wait()
+async def _stop(server: _Server, settings: ApiSettings, lifecycle: Lifecycle) -> None:
+    await lifecycle.stopping.wait()
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.drain_seconds / 2
     await asyncio.sleep(_ON_THE_WAY_SECONDS)

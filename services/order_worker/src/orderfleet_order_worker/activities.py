@@ -16,7 +16,7 @@ from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECO
 from orderfleet.gateways.bounded import BoundedPaymentGateway
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.store.changes import Changed, cancel_order, review_order, update_address
-from orderfleet.store.payments import PaymentConflictError, begin_charge, settle_payment
+from orderfleet.store.payments import PaymentConflictError, begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import find_record
 from orderfleet.store.restore import restore_payment
@@ -223,7 +223,7 @@ class OrderActivities:
             raise _permanent(str(error), PAYMENT_DECLINED) from error
         except TimeoutError:
             raise TimeoutError("the payment gateway gave no answer") from None
-        await settle_payment(
+        await record_payment_outcome(
             self._pool, step.order_id, step.payment_id, PaymentStatus.CAPTURED, _attempt()
         )
         return StepResult()
@@ -286,7 +286,7 @@ class OrderActivities:
             return payment.status
         charge = Charge(payment.payment_id, step.order_id, payment.amount, payment.currency)
         status = await self._give_back(charge)
-        moved = await settle_payment(
+        moved = await record_payment_outcome(
             self._pool, step.order_id, step.payment_id, PaymentStatus(status.value), _attempt()
         )
         if moved is None or not moved.applied:

@@ -5,8 +5,8 @@ from typing import Final
 from orderfleet.environment import start
 from orderfleet.gateways.factory import make_payment_gateway
 from orderfleet.observability.logging import configure_logs
-from orderfleet.runtime.process import Life, run_service
-from orderfleet.runtime.resources import observed
+from orderfleet.runtime.process import Lifecycle, run_service
+from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.temporal.client import connect
 from orderfleet_order_worker.activities import OrderActivities
@@ -33,24 +33,28 @@ def main() -> None:
     )
     run_service(
         PROGRAM,
-        lambda life: serve(settings, life),
+        lambda lifecycle: serve(settings, lifecycle),
         drain=settings.drain_seconds,
     )
 
 
-async def serve(settings: OrderWorkerSettings, life: Life) -> None:
+async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the order queue, drain."""
-    async with observed(settings, life, program=PROGRAM) as seen:
-        metrics = OrderWorkerMetrics(seen.registry)
-        client = await connect(settings, runtime=seen.core.runtime, plugins=seen.traces.plugins)
+    async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
+        metrics = OrderWorkerMetrics(resources.registry)
+        client = await connect(
+            settings, runtime=resources.core.runtime, plugins=resources.traces.plugins
+        )
         await schedule_settling(client, settings)
         orders = OrderActivities(
-            seen.pool,
-            make_payment_gateway(settings.payment_gateway_url, seen.pool, settings.gateway_faults),
+            resources.pool,
+            make_payment_gateway(
+                settings.payment_gateway_url, resources.pool, settings.gateway_faults
+            ),
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,
         )
-        settling = SettleActivities(seen.pool, client, settings, metrics)
+        settling = SettleActivities(resources.pool, client, settings, metrics)
         worker = make_worker(
             client,
             settings,
@@ -59,7 +63,7 @@ async def serve(settings: OrderWorkerSettings, life: Life) -> None:
             activities=[*orders.all(), *settling.all()],
             metrics=metrics,
         )
-        await run_worker(worker, settings, life, metrics=seen.metrics)
+        await run_worker(worker, settings, lifecycle, metrics=resources.metrics)
 
 
 if __name__ == "__main__":

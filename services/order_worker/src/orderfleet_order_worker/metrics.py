@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.observability.metrics import ENDS, WorkerMetrics
-from orderfleet.store.transitions import Moved
+from orderfleet.store.transitions import Transition
 
 T = TypeVar("T")
 
@@ -92,7 +92,7 @@ class OrderWorkerMetrics(WorkerMetrics):
         """Count a payment whose row now says that it is given back or closed."""
         self._refunds.labels(status).inc()
 
-    def order_settled(self, moved: Moved) -> None:
+    def order_settled(self, moved: Transition) -> None:
         """Count an order that SettleOrders ended."""
         self.order_ended(moved)
         if moved.moved:

@@ -25,7 +25,7 @@ from orderfleet.observability.metrics import WorkerMetrics
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
-from orderfleet.store.transitions import Event, Moved, move, note
+from orderfleet.store.transitions import Event, Transition, move, note
 from orderfleet.temporal.attempts import StepResult, attempt_of
 
 
@@ -150,13 +150,13 @@ def _recalled(shipment: Shipment, *, called_back: bool = True) -> Event:
     return Event("recalled", f"recalled/{shipment.key}", {"called_back": called_back})
 
 
-def _dispatched_before(found: Moved | None) -> Dispatched:
+def _dispatched_before(found: Transition | None) -> Dispatched:
     """Answer for an attempt whose result was lost on its way to Temporal."""
     if found is not None and found.state is OrderState.FULFILLED:
         return Dispatched(tracking="")
     raise _closed(found)
 
 
-def _closed(found: Moved | None) -> ApplicationError:
+def _closed(found: Transition | None) -> ApplicationError:
     state = "unknown" if found is None else found.state
     return ApplicationError(f"order is {state}", type=ORDER_CLOSED, non_retryable=True)

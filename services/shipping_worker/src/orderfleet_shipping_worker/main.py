@@ -6,8 +6,8 @@ from orderfleet.environment import start
 from orderfleet.gateways.factory import make_carrier
 from orderfleet.observability.logging import configure_logs
 from orderfleet.observability.metrics import WorkerMetrics
-from orderfleet.runtime.process import Life, run_service
-from orderfleet.runtime.resources import observed
+from orderfleet.runtime.process import Lifecycle, run_service
+from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.temporal.client import connect
 from orderfleet_shipping_worker.activities import ShippingActivities
@@ -29,26 +29,28 @@ def main() -> None:
     )
     run_service(
         PROGRAM,
-        lambda life: serve(settings, life),
+        lambda lifecycle: serve(settings, lifecycle),
         drain=settings.drain_seconds,
     )
 
 
-async def serve(settings: ShippingWorkerSettings, life: Life) -> None:
+async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the shipping queue, drain."""
-    async with observed(settings, life, program=PROGRAM) as seen:
-        metrics = WorkerMetrics(seen.registry)
-        client = await connect(settings, runtime=seen.core.runtime, plugins=seen.traces.plugins)
-        carrier = make_carrier(settings.carrier_url, seen.pool, settings.gateway_faults)
+    async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
+        metrics = WorkerMetrics(resources.registry)
+        client = await connect(
+            settings, runtime=resources.core.runtime, plugins=resources.traces.plugins
+        )
+        carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
         worker = make_worker(
             client,
             settings,
             task_queue=settings.shipping_task_queue,
             workflows=WORKFLOWS,
-            activities=ShippingActivities(seen.pool, carrier, metrics).all(),
+            activities=ShippingActivities(resources.pool, carrier, metrics).all(),
             metrics=metrics,
         )
-        await run_worker(worker, settings, life, metrics=seen.metrics)
+        await run_worker(worker, settings, lifecycle, metrics=resources.metrics)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import Charge, Shipment
 from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.dispatch import claim_dispatch
-from orderfleet.store.payments import begin_charge, settle_payment
+from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, Moved, end_order, move, receive
+from orderfleet.store.transitions import Event, Transition, end_order, move, receive
 
 REVIEW = "review"
 
@@ -70,7 +70,7 @@ class Orders(DBOSConfiguredInstance):
         if row is None:
             raise LookupError(order_id)
         await self._payments.charge(Charge(payment_id, order_id, row["amount"], row["currency"]))
-        await settle_payment(self._pool, order_id, payment_id, PaymentStatus.CAPTURED, {})
+        await record_payment_outcome(self._pool, order_id, payment_id, PaymentStatus.CAPTURED, {})
 
     @_step
     async def prepare(self, order_id: str) -> None:
@@ -87,7 +87,7 @@ class Orders(DBOSConfiguredInstance):
         await self._enter(order_id, OrderState.FULFILLED, event)
         return tracking
 
-    async def _enter(self, order_id: str, state: OrderState, event: Event) -> Moved:
+    async def _enter(self, order_id: str, state: OrderState, event: Event) -> Transition:
         moved = await move(self._pool, order_id, [event], to=state)
         if moved is None or not moved.applied:
             raise ValueError(f"{order_id} is {moved.state if moved else 'unknown'}")

@@ -194,13 +194,13 @@ class OrderState(StrEnum):
     @property
     def ended(self) -> bool:
         """Tell whether nothing follows this state."""
-        return not GRAPH[self]
+        return not TRANSITIONS[self]
 
 
 _GIVE_UP: Final = frozenset({OrderState.FAILED, OrderState.TIMED_OUT})
 _CALL_OFF: Final = _GIVE_UP | {OrderState.CANCELLED}
 
-GRAPH: Final[dict[OrderState, frozenset[OrderState]]] = {
+TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.RECEIVED: _CALL_OFF | {OrderState.IN_REVIEW, OrderState.REJECTED},
     OrderState.IN_REVIEW: _CALL_OFF | {OrderState.CHARGING, OrderState.REJECTED},
     OrderState.CHARGING: _CALL_OFF | {OrderState.CHARGED},
@@ -214,16 +214,16 @@ GRAPH: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.FAILED: frozenset(),
     OrderState.TIMED_OUT: frozenset(),
 }
-OPEN_STATES: Final = frozenset(state for state, following in GRAPH.items() if following)
+OPEN_STATES: Final = frozenset(state for state, following in TRANSITIONS.items() if following)
 # The ends after which money and package come back.
-UNDONE_ENDS: Final = frozenset(GRAPH) - OPEN_STATES - {OrderState.FULFILLED}
+UNDONE_ENDS: Final = frozenset(TRANSITIONS) - OPEN_STATES - {OrderState.FULFILLED}
 # An address counts until the dispatch claim reads it.
 ADDRESS_OPEN_STATES: Final = OPEN_STATES - {OrderState.DISPATCHING}
 
 
 def states_before(state: OrderState) -> frozenset[OrderState]:
     """Return the states from which the graph has an edge to `state`."""
-    return frozenset(before for before, following in GRAPH.items() if state in following)
+    return frozenset(before for before, following in TRANSITIONS.items() if state in following)
 
 
 def is_order_id(text: str) -> bool:

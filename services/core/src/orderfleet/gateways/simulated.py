@@ -94,7 +94,7 @@ class _Remote:
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # An error that nobody waits for any more is no news: mark it as seen.
+            # An error that nobody waits for any more is no news: mark it as resources.
             task.exception()
 
 

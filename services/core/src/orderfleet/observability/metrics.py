@@ -22,7 +22,7 @@ from prometheus_client import (
 from orderfleet.domain.orders import OrderState
 from orderfleet.observability.sdk_metrics import CoreMetrics
 from orderfleet.settings import WorkerSettings
-from orderfleet.store.transitions import Moved
+from orderfleet.store.transitions import Transition
 
 ENDS: Final = tuple(state for state in OrderState if state.ended)
 
@@ -103,7 +103,7 @@ class WorkerMetrics:
             self._duration.labels(state)
         self.steps = StepMetrics(registry)
 
-    def order_ended(self, moved: Moved | None) -> None:
+    def order_ended(self, moved: Transition | None) -> None:
         """Count an order if this statement ended it; a repeat of one that did counts nothing."""
         if moved is not None and moved.moved and moved.state.ended:
             self._ended.labels(moved.state).inc()

@@ -25,7 +25,7 @@ log = structlog.stdlib.get_logger(__name__)
 _HARD_LIMIT_EXTRA: Final = 5.0
 
 
-class Life:
+class Lifecycle:
     """Where a process is in its life; `ready` is what its readiness probe asks."""
 
     def __init__(self) -> None:
@@ -43,13 +43,15 @@ class Life:
         """How long ago it was asked to stop; None if it was not."""
         return None if self._stopped_at is None else time.monotonic() - self._stopped_at
 
-    def stop(self) -> None:
+    def request_shutdown(self) -> None:
         """Ask it to stop."""
         self._stopped_at = time.monotonic()
         self.stopping.set()
 
 
-def run_service(name: str, serve: Callable[[Life], Awaitable[None]], *, drain: float) -> NoReturn:
+def run_service(
+    name: str, serve: Callable[[Lifecycle], Awaitable[None]], *, drain: float
+) -> NoReturn:
     """Run `serve` until it returns, which it does soon after `stopping` is set.
 
     The process exits 0 when it was asked to stop, 1 with one line when something it needs did
@@ -71,18 +73,18 @@ def run_service(name: str, serve: Callable[[Life], Awaitable[None]], *, drain: f
     os._exit(status)
 
 
-async def _run(serve: Callable[[Life], Awaitable[None]], drain: float) -> None:
+async def _run(serve: Callable[[Lifecycle], Awaitable[None]], drain: float) -> None:
     loop = asyncio.get_running_loop()
-    life = Life()
-    work = asyncio.ensure_future(serve(life))
+    lifecycle = Lifecycle()
+    work = asyncio.ensure_future(serve(lifecycle))
 
     def stop(received: signal.Signals) -> None:
-        if life.stopping.is_set():
+        if lifecycle.stopping.is_set():
             return
         log.info("stopping", signal=received.name)
-        life.stop()
+        lifecycle.request_shutdown()
         loop.call_later(drain + _HARD_LIMIT_EXTRA, os._exit, 1)
-        if not life.started:
+        if not lifecycle.started:
             work.cancel()
 
     for received in (signal.SIGTERM, signal.SIGINT):
@@ -90,6 +92,6 @@ async def _run(serve: Callable[[Life], Awaitable[None]], drain: float) -> None:
     try:
         await work
     except asyncio.CancelledError:
-        if not life.stopping.is_set():
+        if not lifecycle.stopping.is_set():
             raise
     log.info("stopped")

@@ -10,13 +10,13 @@ from orderfleet.observability.database import DatabaseMetrics
 from orderfleet.observability.metrics import make_registry, render
 from orderfleet.observability.sdk_metrics import CoreMetrics
 from orderfleet.observability.tracing import Traces, configure_traces
-from orderfleet.runtime.process import Life
+from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.pool import Pool, open_pool
 
 
 @dataclass(frozen=True)
-class Observed:
+class Resources:
     """A process's pool, and what watches the process."""
 
     pool: Pool
@@ -30,21 +30,21 @@ class Observed:
 
 
 @asynccontextmanager
-async def observed(
-    settings: ServiceSettings, life: Life, *, program: str, lazy: bool = False
-) -> AsyncIterator[Observed]:
+async def open_resources(
+    settings: ServiceSettings, lifecycle: Lifecycle, *, program: str, lazy: bool = False
+) -> AsyncIterator[Resources]:
     """Open the pool, and watch it and the process, until the block ends.
 
     Args:
         settings: the service's.
-        life: what its metrics say of draining.
+        lifecycle: what its metrics say of draining.
         program: its distribution's name, which its spans have too.
         lazy: not to wait for Postgres, but to connect at the first statement.
     """
     core = CoreMetrics()
     registry = make_registry(
         program,
-        draining_seconds=lambda: life.draining_seconds,
+        draining_seconds=lambda: lifecycle.draining_seconds,
         drain_seconds=settings.drain_seconds,
     )
     database = DatabaseMetrics(registry)
@@ -60,4 +60,4 @@ async def observed(
         ) as pool,
     ):
         database.watch(pool)
-        yield Observed(pool, registry, traces, core)
+        yield Resources(pool, registry, traces, core)

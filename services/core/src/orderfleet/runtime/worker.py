@@ -24,7 +24,7 @@ from orderfleet.observability.metrics import WorkerMetrics
 from orderfleet.observability.run_names import RunNames
 from orderfleet.observability.step_metrics import StepsInterceptor
 from orderfleet.runtime.probes import serve_probes
-from orderfleet.runtime.process import Life
+from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.fault_injection import FlakyInterceptor
@@ -85,7 +85,7 @@ def make_worker(
 
 
 async def run_worker(
-    worker: Worker, settings: WorkerSettings, life: Life, *, metrics: Callable[[], bytes]
+    worker: Worker, settings: WorkerSettings, lifecycle: Lifecycle, *, metrics: Callable[[], bytes]
 ) -> None:
     """Run the worker until the process is asked to stop; then finish what runs and return.
 
@@ -95,12 +95,12 @@ async def run_worker(
     with serve_probes(
         settings.probe_host,
         settings.probe_port,
-        ready=lambda: life.ready and worker.is_running,
+        ready=lambda: lifecycle.ready and worker.is_running,
         metrics=metrics,
     ):
         running = asyncio.create_task(worker.run())
-        stopping = asyncio.create_task(life.stopping.wait())
-        life.started = True
+        stopping = asyncio.create_task(lifecycle.stopping.wait())
+        lifecycle.started = True
         log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

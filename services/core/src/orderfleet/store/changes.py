@@ -15,7 +15,7 @@ from msgspec import Struct
 from orderfleet.domain.contract import AddressChange, Cancel, Change, Review
 from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, Moved, change_address, move, note
+from orderfleet.store.transitions import Event, Transition, change_address, move, note
 
 CANCELLED: Final = OrderState.CANCELLED.value
 ADDRESS_UPDATED: Final = "address_updated"
@@ -53,7 +53,10 @@ class OnRecord(Struct, frozen=True):
 
 
 async def cancel_order(
-    pool: Pool, order_id: str, change: Cancel, tell: Callable[[Moved | None], None] | None = None
+    pool: Pool,
+    order_id: str,
+    change: Cancel,
+    tell: Callable[[Transition | None], None] | None = None,
 ) -> Changed | None:
     """Cancel the order, unless a dispatch has claimed it or it has ended; None if it is unknown.
 
@@ -133,7 +136,7 @@ async def refuse(
 
 
 async def _outcome(
-    pool: Pool, order_id: str, change: Change, moved: Moved | None, said: Review | None = None
+    pool: Pool, order_id: str, change: Change, moved: Transition | None, said: Review | None = None
 ) -> Changed | None:
     if moved is None:
         return None

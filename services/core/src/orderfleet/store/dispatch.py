@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, Moved, fetch_twice
+from orderfleet.store.transitions import Event, Transition, fetch_twice
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
 # $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the
@@ -59,7 +59,7 @@ SELECT EXISTS (SELECT FROM moved) AS moved, NOT EXISTS (SELECT FROM event) AS re
 
 async def claim_dispatch(
     pool: Pool, order_id: str, key: str, claim: str, payload: dict[str, Any]
-) -> Moved | None:
+) -> Transition | None:
     """Claim the dispatch: from here on no cancel and no change of address gets through.
 
     Returns:
@@ -71,7 +71,7 @@ async def claim_dispatch(
     if row is None:
         return None
     claimed = row["address_json"] is not None
-    return Moved(
+    return Transition(
         state=OrderState(row["state"]),
         moved=claimed,
         repeated=False,

@@ -7,7 +7,7 @@ import asyncpg
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Moved, fetch_twice
+from orderfleet.store.transitions import Transition, fetch_twice
 
 
 class PaymentConflictError(Exception):
@@ -105,13 +105,13 @@ async def begin_charge(
     return row
 
 
-async def settle_payment(
+async def record_payment_outcome(
     pool: Pool,
     order_id: str,
     payment_id: str,
     status: PaymentStatus,
     payload: dict[str, Any],
-) -> Moved | None:
+) -> Transition | None:
     """Record how a payment came out; `captured` also moves the order on if it still waits for it.
 
     A payment moves forward only: a capture that is reported after the refund changes nothing.
@@ -137,4 +137,4 @@ async def settle_payment(
     )
     if row is None:
         return None
-    return Moved(state=OrderState(row["state"]), moved=row["moved"], repeated=row["repeated"])
+    return Transition(state=OrderState(row["state"]), moved=row["moved"], repeated=row["repeated"])

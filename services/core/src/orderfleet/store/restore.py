@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from orderfleet.domain.orders import OPEN_STATES, UNDONE_ENDS, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Moved
+from orderfleet.store.transitions import Transition
 
 # $1 order id, $2 the event's payload. A payment id that pays for another order stays that one's.
 _PAYMENT: Final = """
@@ -66,22 +66,24 @@ async def restore_payment(pool: Pool, order_id: str, payload: dict[str, Any]) ->
     return bool(await pool.fetchval(_PAYMENT, order_id, payload))
 
 
-async def restore_fulfilled(pool: Pool, order_id: str, payload: dict[str, Any]) -> Moved | None:
+async def restore_fulfilled(
+    pool: Pool, order_id: str, payload: dict[str, Any]
+) -> Transition | None:
     """Bring an open order to `fulfilled`, with its payment: Temporal knows that it was."""
     return await _fulfilled(pool, order_id, sorted(OPEN_STATES), payload, "ended")
 
 
-async def keep_fulfilled(pool: Pool, order_id: str, payload: dict[str, Any]) -> Moved | None:
+async def keep_fulfilled(pool: Pool, order_id: str, payload: dict[str, Any]) -> Transition | None:
     """Turn an end that was to be undone into `fulfilled`: the carrier has delivered."""
     return await _fulfilled(pool, order_id, sorted(UNDONE_ENDS), payload, "delivered")
 
 
 async def _fulfilled(
     pool: Pool, order_id: str, leave: list[OrderState], payload: dict[str, Any], key: str
-) -> Moved | None:
+) -> Transition | None:
     row = await pool.fetchrow(_FULFILLED, order_id, leave, payload, key)
     if row is None:
         return None
     state = OrderState.FULFILLED if row["moved"] else OrderState(row["state"])
     repeated = not row["moved"] and state is OrderState.FULFILLED
-    return Moved(state, row["moved"], repeated, age=row["age"])
+    return Transition(state, row["moved"], repeated, age=row["age"])

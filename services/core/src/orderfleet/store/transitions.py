@@ -31,7 +31,7 @@ class Event(Struct, frozen=True):
     payload: dict[str, Any] = {}
 
 
-class Moved(Struct, frozen=True):
+class Transition(Struct, frozen=True):
     """What a statement found and did. `repeated`: an earlier run of it had done it already."""
 
     state: OrderState
@@ -140,7 +140,7 @@ async def move(
     before: frozenset[OrderState] | None = None,
     address: Address | None = None,
     dispatch_key: str | None = None,
-) -> Moved | None:
+) -> Transition | None:
     """Enter a state along the graph, or with `to` absent stay; write `events` with it.
 
     Args:
@@ -170,7 +170,7 @@ async def move(
     if row is None:
         return None
     state = to if row["moved"] and to is not None else OrderState(row["state"])
-    return Moved(state=state, moved=row["moved"], repeated=row["repeated"], age=row["age"])
+    return Transition(state=state, moved=row["moved"], repeated=row["repeated"], age=row["age"])
 
 
 async def note(pool: Pool, order_id: str, event: Event) -> None:
@@ -178,14 +178,16 @@ async def note(pool: Pool, order_id: str, event: Event) -> None:
     await move(pool, order_id, [event])
 
 
-async def change_address(pool: Pool, order_id: str, address: Address, event: Event) -> Moved | None:
+async def change_address(
+    pool: Pool, order_id: str, address: Address, event: Event
+) -> Transition | None:
     """Change the address, unless a dispatch has claimed it or the order has ended."""
     return await move(pool, order_id, [event], before=ADDRESS_OPEN_STATES, address=address)
 
 
 async def end_order(
     pool: Pool, order_id: str, state: OrderState, reason: str, events: list[Event]
-) -> Moved | None:
+) -> Transition | None:
     """End the order unless it has ended, and say what there is to undo.
 
     Returns:
@@ -209,7 +211,7 @@ async def end_order(
         raise ValueError(f"no edge leads from {found} to {state}")
     unknown = row["dispatch_key"] if found is not OrderState.FULFILLED else None
     payment = PaymentStatus(row["payment"]) if row["payment"] else None
-    return Moved(found, moved.moved, moved.repeated, payment, unknown, age=moved.age)
+    return Transition(found, moved.moved, moved.repeated, payment, unknown, age=moved.age)
 
 
 async def fetch_twice(pool: Pool, statement: str, *arguments: Any) -> asyncpg.Record | None:

@@ -21,13 +21,13 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orderfleet.domain import contract, policies
 from orderfleet.domain.contract import RefundInput, as_reason
-from orderfleet.domain.orders import GRAPH, OrderState, is_order_id
+from orderfleet.domain.orders import TRANSITIONS, OrderState, is_order_id
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store import change_requests
 from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.restore import restore_fulfilled, restore_payment
-from orderfleet.store.transitions import Moved, end_order, receive
+from orderfleet.store.transitions import Transition, end_order, receive
 from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 from orderfleet_order_worker.reconciliation.evidence import (
     Evidence,
@@ -198,7 +198,7 @@ class SettleActivities:
         if evidence.charge_begun:
             # Before the end: from here on the refund is owed, whatever becomes of this run.
             await restore_payment(self._pool, order.order_id, _BY)
-        state = evidence.end if evidence.end in GRAPH[order.state] else OrderState.FAILED
+        state = evidence.end if evidence.end in TRANSITIONS[order.state] else OrderState.FAILED
         ended = await end_order(self._pool, order.order_id, state, reason, [])
         self._ended(run, order, ended)
         if ended is None or ended.state is OrderState.FULFILLED:
@@ -207,7 +207,7 @@ class SettleActivities:
         if owed or (ended.moved and ended.dispatch_key is not None):
             await self._start_refund(run, order, ended.state, reason)
 
-    def _ended(self, run: SettleRun, order: LeftBehind, ended: Moved | None) -> None:
+    def _ended(self, run: SettleRun, order: LeftBehind, ended: Transition | None) -> None:
         if ended is not None and ended.moved:
             run.ended += 1
             self._metrics.order_settled(ended)
