@@ -33,8 +33,8 @@ CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
 PLACED: Final = (HTTPStatus.ACCEPTED,)
 FOUND: Final = (HTTPStatus.OK,)
-# Applied, or left as a signal for a worker that is slow to answer, or too late: where all waits for
-# a core, the order may have ended meanwhile.
+# Applied, or queued for a worker that is slow to answer, or too late: where all waits for a core,
+# the order may have ended meanwhile.
 CANCELLED: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT)
 
 

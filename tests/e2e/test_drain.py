@@ -84,7 +84,7 @@ async def test_the_api_finishes_the_requests_under_way(orders: Orders) -> None:
         await asyncio.sleep(0.5)
         ending = asyncio.create_task(orders.fleet.stop("api"))
         answer = await waiting
-        assert (answer.status_code, answer.json()["outcome"]) == (202, "left for a worker")
+        assert (answer.status_code, answer.json()["outcome"]) == (202, "queued")
         assert await ending == 0
     finally:
         await asyncio.gather(orders.fleet.start("order-worker"), _started(orders, "api"))

@@ -35,7 +35,7 @@ async def test_changes_without_a_worker_are_applied_once_by_the_next(orders: Ord
     assert 0 < status["seconds_left"] <= 15
     assert types(shown) == ["received"]
     for answer in (move, move_again, cancel):
-        assert (answer.status_code, answer.json()["outcome"]) == (202, "left for a worker")
+        assert (answer.status_code, answer.json()["outcome"]) == (202, "queued")
     assert review.status_code == 503
     assert int(review.headers["Retry-After"]) > 0
 

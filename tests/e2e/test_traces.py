@@ -204,7 +204,7 @@ async def test_a_change_left_as_a_signal_has_the_callers_trace_with_a_link(trace
         answer, changing = await traced.ask(path, {"address": ELSEWHERE})
     finally:
         os.kill(worker, signal.SIGCONT)
-    assert (answer.status_code, answer.json()["outcome"]) == (202, "left for a worker")
+    assert (answer.status_code, answer.json()["outcome"]) == (202, "queued")
     await traced.orders.ended(order_id)
     spans = await traced.collector.trace_with(
         changing, "HandleSignal:UpdateAddress", "POST /orders/{order_id}/signals/update-address"

@@ -10,7 +10,7 @@ from orderfleet.domain.contract import Review
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store import change_requests
 from orderfleet_api import order_service
-from orderfleet_api.schemas import APPLIED, LEFT_FOR_A_WORKER
+from orderfleet_api.schemas import APPLIED, QUEUED
 from tests.integration.support.books import books
 from tests.integration.support.fleet import HOME, PATIENCE, Fleet, an_order, eventually, new_id
 from tests.integration.support.settling import settle
@@ -108,7 +108,7 @@ async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_
         order_service.cancel(backends, order_id, "c", "", actor="ann"),
         order_service.update_address(backends, order_id, "a", _AWAY),
     ):
-        assert (await change).outcome == LEFT_FOR_A_WORKER
+        assert (await change).outcome == QUEUED
     await fleet.workflow(order_id).terminate()
 
     async def answered() -> bool:

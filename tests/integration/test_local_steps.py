@@ -14,7 +14,7 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.observability.metrics import WorkerMetrics
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet_api import order_service
-from orderfleet_api.schemas import LEFT_FOR_A_WORKER
+from orderfleet_api.schemas import QUEUED
 from tests.integration.support.fleet import Fleet, an_order, new_id
 
 _RAISES, _HANGS, _WORKS = 0.0, 0.5, 0.9
@@ -112,7 +112,7 @@ async def test_while_one_hangs_the_record_answers_and_a_cancel_is_not_lost(
         # The API waits 1 s for a status and 2 s for a change.
         assert loop.time() - began < 1.5
         changed = await order_service.cancel(backends, order_id, "c-1", "changed my mind")
-        assert changed.outcome == LEFT_FOR_A_WORKER
+        assert changed.outcome == QUEUED
         assert (await fleet.result(order_id)).state is OrderState.CANCELLED
         # Its attempt is given up at 3 s.
         assert loop.time() - began < 5

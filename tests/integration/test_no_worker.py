@@ -11,7 +11,7 @@ from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
 from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
-from orderfleet_api.schemas import APPLIED, LEFT_FOR_A_WORKER
+from orderfleet_api.schemas import APPLIED, QUEUED
 from tests.integration.support.books import books
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
 
@@ -38,7 +38,7 @@ async def test_changes_of_address_are_applied_once_and_the_last_one_counts(
     order_id = await _accepted(backends)
     for change_id, address in (("a", _A), ("b", _B)):
         view = await order_service.update_address(backends, order_id, change_id, address)
-        assert (view.outcome, view.state) == (LEFT_FOR_A_WORKER, None)
+        assert (view.outcome, view.state) == (QUEUED, None)
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
         # Asked again, the API now says what became of it.
@@ -54,10 +54,10 @@ async def test_changes_of_address_are_applied_once_and_the_last_one_counts(
 async def test_a_cancel_is_applied_once(fleet: Fleet, backends: Backends) -> None:
     order_id = await _accepted(backends)
     view = await order_service.cancel(backends, order_id, "c", "changed my mind")
-    assert view.outcome == LEFT_FOR_A_WORKER
+    assert view.outcome == QUEUED
     # The first one waits as a signal: a second request with its key must not be a second cancel.
     again = await order_service.cancel(backends, order_id, "c", "changed my mind")
-    assert again.outcome == LEFT_FOR_A_WORKER
+    assert again.outcome == QUEUED
     with pytest.raises(ProblemDetailsException) as raised:
         await order_service.cancel(backends, order_id, "c", "another reason")
     assert raised.value.status_code == HTTPStatus.UNPROCESSABLE_ENTITY

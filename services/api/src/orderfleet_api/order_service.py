@@ -43,7 +43,7 @@ from orderfleet_api import errors, workflows
 from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.schemas import (
     APPLIED,
-    LEFT_FOR_A_WORKER,
+    QUEUED,
     Accepted,
     ChangeView,
     OrderView,
@@ -182,7 +182,7 @@ async def _change(
         await backends.ask(handle.signal(signal, change))
     except RPCError:
         return await _refused(backends, order_id, change, None)
-    return ChangeView(order_id, change.change_id or "", LEFT_FOR_A_WORKER)
+    return ChangeView(order_id, change.change_id or "", QUEUED)
 
 
 async def _update(

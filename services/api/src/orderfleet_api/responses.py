@@ -44,7 +44,7 @@ def answers(*statuses: int) -> dict[int, ResponseSpec]:
     if HTTPStatus.NO_CONTENT in statuses:
         found[204] = ResponseSpec(None, description="No more will come: do not come back.")
     if HTTPStatus.ACCEPTED in statuses:
-        left = "No worker answered in time: left as a signal for the next one."
+        left = "No worker answered in time: queued as a signal for the next one."
         found[202] = ResponseSpec(ChangeView, generate_examples=False, description=left)
     return found
 

@@ -11,7 +11,7 @@ from orderfleet.domain.text import Explanation
 from orderfleet.store.queries import EventRow, OrderSummary, PaymentRow
 
 APPLIED: Final = "applied"
-LEFT_FOR_A_WORKER: Final = "left for a worker"
+QUEUED: Final = "queued"
 
 
 class OrderRequest(NewOrder, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,11 +70,11 @@ class Accepted(Struct, frozen=True):
 
 
 class ChangeView(Struct, frozen=True):
-    """A change that took effect, or (202) that was left for a worker to take up."""
+    """A change that took effect, or (202) that is queued for the next worker."""
 
     order_id: str
     change_id: str
-    outcome: Literal["applied", "left for a worker"]
+    outcome: Literal["applied", "queued"]
     state: OrderState | None = None
 
 

@@ -46,7 +46,7 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = 2.0
     change_wait_seconds: Annotated[
         Seconds,
-        Env("How long a change waits for a worker before it is left as a signal.", unit="s"),
+        Env("How long a change waits for a worker before it is queued as a signal.", unit="s"),
     ] = 2.0
     query_wait_seconds: Annotated[
         Seconds, Env("How long a status waits for a worker before the record answers.", unit="s")

@@ -15,7 +15,7 @@ from orderfleet_cli.settings import ClientSettings, read
 _POLL: Final = 0.3
 # An order ends in the time it has; beyond it, nobody is working on it.
 _GRACE: Final = 10.0
-_LEFT: Final = "left for a worker"
+_QUEUED: Final = "queued"
 _ITEM_PARTS: Final = ("sku", "quantity", "price")
 
 
@@ -89,8 +89,8 @@ async def review(
 def _show_change(change: Json, *, as_json: bool) -> None:
     if as_json:
         show_json(change)
-    elif change["outcome"] == _LEFT:
-        said = "no worker answered in time; the change is left for the next one"
+    elif change["outcome"] == _QUEUED:
+        said = "queued: no worker answered in time; the next one applies the change"
         show(f"{change['order_id']}: {said}")
     else:
         show(f"{change['order_id']}: {change['outcome']}; it is {change['state']}")
