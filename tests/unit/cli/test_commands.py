@@ -109,7 +109,7 @@ async def test_help_tells_the_exit_codes_and_every_command_has_examples(cli: Cli
 
 
 def test_help_does_not_load_what_is_slow() -> None:
-    code = "import sys, orderfleet_cli.main as m; m.app.app; print(*sys.modules)"
+    code = "import sys, orderfleet_cli.app; print(*sys.modules)"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert "orderfleet_cli.commands.operate" in loaded
     assert not {"temporalio", "asyncpg", "httpx", "structlog", "dotenv"} & set(loaded)

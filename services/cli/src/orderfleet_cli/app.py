@@ -2,18 +2,12 @@
 
 import sys
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from orderfleet_cli.commands import local, operate, orders, temporal
 from orderfleet_cli.errors import WRONG_USAGE
-from orderfleet_cli.lazy import lazy
-
-if TYPE_CHECKING:
-    from orderfleet_cli import environment
-else:
-    environment = lazy("orderfleet_cli.environment")
 
 _CODES: Final = (
     "Exit codes: 0 done; 1 failed or refused; 2 wrong usage or a wrong setting; "
@@ -55,11 +49,13 @@ def orderfleet(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(WRONG_USAGE)
-    environment.load_environment()
+    from orderfleet_cli.environment import load_environment
+
+    load_environment()
 
 
 for group in (orders, temporal, operate, local):
-    group.register(app)
+    app.add_typer(group.commands)
 
 
 def run() -> int:

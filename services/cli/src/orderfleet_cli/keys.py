@@ -14,7 +14,7 @@ _BYTES: Final = 32
 _SETTING: Final = "ORDERFLEET_API_KEYS"
 
 
-def make(name: str, *, as_json: bool) -> None:
+def make_key(name: str, *, as_json: bool) -> None:
     """Print a new random key, and what the API's setting has to hold.
 
     Raises:

@@ -8,7 +8,7 @@ from orderfleet_cli.private import make_directory
 from orderfleet_cli.running import run
 
 
-def up() -> None:
+def run_until_stopped() -> None:
     """Run the fleet until a signal comes."""
     try:
         run(_stay(FleetOptions(data=DATA, durable=True, say=_say)))
@@ -16,7 +16,7 @@ def up() -> None:
         _say("stopped")
 
 
-def down() -> None:
+def stop_all() -> None:
     """Stop what still runs here."""
     stopped = [name for data in (DEMO_DATA, DATA) for name in stop_left_over(data)]
     for name in stopped:
@@ -25,7 +25,7 @@ def down() -> None:
         _say("nothing to stop")
 
 
-async def demo(*, keep: bool) -> bool:
+async def run_demo(*, keep: bool) -> bool:
     """Run the demo; return whether all came out as expected."""
     make_directory(DATA)
     return await play(DemoOptions(data=DEMO_DATA, keep=keep))

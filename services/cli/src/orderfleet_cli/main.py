@@ -14,22 +14,18 @@ An error is one line on standard error.
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from orderfleet_cli.errors import FAILED, INTERRUPTED, CommandError, StoppedError
-from orderfleet_cli.lazy import lazy
-
-# Loaded inside `main`: Ctrl-C while Typer is being imported is no traceback either.
-if TYPE_CHECKING:
-    from orderfleet_cli import app
-else:
-    app = lazy("orderfleet_cli.app")
 
 
 def main() -> NoReturn:
     """Run the command line."""
     try:
-        status = app.run()
+        # Imported here, so that Ctrl-C during the import of Typer prints no traceback either.
+        from orderfleet_cli.app import run
+
+        status = run()
     except (KeyboardInterrupt, StoppedError):
         status = INTERRUPTED
     except CommandError as error:

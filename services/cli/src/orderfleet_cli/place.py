@@ -65,19 +65,19 @@ async def start(order_id: str, order: Mapping[str, Any], *, wait: bool, as_json:
         raise CommandError(f"{order_id} ended {ended['state']}{_reason(ended)}")
 
 
-async def cancel(order_id: str, reason: str, *, as_json: bool) -> None:
+async def cancel_order(order_id: str, reason: str, *, as_json: bool) -> None:
     """Cancel an order."""
     async with the_api() as api:
         _show_change(await api.cancel(order_id, reason), as_json=as_json)
 
 
-async def update_address(order_id: str, new: Mapping[str, str], *, as_json: bool) -> None:
+async def change_address(order_id: str, new: Mapping[str, str], *, as_json: bool) -> None:
     """Change where an order goes."""
     async with the_api() as api:
         _show_change(await api.update_address(order_id, new), as_json=as_json)
 
 
-async def review(
+async def review_order(
     order_id: str, *, approved: bool, reviewer: str, reason: str, as_json: bool
 ) -> None:
     """Approve or reject an order."""

@@ -10,7 +10,7 @@ from orderfleet_cli.output import console, fields, moment, one_line, show, show_
 from orderfleet_cli.place import the_api
 
 
-async def status(order_id: str, *, as_json: bool) -> None:
+async def show_status(order_id: str, *, as_json: bool) -> None:
     """Show the live view of an order."""
     async with the_api() as api:
         found = await api.status(order_id)
@@ -24,7 +24,7 @@ async def status(order_id: str, *, as_json: bool) -> None:
         show(f"error: {one_line(error)}")
 
 
-async def listing(state: OrderState | None, limit: int, cursor: str, *, as_json: bool) -> None:
+async def show_page(state: OrderState | None, limit: int, cursor: str, *, as_json: bool) -> None:
     """Show a page of orders."""
     query: dict[str, str | int] = {"limit": limit}
     if state is not None:
@@ -53,7 +53,7 @@ async def listing(state: OrderState | None, limit: int, cursor: str, *, as_json:
         console(error=True).print(f"more: --cursor {page['next']}")
 
 
-async def record(order_id: str, *, as_json: bool) -> None:
+async def show_record(order_id: str, *, as_json: bool) -> None:
     """Show the record of an order."""
     async with the_api() as api:
         order = await api.order(order_id)

@@ -87,7 +87,7 @@ class Board:
         return Group(board, self.trouble or ("" if self.rows else "no open orders"))
 
 
-async def watch(order_ids: Sequence[str], *, limit: int, as_json: bool) -> None:
+async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -> None:
     """Watch the named orders until they have ended, or the open ones until a signal comes.
 
     Raises:

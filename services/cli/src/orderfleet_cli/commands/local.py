@@ -1,27 +1,16 @@
 """`up`, `down`, `demo`: the whole system on this machine."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from orderfleet_cli.commands.options import examples
+from orderfleet_cli.commands.options import asynchronous, examples
 from orderfleet_cli.errors import FAILED
-from orderfleet_cli.lazy import lazy
 
-if TYPE_CHECKING:
-    from orderfleet_cli import machine, running
-else:
-    machine = lazy("orderfleet_cli.machine")
-    running = lazy("orderfleet_cli.running")
+commands = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command(epilog=examples("orderfleet up"))(up)
-    app.command(epilog=examples("orderfleet down"))(down)
-    app.command(epilog=examples("orderfleet demo", "orderfleet demo --keep"))(demo)
-
-
+@commands.command(epilog=examples("orderfleet up"))
 def up() -> None:
     """Start Postgres, Temporal, the API and the workers here, until Ctrl-C.
 
@@ -29,15 +18,22 @@ def up() -> None:
     its own: DATABASE_URL and TEMPORAL_* are not used. Other settings come from the environment and
     from .env, which sets the product's own variables only.
     """
-    machine.up()
+    from orderfleet_cli.machine import run_until_stopped
+
+    run_until_stopped()
 
 
+@commands.command(epilog=examples("orderfleet down"))
 def down() -> None:
     """Stop what `up` or `demo` started here, also after a crash."""
-    machine.down()
+    from orderfleet_cli.machine import stop_all
+
+    stop_all()
 
 
-def demo(
+@commands.command(epilog=examples("orderfleet demo", "orderfleet demo --keep"))
+@asynchronous
+async def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the servers running at the end, until Ctrl-C.")
     ] = False,
@@ -46,5 +42,7 @@ def demo(
 
     It starts with empty data in .data/demo and, like `up`, with servers of its own.
     """
-    if not running.run(machine.demo(keep=keep)):
+    from orderfleet_cli.machine import run_demo
+
+    if not await run_demo(keep=keep):
         raise typer.Exit(FAILED)

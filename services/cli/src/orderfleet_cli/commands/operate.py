@@ -2,27 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from orderfleet_cli.commands.options import AsJson, Namespace, examples
+from orderfleet_cli.commands.options import AsJson, Namespace, asynchronous, examples
 from orderfleet_cli.errors import FAILED, UsageError
-from orderfleet_cli.lazy import lazy
 
-if TYPE_CHECKING:
-    from orderfleet_cli import keys, running
-    from orderfleet_cli import watch as watching
-    from orderfleet_cli.doctor import checks
-    from orderfleet_cli.load import run as load_run
-    from orderfleet_cli.logs import show as logs_show
-else:
-    checks = lazy("orderfleet_cli.doctor.checks")
-    keys = lazy("orderfleet_cli.keys")
-    load_run = lazy("orderfleet_cli.load.run")
-    logs_show = lazy("orderfleet_cli.logs.show")
-    running = lazy("orderfleet_cli.running")
-    watching = lazy("orderfleet_cli.watch")
+commands = typer.Typer()
 
 
 class Service(StrEnum):
@@ -35,25 +22,14 @@ class Service(StrEnum):
     TEMPORAL = "temporal"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command(
-        epilog=examples(
-            "orderfleet logs --service api --follow",
-            "orderfleet logs --service order-worker --kubernetes --namespace shop",
-        )
-    )(logs)
-    app.command(epilog=examples("orderfleet watch", "orderfleet watch order-1 order-2 --json"))(
-        watch
+@commands.command(
+    epilog=examples(
+        "orderfleet logs --service api --follow",
+        "orderfleet logs --service order-worker --kubernetes --namespace shop",
     )
-    app.command(epilog=examples("orderfleet load --rate 20 --seconds 60"))(load)
-    app.command(
-        epilog=examples("orderfleet doctor", "orderfleet doctor --kubernetes --namespace shop")
-    )(doctor)
-    app.command(epilog=examples("orderfleet api-key shop"))(api_key)
-
-
-def logs(
+)
+@asynchronous
+async def logs(
     service: Annotated[Service, typer.Option(help="Whose logs.", show_default=False)],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option(min=0, max=100_000, help="The last so many lines.")] = 50,
@@ -67,14 +43,18 @@ def logs(
     as_json: AsJson = False,
 ) -> None:
     """Show the log of a service, of the fleet on this machine or of one in Kubernetes."""
-    show = logs_show.Show(lines=lines, follow=follow, as_json=as_json)
+    from orderfleet_cli.logs.show import Show, show_files, show_pods
+
+    show = Show(lines=lines, follow=follow, as_json=as_json)
     if kubernetes:
-        running.run(logs_show.kubernetes(service, namespace, show))
+        await show_pods(service, namespace, show)
     else:
-        running.run(logs_show.local(service, data, show))
+        await show_files(service, data, show)
 
 
-def watch(
+@commands.command(epilog=examples("orderfleet watch", "orderfleet watch order-1 order-2 --json"))
+@asynchronous
+async def watch(
     order_ids: Annotated[
         list[str] | None,
         typer.Argument(
@@ -88,10 +68,14 @@ def watch(
 
     On a terminal it is a board, elsewhere a line per change.
     """
-    running.run(watching.watch(order_ids or [], limit=limit, as_json=as_json))
+    from orderfleet_cli.watch import watch_orders
+
+    await watch_orders(order_ids or [], limit=limit, as_json=as_json)
 
 
-def load(
+@commands.command(epilog=examples("orderfleet load --rate 20 --seconds 60"))
+@asynchronous
+async def load(
     rate: Annotated[float, typer.Option(min=0.1, max=200, help="Orders a second.")],
     seconds: Annotated[float, typer.Option(min=1, max=600, help="For how long.")],
     deadline: Annotated[
@@ -104,11 +88,17 @@ def load(
     Then it waits for their ends, 20 s at the most. It exits 1 unless each order was accepted and
     ended in time. Latencies count from the moment an order was due.
     """
-    if not running.run(load_run.load(rate, seconds, deadline, as_json=as_json)):
+    from orderfleet_cli.load.run import place_load
+
+    if not await place_load(rate, seconds, deadline, as_json=as_json):
         raise typer.Exit(FAILED)
 
 
-def doctor(
+@commands.command(
+    epilog=examples("orderfleet doctor", "orderfleet doctor --kubernetes --namespace shop")
+)
+@asynchronous
+async def doctor(
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="Check a release of the chart, by kubectl.")
     ] = False,
@@ -132,16 +122,19 @@ def doctor(
     their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. What cannot be
     looked at from here is SKIP, which is no failure.
     """
+    from orderfleet_cli.doctor.checks import check_fleet, check_kubernetes
+
     if kubernetes:
-        good = running.run(checks.kubernetes(namespace, release, prometheus, as_json=as_json))
+        good = await check_kubernetes(namespace, release, prometheus, as_json=as_json)
     elif namespace or release or prometheus:
         raise UsageError("--namespace, --release and --prometheus are for --kubernetes")
     else:
-        good = running.run(checks.doctor(as_json=as_json))
+        good = await check_fleet(as_json=as_json)
     if not good:
         raise typer.Exit(FAILED)
 
 
+@commands.command(epilog=examples("orderfleet api-key shop"))
 def api_key(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Whose key it is; it is kept in audit trails.")
@@ -149,4 +142,6 @@ def api_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key for the API, and the line that lets it in. Nothing is stored."""
-    keys.make(name, as_json=as_json)
+    from orderfleet_cli.keys import make_key
+
+    make_key(name, as_json=as_json)

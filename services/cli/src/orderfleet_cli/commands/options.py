@@ -1,8 +1,12 @@
-"""What several commands take."""
+"""What several commands share: options, examples, and how an asynchronous command runs."""
 
-from typing import Annotated, Final, TypeAlias
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final, ParamSpec, TypeAlias
 
 import typer
+
+P = ParamSpec("P")
 
 OrderId: TypeAlias = Annotated[
     str, typer.Argument(metavar="ID", help="The order's id.", show_default=False)
@@ -21,11 +25,23 @@ Country: TypeAlias = Annotated[str, typer.Option(help="Country.", show_default=F
 _EXAMPLES: Final = "Examples:"
 
 
+def asynchronous(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Let Typer, which calls plain functions, run a coroutine until its end or a signal."""
+
+    @functools.wraps(command)
+    def call(*args: P.args, **kwargs: P.kwargs) -> None:
+        from orderfleet_cli.running import run
+
+        run(command(*args, **kwargs))
+
+    return call
+
+
 def examples(*lines: str) -> str:
     """Return the end of a command's help."""
     return "\n\n".join((_EXAMPLES, *(f"$ {line}" for line in lines)))
 
 
 def address(**parts: str) -> dict[str, str]:
-    """Return an address as the API takes it: what is not given is left out."""
+    """Return an address as the API takes it, without its empty parts."""
     return {name: value for name, value in parts.items() if value}

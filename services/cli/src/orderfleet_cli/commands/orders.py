@@ -1,6 +1,6 @@
-"""Place an order, change it, tell of it: through the HTTP API."""
+"""Place an order, change it, show it: through the HTTP API."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,48 +15,21 @@ from orderfleet_cli.commands.options import (
     Region,
     Street,
     address,
+    asynchronous,
     examples,
 )
-from orderfleet_cli.lazy import lazy
 
-if TYPE_CHECKING:
-    from orderfleet_cli import place as ordering
-    from orderfleet_cli import running
-    from orderfleet_cli import show as telling
-else:
-    ordering = lazy("orderfleet_cli.place")
-    running = lazy("orderfleet_cli.running")
-    telling = lazy("orderfleet_cli.show")
+commands = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this group."""
-    app.command(
-        epilog=examples(
-            "orderfleet start-workflow order-1 payment-1",
-            "orderfleet start-workflow order-2 payment-2 --item ABC:2:12.50 --item XYZ --wait",
-        )
-    )(start_workflow)
-    app.command(epilog=examples("orderfleet status order-1", "orderfleet status order-1 --json"))(
-        status
+@commands.command(
+    epilog=examples(
+        "orderfleet start-workflow order-1 payment-1",
+        "orderfleet start-workflow order-2 payment-2 --item ABC:2:12.50 --item XYZ --wait",
     )
-    app.command("list", epilog=examples("orderfleet list", "orderfleet list --state failed"))(
-        list_orders
-    )
-    app.command(epilog=examples("orderfleet cancel order-1 --reason 'changed my mind'"))(cancel)
-    app.command(
-        epilog=examples("orderfleet update-address order-1 --street '2 Oak Rd' --city Shelbyville")
-    )(update_address)
-    app.command(
-        epilog=examples(
-            "orderfleet review order-1 --approve",
-            "orderfleet review order-1 --reject --reviewer mia --reason 'looks odd'",
-        )
-    )(review)
-    app.command(epilog=examples("orderfleet show order-1"))(show)
-
-
-def start_workflow(
+)
+@asynchronous
+async def start_workflow(
     order_id: Annotated[
         str, typer.Argument(metavar="ORDER_ID", help="Chosen by you; it is the workflow id too.")
     ],
@@ -84,6 +57,8 @@ def start_workflow(
 
     Without --item it is one ABC at 1.00.
     """
+    from orderfleet_cli.place import parse_item, start
+
     order: dict[str, Any] = {
         "payment_id": payment_id,
         "currency": currency,
@@ -96,21 +71,27 @@ def start_workflow(
             country=country,
         ),
     }
-    items = [ordering.parse_item(text) for text in item or ()]
+    items = [parse_item(text) for text in item or ()]
     if items:
         order["items"] = items
-    running.run(ordering.start(order_id, order, wait=wait, as_json=as_json))
+    await start(order_id, order, wait=wait, as_json=as_json)
 
 
-def status(order_id: OrderId, as_json: AsJson = False) -> None:
+@commands.command(epilog=examples("orderfleet status order-1", "orderfleet status order-1 --json"))
+@asynchronous
+async def status(order_id: OrderId, as_json: AsJson = False) -> None:
     """Tell state, step, attempts, errors and the time left.
 
     It comes from the workflow or, if no worker answers, from the record in Postgres.
     """
-    running.run(telling.status(order_id, as_json=as_json))
+    from orderfleet_cli.show import show_status
+
+    await show_status(order_id, as_json=as_json)
 
 
-def list_orders(
+@commands.command("list", epilog=examples("orderfleet list", "orderfleet list --state failed"))
+@asynchronous
+async def list_orders(
     state: Annotated[
         OrderState | None, typer.Option(help="Only orders in this state.", show_default=False)
     ] = None,
@@ -121,19 +102,29 @@ def list_orders(
     as_json: AsJson = False,
 ) -> None:
     """List orders, the newest first, a page at a time."""
-    running.run(telling.listing(state, limit, cursor, as_json=as_json))
+    from orderfleet_cli.show import show_page
+
+    await show_page(state, limit, cursor, as_json=as_json)
 
 
-def cancel(
+@commands.command(epilog=examples("orderfleet cancel order-1 --reason 'changed my mind'"))
+@asynchronous
+async def cancel(
     order_id: OrderId,
     reason: Annotated[str, typer.Option(help="Kept in the audit trail.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
     """Cancel an order while its package has not been dispatched; money goes back."""
-    running.run(ordering.cancel(order_id, reason, as_json=as_json))
+    from orderfleet_cli.place import cancel_order
+
+    await cancel_order(order_id, reason, as_json=as_json)
 
 
-def update_address(
+@commands.command(
+    epilog=examples("orderfleet update-address order-1 --street '2 Oak Rd' --city Shelbyville")
+)
+@asynchronous
+async def update_address(
     order_id: OrderId,
     *,
     street: Annotated[str, typer.Option(help="Street and number.", show_default=False)],
@@ -148,6 +139,8 @@ def update_address(
 
     The new address replaces the whole old one.
     """
+    from orderfleet_cli.place import change_address
+
     new = address(
         street=street,
         city=city,
@@ -156,10 +149,17 @@ def update_address(
         postal_code=postal_code,
         country=country,
     )
-    running.run(ordering.update_address(order_id, new, as_json=as_json))
+    await change_address(order_id, new, as_json=as_json)
 
 
-def review(
+@commands.command(
+    epilog=examples(
+        "orderfleet review order-1 --approve",
+        "orderfleet review order-1 --reject --reviewer mia --reason 'looks odd'",
+    )
+)
+@asynchronous
+async def review(
     order_id: OrderId,
     approve: Annotated[
         bool, typer.Option("--approve/--reject", help="The decision.", show_default=False)
@@ -169,13 +169,17 @@ def review(
     as_json: AsJson = False,
 ) -> None:
     """Decide on an order under review before its timer does."""
-    running.run(
-        ordering.review(
-            order_id, approved=approve, reviewer=reviewer, reason=reason, as_json=as_json
-        )
+    from orderfleet_cli.place import review_order
+
+    await review_order(
+        order_id, approved=approve, reviewer=reviewer, reason=reason, as_json=as_json
     )
 
 
-def show(order_id: OrderId, as_json: AsJson = False) -> None:
+@commands.command(epilog=examples("orderfleet show order-1"))
+@asynchronous
+async def show(order_id: OrderId, as_json: AsJson = False) -> None:
     """Show an order as Postgres has it: the row, its payments, its audit trail."""
-    running.run(telling.record(order_id, as_json=as_json))
+    from orderfleet_cli.show import show_record
+
+    await show_record(order_id, as_json=as_json)

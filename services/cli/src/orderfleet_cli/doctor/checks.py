@@ -17,7 +17,7 @@ from orderfleet_cli.settings import injected_faults
 _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
 
 
-async def doctor(*, as_json: bool) -> bool:
+async def check_fleet(*, as_json: bool) -> bool:
     """Run and show the checks of the fleet that is set; return whether all are well."""
     async with the_api() as api:
         groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
@@ -26,7 +26,7 @@ async def doctor(*, as_json: bool) -> bool:
     )
 
 
-async def kubernetes(namespace: str, release: str, prometheus: str, *, as_json: bool) -> bool:
+async def check_kubernetes(namespace: str, release: str, prometheus: str, *, as_json: bool) -> bool:
     """Run and show the checks of a release in Kubernetes; return whether none fails.
 
     Raises:

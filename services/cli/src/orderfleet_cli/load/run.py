@@ -26,7 +26,7 @@ _ADDRESS: Final = {"street": "1 Main St", "city": "Springfield"}
 _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
 
-async def load(rate: float, seconds: float, deadline: float, *, as_json: bool) -> bool:
+async def place_load(rate: float, seconds: float, deadline: float, *, as_json: bool) -> bool:
     """Place the orders, wait for their ends, show how it went; return whether all went well.
 
     Raises:

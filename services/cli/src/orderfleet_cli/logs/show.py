@@ -35,7 +35,7 @@ class Show:
             print(as_json(line) if self.as_json else as_text(line), flush=True)
 
 
-async def local(service: str, data: Path, show: Show) -> None:
+async def show_files(service: str, data: Path, show: Show) -> None:
     """Show the log file of a service that runs on this machine.
 
     Raises:
@@ -55,7 +55,7 @@ async def local(service: str, data: Path, show: Show) -> None:
             show.line(line)
 
 
-async def kubernetes(service: str, namespace: str, show: Show) -> None:
+async def show_pods(service: str, namespace: str, show: Show) -> None:
     """Show the logs of a component's pods.
 
     Raises:

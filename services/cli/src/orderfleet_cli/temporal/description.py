@@ -44,7 +44,7 @@ class Description(Struct, frozen=True):
     pending_children: list[Child]
 
 
-async def describe(workflow_id: str, *, as_json: bool) -> None:
+async def show_description(workflow_id: str, *, as_json: bool) -> None:
     """Show the description of a workflow."""
     client = await open_temporal()
     found = _description(await ask(client.get_workflow_handle(workflow_id).describe()))

@@ -30,7 +30,7 @@ _MARKED: Final = {
 }
 
 
-async def history(workflow_id: str, *, as_json: bool) -> None:
+async def show_history(workflow_id: str, *, as_json: bool) -> None:
     """Show the history of a workflow."""
     client = await open_temporal()
     found = await ask(client.get_workflow_handle(workflow_id).fetch_history())
