@@ -9,9 +9,10 @@ import structlog
 
 from orderfleet.environment import Env, start
 from orderfleet.observability.logging import configure_logs
+from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import Migrated, migrate
-from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.pool import UNAVAILABLE, log_waiting
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,16 +26,14 @@ class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
 
 
 async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
-    deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
-    while True:
-        try:
-            return await migrate(settings.database_url, settings.database_role)
-        except UNAVAILABLE as error:
-            # At a first installation roles, passwords and databases are made meanwhile.
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
-            await asyncio.sleep(0.5)
+    return await retry(
+        lambda: migrate(settings.database_url, settings.database_role),
+        # At a first installation another Job creates roles, passwords and databases meanwhile.
+        on=UNAVAILABLE,
+        seconds=settings.start_wait_seconds,
+        pause=0.5,
+        on_failure=log_waiting,
+    )
 
 
 def main() -> None:

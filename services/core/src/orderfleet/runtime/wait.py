@@ -5,6 +5,7 @@ comes from a Job of its own, and so do Temporal's namespace and search attribute
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.environment import start_with_names
 from orderfleet.observability.logging import configure_logs
+from orderfleet.polling import poll
 from orderfleet.runtime.process import run_service
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import schema_version
@@ -48,11 +50,11 @@ async def wait(settings: CommonSettings, names: Sequence[str]) -> None:
     Raises:
         TimeoutError: something is still missing; the message is one line and says what.
     """
-    began = asyncio.get_running_loop().time()
+    began = time.monotonic()
     ends = await asyncio.gather(*(_until_there(name, settings) for name in names))
     if any(ends):
         raise TimeoutError("; ".join(missing for missing in ends if missing))
-    seconds = round(asyncio.get_running_loop().time() - began, 1)
+    seconds = round(time.monotonic() - began, 1)
     log.info("all is there", waited_for=names, seconds=seconds)
 
 
@@ -66,18 +68,22 @@ async def _serve(settings: CommonSettings, names: Sequence[str]) -> None:
 
 async def _until_there(name: str, settings: CommonSettings) -> str:
     """Look until nothing is missing or the time is over; return what was missing at the end."""
-    clock = asyncio.get_running_loop().time
-    deadline = clock() + settings.start_wait_seconds
     logged, logged_at = "", -_LOG_AGAIN
-    while missing := await _look(name, settings):
-        now = clock()
-        if now + _POLL > deadline:
-            break
+
+    def log_missing(missing: str) -> None:
+        nonlocal logged, logged_at
+        now = time.monotonic()
         if now - logged_at >= (_LOG_AGAIN if missing == logged else _LOG_CHANGED):
             log.info("waiting", missing=missing)
             logged, logged_at = missing, now
-        await asyncio.sleep(_POLL)
-    return missing
+
+    return await poll(
+        lambda: _look(name, settings),
+        lambda missing: not missing,
+        seconds=settings.start_wait_seconds,
+        pause=_POLL,
+        on_miss=log_missing,
+    )
 
 
 async def _look(name: str, settings: CommonSettings) -> str:

@@ -14,6 +14,8 @@ import structlog
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.connection import LoggedQuery
 
+from orderfleet.polling import retry
+
 if TYPE_CHECKING:
     # Generic only in the type stubs, plain classes at run time.
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -186,7 +188,19 @@ async def open_pool(
         TimeoutError: Postgres did not let us in in time.
     """
     make = partial(Pool, url, size=size, lazy=lazy, watchers=watchers, on_connect=on_connect)
-    pool = await _first_connected(make, wait_seconds)
+    try:
+        pool = await retry(
+            # A pool that failed to connect cannot try again.
+            lambda: _connected(make()),
+            # A role or a database that does not exist yet: the migrations create it.
+            on=UNAVAILABLE,
+            seconds=wait_seconds,
+            longest_pause=2.0,
+            on_failure=log_waiting,
+        )
+    except UNAVAILABLE as error:
+        message = f"Postgres did not let us in within {wait_seconds:g} s: {error}"
+        raise TimeoutError(message) from error
     try:
         yield pool
     finally:
@@ -196,24 +210,14 @@ async def open_pool(
                 await pool.close()
 
 
-async def _first_connected(make: Callable[[], Pool], wait_seconds: float) -> Pool:
-    """Return the first pool that connects: one that failed to cannot try again."""
-    deadline = asyncio.get_running_loop().time() + wait_seconds
-    pause = 0.1
-    while True:
-        pool = make()
-        try:
-            await pool
-        except UNAVAILABLE as error:
-            # A role or a database that is not there yet is being made by the migrations.
-            if asyncio.get_running_loop().time() + pause > deadline:
-                message = f"Postgres did not let us in within {wait_seconds:g} s: {error}"
-                raise TimeoutError(message) from error
-            log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
-        else:
-            return pool
+async def _connected(pool: Pool) -> Pool:
+    await pool
+    return pool
+
+
+def log_waiting(error: Exception) -> None:
+    """Log why Postgres is not there yet."""
+    log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
 
 
 async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) -> Connection:

@@ -1,8 +1,6 @@
 """Connect to Temporal: one way for API, workers, CLI and replayer."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 import structlog
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
@@ -11,19 +9,11 @@ from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
+from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.converter import DATA_CONVERTER
 
 log = structlog.stdlib.get_logger(__name__)
-
-# Told by the server, these do not go away by waiting.
-_FINAL: Final = frozenset(
-    {
-        RPCStatusCode.UNAUTHENTICATED,
-        RPCStatusCode.PERMISSION_DENIED,
-        RPCStatusCode.INVALID_ARGUMENT,
-    }
-)
 
 
 async def connect(
@@ -44,34 +34,41 @@ async def connect(
 
     Raises:
         TimeoutError: Temporal did not answer in time.
-        RPCError: it answered that it will not have us.
+        ValueError: the address or a TLS setting is unusable.
     """
     config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
     config["target_host"] = settings.temporal_address
     config["namespace"] = settings.temporal_namespace
-    retry = RetryConfig(max_retries=retries)
-    deadline = asyncio.get_running_loop().time() + settings.start_wait_seconds
-    pause = 0.1
-    while True:
+    retry_config = RetryConfig(max_retries=retries)
+
+    async def attempt() -> Client:
         try:
             return await Client.connect(
                 **config,
                 data_converter=DATA_CONVERTER,
                 runtime=runtime,
                 lazy=lazy,
-                retry_config=retry,
+                retry_config=retry_config,
                 plugins=plugins,
             )
-        except (RuntimeError, RPCError) as error:
-            # The SDK reports a refused connection as a plain RuntimeError.
-            if isinstance(error, RPCError) and error.status in _FINAL:
-                raise
-            if asyncio.get_running_loop().time() + pause > deadline:
-                message = f"Temporal at {settings.temporal_address} did not answer"
-                raise TimeoutError(f"{message} in {settings.start_wait_seconds:g} s") from error
-            log.warning("waiting for Temporal", address=settings.temporal_address)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 2.0)
+        except RuntimeError as error:
+            # The SDK's error for whatever went wrong with the connection or with the first call.
+            raise ConnectionError(str(error)) from error
+
+    def log_waiting(error: Exception) -> None:
+        log.warning("waiting for Temporal", address=settings.temporal_address, error=str(error))
+
+    try:
+        return await retry(
+            attempt,
+            on=ConnectionError,
+            seconds=settings.start_wait_seconds,
+            longest_pause=2.0,
+            on_failure=log_waiting,
+        )
+    except ConnectionError as error:
+        message = f"Temporal at {settings.temporal_address} did not answer"
+        raise TimeoutError(f"{message} in {settings.start_wait_seconds:g} s") from error
 
 
 def is_absent(error: RPCError) -> bool:
