@@ -8,7 +8,7 @@ from sys import executable
 import pytest
 
 from orderfleet.environment import SettingsError
-from orderfleet_api.keys import is_loopback, name_of, parse_keys
+from orderfleet_api.auth import is_loopback, name_of, parse_keys
 from orderfleet_api.settings import ApiSettings
 
 _OLD, _NEW = "the old one", "the new one"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orderfleet_api.keys import digest_of
+from orderfleet_api.auth import digest_of
 from orderfleet_api.middleware.heads import checked
 from orderfleet_api.settings import ApiSettings
 

@@ -10,6 +10,7 @@ import re
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
+from litestar import Request
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from orderfleet_api import errors
@@ -17,6 +18,15 @@ from orderfleet_api import errors
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _NAMED: Final = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
 _AT: Final = re.compile(r" - at `\$([^`]*)`")
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """A request whose body is decoded by `decode`; Litestar takes the value as it is."""
+
+    async def json(self) -> Any:
+        """Return the body as the type of the route's `data`."""
+        field = self.route_handler.parsed_data_field
+        return None if field is None else decode(await self.body(), field.annotation)
 
 
 def decode(body: bytes, type_: Any) -> Any:

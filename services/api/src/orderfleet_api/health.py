@@ -3,12 +3,10 @@
 from http import HTTPStatus
 
 from litestar import get
-from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
-from orderfleet_api import errors
-from orderfleet_api.requests import ApiRequest
-from orderfleet_api.schemas import Problem
+from orderfleet_api import errors, openapi
+from orderfleet_api.dependencies import InjectedBackends
 
 
 class Health(Struct, frozen=True):
@@ -19,21 +17,13 @@ class Health(Struct, frozen=True):
 
 @get(
     "/health",
-    request_class=ApiRequest,
     security=[{}],
     tags=["health"],
-    responses={
-        503: ResponseSpec(
-            Problem,
-            generate_examples=False,
-            description="It is about to stop: ask another one.",
-            media_type="application/problem+json",
-        )
-    },
+    responses={503: openapi.problem("It is about to stop: ask another one.")},
 )
-async def health(request: ApiRequest) -> Health:
+async def health(backends: InjectedBackends) -> Health:
     """Tell whether this process takes requests; Postgres and Temporal are not asked."""
-    if request.backends.stopping.is_set():
+    if backends.stopping.is_set():
         raise errors.problem(
             HTTPStatus.SERVICE_UNAVAILABLE, "it is about to stop", headers={"Retry-After": "1"}
         )

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from orderfleet.environment import Count, Env, Port, Seconds, SettingsError, Switch
 from orderfleet.settings import ServiceSettings
-from orderfleet_api.keys import Keys, is_loopback, parse_keys
+from orderfleet_api.auth import Keys, is_loopback, parse_keys
 
 
 class ApiSettings(ServiceSettings, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from litestar.plugins.problem_details import ProblemDetailsException
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from orderfleet_api import errors
-from orderfleet_api.keys import is_loopback
+from orderfleet_api.auth import is_loopback
 from orderfleet_api.settings import ApiSettings
 
 # Two of them, and a proxy may have believed the other one.

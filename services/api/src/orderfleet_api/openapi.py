@@ -1,0 +1,96 @@
+"""The OpenAPI document: the answers beside a route's own value, and what Litestar leaves out."""
+
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Final
+
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, Schema, SecurityScheme
+
+from orderfleet.domain.currencies import WHOLE, WHOLE_PRICE_PATTERN
+from orderfleet.domain.orders import Address, Item, NewAddress, NewItem
+from orderfleet_api import assets
+from orderfleet_api.schemas import (
+    AddressRequest,
+    CancelRequest,
+    ChangeView,
+    OrderRequest,
+    Problem,
+    ReviewRequest,
+)
+
+_WHY: Final = {
+    400: "Not JSON, or a header that is needed is missing or comes twice.",
+    401: "No API key, or none that is known.",
+    403: "Where no key is needed: from a page of another origin, or by a foreign Host.",
+    404: "No such order.",
+    408: "The body did not come in time.",
+    409: "Too late, or it exists and is another one.",
+    413: "The body is too large.",
+    415: "The body is not said to be JSON, or is compressed.",
+    422: "A value is wrong; `errors` points to it.",
+    429: "Temporal is busy: come back after Retry-After.",
+    503: "Temporal, Postgres or every worker is away: come back after Retry-After.",
+}
+_ALWAYS: Final = (400, 401, 403, 422, 429, 503)
+
+
+def problem(description: str) -> ResponseSpec:
+    """Describe an answer that is a problem document."""
+    return ResponseSpec(
+        Problem,
+        generate_examples=False,
+        description=description,
+        media_type="application/problem+json",
+    )
+
+
+def other_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """Describe these statuses, and those that every route can answer."""
+    problems = {status for status in (*statuses, *_ALWAYS) if status >= HTTPStatus.BAD_REQUEST}
+    if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in problems:
+        problems.add(HTTPStatus.REQUEST_TIMEOUT)
+    responses = {status: problem(_WHY[status]) for status in sorted(problems)}
+    if HTTPStatus.NO_CONTENT in statuses:
+        responses[204] = ResponseSpec(None, description="No more will come: do not come back.")
+    if HTTPStatus.ACCEPTED in statuses:
+        queued = "No worker answered in time: queued as a signal for the next one."
+        responses[202] = ResponseSpec(ChangeView, generate_examples=False, description=queued)
+    return responses
+
+
+def config(*, secured: bool) -> OpenAPIConfig:
+    """Return where the document and its page are, and whether a key is needed."""
+    scheme = SecurityScheme(type="http", scheme="bearer", description="An API key.")
+    return OpenAPIConfig(
+        title="Orderfleet",
+        version=version("orderfleet-api"),
+        description="Orders, fulfilled inside 15 seconds. Errors are application/problem+json.",
+        path="/docs",
+        use_handler_docstrings=True,
+        render_plugins=[
+            SwaggerRenderPlugin(
+                js_url=f"{assets.PATH}/swagger-ui-bundle.js",
+                css_url=f"{assets.PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{assets.PATH}/swagger-ui-standalone-preset.js",
+                favicon="<link rel='icon' href='data:,'>",
+            )
+        ],
+        components=Components(security_schemes={"key": scheme}) if secured else Components(),
+        security=[{"key": []}] if secured else None,
+    )
+
+
+def complete(app: Litestar) -> None:
+    """Add what Litestar's schemas leave out: unknown members are refused, some prices are whole."""
+    schemas = app.openapi_schema.components.schemas
+    bodies = (OrderRequest, CancelRequest, AddressRequest, ReviewRequest)
+    for struct in (*bodies, NewAddress, NewItem, Address, Item):
+        schemas[struct.__name__].additional_properties = False
+    price = Schema(pattern=WHOLE_PRICE_PATTERN)
+    order = schemas[OrderRequest.__name__]
+    order.schema_if = Schema(properties={"currency": Schema(enum=WHOLE)}, required=["currency"])
+    order.then = Schema(properties={"items": Schema(items=Schema(properties={"price": price}))})

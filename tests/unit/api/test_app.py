@@ -1,0 +1,115 @@
+"""The application in this process, with neither Postgres nor Temporal there."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from orderfleet.store.pool import open_pool
+from orderfleet.temporal.client import connect
+from orderfleet_api.app import create_app
+from orderfleet_api.backends import Backends
+from orderfleet_api.settings import ApiSettings
+
+_KEY = {"Authorization": "Bearer key"}
+_KEYS = f"shop:{sha256(b'key').hexdigest()}"
+_ORDER = {"payment_id": "p-1", "address": {"street": "1 Main St", "city": "Springfield"}}
+_PROTECTED = ("/orders", "/orders/a", "/orders/a/status", "/orders/a/events")
+_PUBLIC = ("/health", "/docs", "/docs/openapi.json", "/assets/swagger-ui.css")
+
+
+@asynccontextmanager
+async def serving(port: int, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the API; nobody listens on the port of Postgres and Temporal."""
+    api = ApiSettings(
+        database_url=f"postgresql://nobody@127.0.0.1:{port}/nothing",
+        temporal_address=f"127.0.0.1:{port}",
+        temporal_wait_seconds=5.0,
+        **settings,
+    )
+    temporal = await connect(api, lazy=True)
+    async with open_pool(api.database_url, size=1, wait_seconds=0, lazy=True) as pool:
+        # Litestar types its messages more narrowly than httpx does.
+        app = cast("Any", create_app(Backends(pool, temporal, api)))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            yield http
+
+
+async def test_a_key_is_required_before_anything_is_read(unused_tcp_port: int) -> None:
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        read += 1
+        yield json.dumps(_ORDER).encode()
+
+    sent = {"Content-Type": "application/json"}
+    async with serving(unused_tcp_port, api_keys=_KEYS) as http:
+        for key in ({}, {"Authorization": "Bearer wrong"}):
+            answer = await http.post("/orders/a/start", content=body(), headers=sent | key)
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"] == 'Bearer realm="orderfleet"'
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            for path in _PROTECTED:
+                for method in ("GET", "OPTIONS"):
+                    answer = await http.request(method, path, headers=key)
+                    assert answer.status_code == 401, (method, path)
+            # A key comes first: who has none learns nothing of what is wrong with the rest.
+            assert (await http.get("/orders?odd=1", headers=key)).status_code == 401
+        assert read == 0
+        answer = await http.post("/orders/a/start", content=body(), headers=sent | _KEY)
+        assert (answer.status_code, read) == (503, 1)
+        assert (await http.options("/orders/a", headers=_KEY)).status_code == 204
+
+
+async def test_no_key_is_required_of_a_load_balancer_or_a_reader(unused_tcp_port: int) -> None:
+    async with serving(unused_tcp_port, api_keys=_KEYS) as http:
+        for path in _PUBLIC:
+            assert (await http.get(path)).status_code == 200
+            assert (await http.options(path)).status_code == 204
+
+
+async def test_without_postgres_and_temporal_the_answer_is_503(unused_tcp_port: int) -> None:
+    async with serving(unused_tcp_port) as http:
+        for method, path, body in (
+            ("POST", "/orders/a/start", _ORDER),
+            ("GET", "/orders", None),
+            ("GET", "/orders/a", None),
+            ("GET", "/orders/a/status", None),
+            ("GET", "/orders/a/events", None),
+            ("POST", "/orders/a/signals/cancel", {}),
+            ("POST", "/orders/a/review", {"approved": True}),
+        ):
+            answer = await http.request(method, path, json=body)
+            assert answer.status_code == 503, (method, path, answer.text)
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("keys", ["", _KEYS])
+async def test_the_document_names_no_dependency(unused_tcp_port: int, keys: str) -> None:
+    async with serving(unused_tcp_port, api_keys=keys) as http:
+        document = (await http.get("/docs/openapi.json")).json()
+    parameters = {
+        parameter["name"]
+        for path in document["paths"].values()
+        for operation in path.values()
+        for parameter in operation.get("parameters", [])
+    }
+    assert parameters == {
+        *("order_id", "state", "limit", "cursor", "Idempotency-Key", "Last-Event-ID"),
+    }
+    assert ("security" in document) is bool(keys)
+
+
+async def test_both_methods_of_a_path_are_named(unused_tcp_port: int) -> None:
+    async with serving(unused_tcp_port) as http:
+        assert (await http.options("/orders")).headers["Allow"] == "GET, OPTIONS, POST"
+        wrong = await http.delete("/orders")
+    assert wrong.status_code == 405
+    assert set(wrong.headers["Allow"].split(", ")) == {"GET", "OPTIONS", "POST"}
