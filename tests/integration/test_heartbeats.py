@@ -96,7 +96,7 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
         assert status.errors == ["charge: timed out"]
 
 
-async def test_a_charge_that_is_called_off_stops_and_what_it_took_comes_back(fleet: Fleet) -> None:
+async def test_a_charge_that_is_cancelled_stops_and_what_it_took_comes_back(fleet: Fleet) -> None:
     # Longer than a call may take; cancelled, it goes on at the gateway.
     hangs = Fault("charge", "hang_before", seconds=2.0)
     order_id = new_id()

@@ -62,7 +62,7 @@ class Conductor:
         self._chance = random.Random(weather.seed)
         self._weather = weather
         self._pool = chaos(pool, self._fate)
-        self._called_off = asyncio.Event()
+        self._cancelled = asyncio.Event()
         self._received = asyncio.Event()
         self._attempts: set[asyncio.Task[Any]] = set()
 
@@ -70,19 +70,19 @@ class Conductor:
         """Run the order to its end, undo what it took, and wait for all that still runs."""
         changing = [asyncio.create_task(self._change(change)) for change in changes]
         forward = asyncio.create_task(self._fulfil())
-        called_off = asyncio.create_task(self._called_off.wait())
+        cancelled = asyncio.create_task(self._cancelled.wait())
         await asyncio.wait(
-            {forward, called_off},
+            {forward, cancelled},
             timeout=self._weather.deadline,
             return_when=asyncio.FIRST_COMPLETED,
         )
         late = not forward.done()
         forward.cancel()
-        called_off.cancel()
+        cancelled.cancel()
         outcome = (await asyncio.gather(forward, return_exceptions=True))[0]
         if isinstance(outcome, StepFailedError) or late:
             end = OrderState.TIMED_OUT if late else OrderState.FAILED
-            await self._undo(OrderState.CANCELLED if self._called_off.is_set() else end)
+            await self._undo(OrderState.CANCELLED if self._cancelled.is_set() else end)
         elif outcome is not None:
             raise outcome
         self._received.set()
@@ -131,7 +131,7 @@ class Conductor:
         changed = await self._until_done(attempt)
         self.answers[change.change_id] = changed.applied
         if changed.applied and change.address is None:
-            self._called_off.set()
+            self._cancelled.set()
 
     async def _step(self, attempt: Attempt) -> Any:
         for number in range(1, _ATTEMPTS + 1):

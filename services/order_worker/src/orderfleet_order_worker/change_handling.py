@@ -1,7 +1,7 @@
 """Changes to an order under way: each one is known by its id, applied once, one after another."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.policies import Budget
     from orderfleet.store.changes import Changed
     from orderfleet.store.transitions import Event
+    from orderfleet.temporal.steps import run_activity
     from orderfleet_order_worker.activities import (
         AddressInput,
         CancelInput,
@@ -35,6 +36,8 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker.progress import Progress
 
 C = TypeVar("C", bound=Change)
+A = TypeVar("A")
+T = TypeVar("T")
 
 # What is refused today and was taken once. Asked only when there is something to refuse, so that
 # no other order's history has its marker: an older one goes on as it began.
@@ -45,7 +48,7 @@ class Changes:
     """Applies changes by the statements that compete with dispatch, charge and end."""
 
     def __init__(self, order_id: str, progress: Progress, budget: Budget) -> None:
-        self.called_off = False
+        self.cancelled = False
         self.closed = False
         self.reviewable = False
         self.decision: Review | None = None
@@ -57,14 +60,14 @@ class Changes:
         self._reviewing = 0
         # By kind, id and actor: the keys of different callers do not meet.
         self._known: dict[tuple[Any, ...], tuple[Change, asyncio.Task[ChangeResult]]] = {}
-        self._spawned: set[asyncio.Task[None]] = set()
+        self._started: set[asyncio.Task[None]] = set()
         # Two changes of address in flight would come out in either order.
         self._turn = asyncio.Lock()
 
     @property
     def pending(self) -> bool:
         """Tell whether a change that no handler waits for is still under way."""
-        return any(not task.done() for task in self._spawned)
+        return any(not task.done() for task in self._started)
 
     @property
     def reviewing(self) -> bool:
@@ -123,7 +126,7 @@ class Changes:
         given = _named(change)
         return await self._once(given, self._review(ReviewInput(self._order_id, change, given)))
 
-    async def quietly(self, change: Coroutine[Any, Any, Any]) -> None:
+    async def log_failure(self, change: Coroutine[Any, Any, Any]) -> None:
         """Await what has no caller to answer to: a failure shows in the status, no more."""
         try:
             await change
@@ -132,9 +135,9 @@ class Changes:
             self._progress.tell(f"change: {cause}")
             workflow.logger.info("change not applied", extra={"reason": str(cause)})
 
-    def spawn(self, change: Coroutine[Any, Any, Any]) -> None:
+    def start(self, change: Coroutine[Any, Any, Any]) -> None:
         """Begin a change that no handler waits for."""
-        self._spawned.add(asyncio.create_task(self.quietly(change)))
+        self._started.add(asyncio.create_task(self.log_failure(change)))
 
     async def note(self, event: Event) -> None:
         """Write an event that changes nothing."""
@@ -148,7 +151,7 @@ class Changes:
         if self._tried >= policies.MOST_CHANGES and workflow.patched(STRICT):
             return
         self._tried += 1
-        await self.quietly(self.note(event))
+        await self.log_failure(self.note(event))
 
     async def _once(self, given: Change, change: Coroutine[Any, Any, ChangeResult]) -> ChangeResult:
         key = _key(given)
@@ -176,15 +179,17 @@ class Changes:
         return self._tried >= (2 * most if isinstance(change, Cancel) else most)
 
     async def _cancel(self, change: Cancel) -> ChangeResult:
-        changed = await self._in_turn(OrderActivities.cancel, CancelInput(self._order_id, change))
-        if not self.called_off:
+        changed = await self._serialized(
+            OrderActivities.cancel, CancelInput(self._order_id, change)
+        )
+        if not self.cancelled:
             self._progress.reason = change.reason or "cancelled"
         self._progress.state = OrderState.CANCELLED
-        self.called_off = True
+        self.cancelled = True
         return ChangeResult(change.change_id or "", changed.state)
 
     async def _update_address(self, change: AddressChange) -> ChangeResult:
-        changed = await self._in_turn(
+        changed = await self._serialized(
             OrderActivities.change_address, AddressInput(self._order_id, change)
         )
         self._progress.address = change.address
@@ -195,18 +200,22 @@ class Changes:
         try:
             await workflow.wait_condition(lambda: self.reviewable or self.closed)
             most = self._budget.forward_left(workflow.now())
-            changed = await self._in_turn(OrderActivities.review, step, most=most)
+            changed = await self._serialized(OrderActivities.review, step, most=most)
             self.decision = step.change
         finally:
             self._reviewing -= 1
         return ChangeResult(step.named.change_id or "", changed.state)
 
-    async def _in_turn(
-        self, statement: Any, argument: Any, *, most: timedelta = timedelta.max
+    async def _serialized(
+        self,
+        activity: Callable[[OrderActivities, A], Awaitable[Changed]],
+        argument: A,
+        *,
+        most: timedelta = timedelta.max,
     ) -> Changed:
         await self._row()
         async with self._turn:
-            changed: Changed = await self._perform(statement, argument, most=most)
+            changed = await self._perform(activity, argument, most=most)
         if not changed.applied:
             raise too_late(changed.reason)
         return changed
@@ -215,17 +224,14 @@ class Changes:
         await workflow.wait_condition(lambda: self._received or self.closed)
 
     async def _perform(
-        self, activity: Any, argument: Any, *, most: timedelta = timedelta.max
-    ) -> Any:
+        self,
+        activity: Callable[[OrderActivities, A], Awaitable[T]],
+        argument: A,
+        *,
+        most: timedelta = timedelta.max,
+    ) -> T:
         left = max(min(self._budget.closing_left(workflow.now()), most), policies.SHORTEST_STEP)
-        return await workflow.execute_activity_method(
-            activity,
-            argument,
-            start_to_close_timeout=min(policies.SQL_STEP, left),
-            schedule_to_close_timeout=left,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            retry_policy=policies.STEP_RETRY,
-        )
+        return await run_activity(activity, argument, timeout=policies.SQL_STEP, left=left)
 
 
 def too_late(reason: str) -> ApplicationError:

@@ -63,14 +63,14 @@ class OrderHandlers:
     async def cancel_order(self, *given: Any) -> None:
         """Cancel; by any Temporal client, with no input or that of the update `cancel`."""
         if (change := await self._heard(given, Cancel, "cancel_refused")) is not None:
-            await self._changes.quietly(self._changes.cancel(change))
+            await self._changes.log_failure(self._changes.cancel(change))
 
     @workflow.signal(name=contract.ADDRESS_SIGNAL)
     async def change_address(self, *given: Any) -> None:
         """Change the address; by any Temporal client."""
         change = await self._heard(given, AddressChange, "address_update_refused")
         if change is not None:
-            await self._changes.quietly(self._changes.update_address(change))
+            await self._changes.log_failure(self._changes.update_address(change))
 
     @workflow.signal(name=contract.DISPATCH_FAILED_SIGNAL)
     async def dispatch_failed(self, *given: Any) -> None:
@@ -143,7 +143,7 @@ class OrderHandlers:
     async def _on_dispatch_failed(self, failed: DispatchFailed) -> None:
         if self._progress.dispatch_failed(failed):
             event = dispatch_failed(failed.attempt, failed.reason)
-            await self._changes.quietly(self._changes.note(event))
+            await self._changes.log_failure(self._changes.note(event))
 
     def _reviewed(self) -> Event:
         if self._changes.decision is None:

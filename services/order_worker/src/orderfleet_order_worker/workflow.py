@@ -1,9 +1,10 @@
 """OrderWorkflow: an order from its acceptance to its end, inside its deadline."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
@@ -29,10 +30,10 @@ with workflow.unsafe.imports_passed_through():
         ShippingResult,
     )
     from orderfleet.domain.orders import Address, OrderState, check_order, is_order_id
-    from orderfleet.temporal.attempts import failed_step
+    from orderfleet.temporal.attempts import StepResult, failed_step
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
-    from orderfleet.temporal.steps import StepFailedError, run_local_step, run_step
+    from orderfleet.temporal.steps import StepFailedError, run_activity, run_local_step, run_step
 
     # By name: `from orderfleet_order_worker import activities` would run that module again in the
     # sandbox, for each order.
@@ -49,6 +50,9 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker.change_handling import STRICT
     from orderfleet_order_worker.handlers import OrderHandlers
 
+S = TypeVar("S")
+A = TypeVar("A")
+R = TypeVar("R", bound=StepResult)
 
 # The parent's own timer beside its child's.
 WATCHED_SHIPPING = "watched-shipping"
@@ -95,12 +99,12 @@ class OrderWorkflow(OrderHandlers):
                 if process.done() or workflow.cancellation_reason() is None:
                     raise
                 # Temporal's own cancellation acts as CancelOrder; what runs is shielded from it.
-                self._changes.spawn(self._changes.cancel(Cancel(reason="workflow cancelled")))
+                self._changes.start(self._changes.cancel(Cancel(reason="workflow cancelled")))
 
     async def _process(self) -> OrderResult:
         forward = asyncio.create_task(self._fulfil())
-        await workflow.wait_condition(lambda: forward.done() or self._changes.called_off)
-        if self._changes.called_off:
+        await workflow.wait_condition(lambda: forward.done() or self._changes.cancelled)
+        if self._changes.cancelled:
             forward.cancel()
             await workflow.wait([forward])
             _forget(forward)
@@ -121,10 +125,10 @@ class OrderWorkflow(OrderHandlers):
 
     async def _receive(self) -> None:
         received = await self._step(
-            "receive",
             OrderActivities.receive,
             ReceiveInput(self._id, self._order),
-            policies.SQL_STEP,
+            name="receive",
+            timeout=policies.SQL_STEP,
             local=True,
         )
         self._shipping_task_queue = received.shipping_task_queue
@@ -132,10 +136,10 @@ class OrderWorkflow(OrderHandlers):
 
     async def _validate(self) -> None:
         validated = await self._step(
-            "validate",
             OrderActivities.validate,
             ReceiveInput(self._id, self._order),
-            policies.SQL_STEP,
+            name="validate",
+            timeout=policies.SQL_STEP,
             local=True,
         )
         if validated.problem:
@@ -165,10 +169,10 @@ class OrderWorkflow(OrderHandlers):
     async def _charge(self) -> None:
         self._charge_begun = True
         await self._step(
-            "charge",
             OrderActivities.charge,
             ChargeInput(self._id, self._order.payment_id, self._reviewed().payload),
-            policies.GATEWAY_STEP,
+            name="charge",
+            timeout=policies.GATEWAY_STEP,
             state=OrderState.CHARGING,
         )
         self._progress.state = OrderState.CHARGED
@@ -184,7 +188,7 @@ class OrderWorkflow(OrderHandlers):
             try:
                 shipped = await self._ship_in_time(attempt)
             except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
-                if self._changes.called_off:
+                if self._changes.cancelled:
                     # Cancelled with `forward`: not a failure to report and to try again.
                     raise
                 await self._shipping_failed(attempt, error)
@@ -240,22 +244,28 @@ class OrderWorkflow(OrderHandlers):
 
     async def _step(
         self,
-        name: str,
-        step: Any,
-        argument: Any,
-        limit: timedelta,
+        step: Callable[[S, A], Awaitable[R]],
+        argument: A,
         *,
+        name: str,
+        timeout: timedelta,
         local: bool = False,
         state: OrderState | None = None,
-    ) -> Any:
+    ) -> R:
         self._progress.enter(name, state)
         if not local:
             # Before a local one nothing may be decided by the time: see run_local_step.
             self._forward_left(name)
         run = run_local_step if local else run_step
-        end, tell = self._budget.forward_end, self._progress.add
         try:
-            return await run(name, step, argument, limit=limit, end=end, tell=tell)
+            return await run(
+                step,
+                argument,
+                name=name,
+                timeout=timeout,
+                deadline=self._budget.forward_end,
+                on_attempts=self._progress.add,
+            )
         except StepFailedError as error:
             raise _end_by(name, error) from error
 
@@ -279,13 +289,11 @@ class OrderWorkflow(OrderHandlers):
         left = self._budget.closing_left(workflow.now())
         events = [self._reviewed()] if self._changes.decision is not None else []
         try:
-            return await workflow.execute_activity_method(
+            return await run_activity(
                 OrderActivities.end,
                 EndInput(self._id, end.state, end.reason, events, self._charge_begun),
-                start_to_close_timeout=min(policies.SQL_STEP, left),
-                schedule_to_close_timeout=left,
-                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-                retry_policy=policies.STEP_RETRY,
+                timeout=policies.SQL_STEP,
+                left=left,
             )
         except ActivityError as error:
             status, _ = failed_step(error)

@@ -1,7 +1,8 @@
 """ShippingWorkflow: one shipping attempt; on failure it tells its parent and fails."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
@@ -10,9 +11,12 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import contract, policies
     from orderfleet.domain.contract import DispatchFailed, ShippingInput, ShippingResult, StepStatus
     from orderfleet.domain.orders import OrderState
+    from orderfleet.temporal.attempts import StepResult
     from orderfleet.temporal.inputs import check_id, input_of
     from orderfleet.temporal.steps import StepFailedError, run_local_step, run_step
     from orderfleet_shipping_worker.activities import ShippingActivities
+
+R = TypeVar("R", bound=StepResult)
 
 # Kept from the run's own time, so that the parent hears of a failure before the run is cut off.
 _REPORT_MARGIN = timedelta(milliseconds=300)
@@ -25,7 +29,7 @@ class ShippingWorkflow:
     def __init__(self) -> None:
         info = workflow.info()
         self._steps: dict[str, StepStatus] = {}
-        self._end = (
+        self._deadline = (
             info.workflow_start_time + info.execution_timeout - _REPORT_MARGIN
             if info.execution_timeout
             else None
@@ -40,9 +44,9 @@ class ShippingWorkflow:
         """
         self._shipping = input_of(given, ShippingInput)
         check_id(contract.shipping_id(self._shipping.order_id, self._shipping.attempt))
-        await self._step("prepare", ShippingActivities.prepare, policies.SQL_STEP, local=True)
+        await self._step(ShippingActivities.prepare, "prepare", policies.SQL_STEP, local=True)
         dispatched = await self._step(
-            "dispatch", ShippingActivities.dispatch, policies.GATEWAY_STEP
+            ShippingActivities.dispatch, "dispatch", policies.GATEWAY_STEP
         )
         return ShippingResult(OrderState.FULFILLED, dispatched.tracking, self._steps)
 
@@ -51,10 +55,24 @@ class ShippingWorkflow:
         """Return attempts and errors of the steps, as far as they are over."""
         return self._steps
 
-    async def _step(self, name: str, step: Any, limit: timedelta, *, local: bool = False) -> Any:
+    async def _step(
+        self,
+        step: Callable[[ShippingActivities, ShippingInput], Awaitable[R]],
+        name: str,
+        timeout: timedelta,
+        *,
+        local: bool = False,
+    ) -> R:
         run = run_local_step if local else run_step
         try:
-            return await run(name, step, self._shipping, limit=limit, end=self._end, tell=self._add)
+            return await run(
+                step,
+                self._shipping,
+                name=name,
+                timeout=timeout,
+                deadline=self._deadline,
+                on_attempts=self._add,
+            )
         except StepFailedError as error:
             raise await self._failed(name, error) from error
 

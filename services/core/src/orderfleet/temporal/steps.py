@@ -5,9 +5,9 @@ server keeps a marker of it, and has no task of its own to hand out, start, beat
 step with a gateway in it is an activity on the queue.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -23,9 +23,15 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from orderfleet.domain import policies
 from orderfleet.domain.contract import StepStatus
-from orderfleet.temporal.attempts import attempt_id, failed_step
+from orderfleet.temporal.attempts import StepResult, attempt_id, failed_step
 
-Tell = Callable[[str, StepStatus], None]
+# The class of an activity, its argument, what it returns, and what a step returns.
+S = TypeVar("S")
+A = TypeVar("A")
+T = TypeVar("T")
+R = TypeVar("R", bound=StepResult)
+
+OnAttempts = Callable[[str, StepStatus], None]
 
 
 class StepFailedError(Exception):
@@ -38,47 +44,76 @@ class StepFailedError(Exception):
         self.out_of_time = out_of_time
 
 
-async def run_step(
-    name: str, step: Any, argument: Any, *, limit: timedelta, end: datetime | None, tell: Tell
-) -> Any:
-    """Run a step on the task queue; the server tries it again.
+async def run_activity(
+    activity: Callable[[S, A], Awaitable[T]],
+    argument: A,
+    *,
+    timeout: timedelta,
+    left: timedelta | None,
+) -> T:
+    """Run an activity on the task queue; the server retries it.
 
     Args:
-        name: the step's name.
+        activity: a method, decorated as an activity.
+        argument: its input.
+        timeout: how long an attempt may take.
+        left: how long all attempts may take; None is no limit.
+    """
+    return await workflow.execute_activity_method(
+        activity,
+        argument,
+        start_to_close_timeout=timeout if left is None else min(timeout, left),
+        schedule_to_close_timeout=left,
+        heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+        retry_policy=policies.STEP_RETRY,
+    )
+
+
+async def run_step(
+    step: Callable[[S, A], Awaitable[R]],
+    argument: A,
+    *,
+    name: str,
+    timeout: timedelta,
+    deadline: datetime | None,
+    on_attempts: OnAttempts,
+) -> R:
+    """Run a step on the task queue; the server retries it.
+
+    Args:
         step: the activity, a method.
         argument: its input.
-        limit: how long an attempt may take.
-        end: when the step has to be over, its retries too; with None it has no end.
-        tell: is told of all attempts, once.
+        name: the step's name.
+        timeout: how long an attempt may take.
+        deadline: when the step has to be over, retries included; None is no deadline.
+        on_attempts: called once, with all attempts.
 
     Raises:
-        StepFailedError: it failed for good.
+        StepFailedError: the step failed for good.
     """
-    left = _left(end)
     try:
-        result = await workflow.execute_activity_method(
-            step,
-            argument,
-            start_to_close_timeout=_least(limit, left),
-            schedule_to_close_timeout=left,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            retry_policy=policies.STEP_RETRY,
-        )
+        result = await run_activity(step, argument, timeout=timeout, left=_left(deadline))
     except ActivityError as error:
         if is_cancelled_exception(error):
             raise
         status, last = failed_step(error)
-        tell(name, status)
+        on_attempts(name, status)
         out_of_time = error.retry_state == RetryState.TIMEOUT
         raise StepFailedError(last, error, out_of_time=out_of_time) from error
-    tell(name, result.status)
+    on_attempts(name, result.status)
     return result
 
 
 async def run_local_step(
-    name: str, step: Any, argument: Any, *, limit: timedelta, end: datetime | None, tell: Tell
-) -> Any:
-    """Run a step inside the workflow task; it is tried again here, as the server would.
+    step: Callable[[S, A], Awaitable[R]],
+    argument: A,
+    *,
+    name: str,
+    timeout: timedelta,
+    deadline: datetime | None,
+    on_attempts: OnAttempts,
+) -> R:
+    """Run a step inside the workflow task; the workflow retries it, as the server would.
 
     Each attempt is a local activity of its own, so that its failure is in the history. The SDK's
     own retries keep all but the last failure to themselves, and a worker that dies forgets them.
@@ -88,26 +123,26 @@ async def run_local_step(
     time is what its marker says.
 
     Args:
-        name: the step's name.
         step: the activity, a method.
         argument: its input.
-        limit: how long an attempt may take.
-        end: when the step has to be over, its retries too; with None it has no end.
-        tell: is told of every attempt as soon as it is over.
+        name: the step's name.
+        timeout: how long an attempt may take.
+        deadline: when the step has to be over, retries included; None is no deadline.
+        on_attempts: called after each attempt.
 
     Raises:
-        StepFailedError: it failed for good.
+        StepFailedError: the step failed for good.
     """
     attempt = 1
     while True:
-        left = _left(end)
+        left = _left(deadline)
         try:
             result = await workflow.execute_local_activity_method(
                 step,
                 argument,
                 activity_id=attempt_id(name, attempt),
                 # Of two timeouts of one length either may come first; the kind is what tells.
-                start_to_close_timeout=limit if left is None or limit < left else None,
+                start_to_close_timeout=timeout if left is None or timeout < left else None,
                 schedule_to_close_timeout=left,
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
@@ -116,26 +151,22 @@ async def run_local_step(
             if is_cancelled_exception(error):
                 raise
             status, last = failed_step(error)
-            tell(name, status)
+            on_attempts(name, status)
             pause = policies.step_backoff(attempt)
             out_of_time = _out_of_time(error)
             if out_of_time or _permanent(error) or attempt == policies.STEP_RETRY.maximum_attempts:
                 raise StepFailedError(last, error, out_of_time=out_of_time) from error
-            if end is not None and workflow.now() + pause >= end:
+            if deadline is not None and workflow.now() + pause >= deadline:
                 raise StepFailedError(last, error, out_of_time=True) from error
         else:
-            tell(name, result.status)
+            on_attempts(name, result.status)
             return result
         attempt += 1
         await workflow.sleep(pause)
 
 
-def _left(end: datetime | None) -> timedelta | None:
-    return None if end is None else max(end - workflow.now(), policies.SHORTEST_STEP)
-
-
-def _least(limit: timedelta, left: timedelta | None) -> timedelta:
-    return limit if left is None else min(limit, left)
+def _left(deadline: datetime | None) -> timedelta | None:
+    return None if deadline is None else max(deadline - workflow.now(), policies.SHORTEST_STEP)
 
 
 def _out_of_time(error: FailureError) -> bool:
