@@ -10,7 +10,7 @@ import msgspec
 import psutil
 import pytest
 
-from orderfleet_cli.local.records import Record
+from orderfleet_cli.local.pid_files import PidFile
 from tests.e2e.support.orders import HOME, PATIENCE, eventually
 from tests.e2e.support.programs import Output, run_program
 
@@ -18,8 +18,8 @@ _UP = "Ctrl-C stops it."
 _SERVERS = {"postgres", "temporal", "api", "order-worker", "shipping-worker"}
 
 
-def _records(data: Path) -> dict[str, Record]:
-    found = (msgspec.json.decode(one.read_bytes(), type=Record) for one in data.glob("run/*.json"))
+def _records(data: Path) -> dict[str, PidFile]:
+    found = (msgspec.json.decode(one.read_bytes(), type=PidFile) for one in data.glob("run/*.json"))
     return {record.name: record for record in found}
 
 

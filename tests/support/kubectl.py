@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from orderfleet_cli.doctor.cluster.checks import check_cluster
+from orderfleet_cli.doctor.cluster.check_cluster import check_cluster
 from tests.support.cli import Cli, Outcome
 
 _COMPONENTS: Final = ("api", "order-worker", "shipping-worker")

@@ -49,7 +49,7 @@ def orderfleet(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(WRONG_USAGE)
-    from orderfleet_cli.environment import load_environment
+    from orderfleet_cli.env_file import load_environment
 
     load_environment()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.output import one_line
+from orderfleet_cli.printing import one_line
 
 # kubectl looks up a cluster's API five times before it gives up, each for so long.
 _REQUEST_TIMEOUT: Final = "10s"

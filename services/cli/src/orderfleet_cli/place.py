@@ -1,30 +1,19 @@
-"""Place an order and change it."""
+"""Place an order, and wait for its end."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 from orderfleet.domain.orders import OrderState
-from orderfleet_cli.api import Api, ApiError, Json, open_api
+from orderfleet_cli.api_client import Api, ApiError, Json, open_configured_api
 from orderfleet_cli.errors import CommandError, UsageError
-from orderfleet_cli.output import one_line, show, show_json
-from orderfleet_cli.settings import ClientSettings, read
+from orderfleet_cli.printing import one_line, show, show_json
 
 _POLL: Final = 0.3
 # An order ends in the time it has; beyond it, nobody is working on it.
 _GRACE: Final = 10.0
-_QUEUED: Final = "queued"
 _ITEM_PARTS: Final = ("sku", "quantity", "price")
-
-
-@asynccontextmanager
-async def the_api() -> AsyncIterator[Api]:
-    """Open the API that the settings name."""
-    settings = read(ClientSettings)
-    async with open_api(settings.url, settings.api_key) as api:
-        yield api
 
 
 def parse_item(text: str) -> Json:
@@ -44,13 +33,15 @@ def parse_item(text: str) -> Json:
     return item
 
 
-async def start(order_id: str, order: Mapping[str, Any], *, wait: bool, as_json: bool) -> None:
+async def place_order(
+    order_id: str, order: Mapping[str, Any], *, wait: bool, as_json: bool
+) -> None:
     """Place an order; wait for its end if that is wanted.
 
     Raises:
         CommandError: it was refused or, waited for, not fulfilled.
     """
-    async with the_api() as api:
+    async with open_configured_api() as api:
         accepted = await api.start(order_id, order)
         if not wait:
             if as_json:
@@ -63,37 +54,6 @@ async def start(order_id: str, order: Mapping[str, Any], *, wait: bool, as_json:
         show_json(ended)
     if ended["state"] != OrderState.FULFILLED:
         raise CommandError(f"{order_id} ended {ended['state']}{_reason(ended)}")
-
-
-async def cancel_order(order_id: str, reason: str, *, as_json: bool) -> None:
-    """Cancel an order."""
-    async with the_api() as api:
-        _show_change(await api.cancel(order_id, reason), as_json=as_json)
-
-
-async def change_address(order_id: str, new: Mapping[str, str], *, as_json: bool) -> None:
-    """Change where an order goes."""
-    async with the_api() as api:
-        _show_change(await api.update_address(order_id, new), as_json=as_json)
-
-
-async def review_order(
-    order_id: str, *, approved: bool, reviewer: str, reason: str, as_json: bool
-) -> None:
-    """Approve or reject an order."""
-    async with the_api() as api:
-        change = await api.review(order_id, approved=approved, reviewer=reviewer, reason=reason)
-        _show_change(change, as_json=as_json)
-
-
-def _show_change(change: Json, *, as_json: bool) -> None:
-    if as_json:
-        show_json(change)
-    elif change["outcome"] == _QUEUED:
-        said = "queued: no worker answered in time; the next one applies the change"
-        show(f"{change['order_id']}: {said}")
-    else:
-        show(f"{change['order_id']}: {change['outcome']}; it is {change['state']}")
 
 
 async def _end(api: Api, order_id: str, *, quiet: bool) -> Json:

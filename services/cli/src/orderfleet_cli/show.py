@@ -5,14 +5,13 @@ from collections.abc import Iterator
 import msgspec
 
 from orderfleet.domain.orders import OrderState
-from orderfleet_cli.api import Json
-from orderfleet_cli.output import console, fields, moment, one_line, show, show_json, table
-from orderfleet_cli.place import the_api
+from orderfleet_cli.api_client import Json, open_configured_api
+from orderfleet_cli.printing import console, fields, moment, one_line, show, show_json, table
 
 
 async def show_status(order_id: str, *, as_json: bool) -> None:
     """Show the live view of an order."""
-    async with the_api() as api:
+    async with open_configured_api() as api:
         found = await api.status(order_id)
     if as_json:
         show_json(found)
@@ -31,7 +30,7 @@ async def show_page(state: OrderState | None, limit: int, cursor: str, *, as_jso
         query["state"] = state.value
     if cursor:
         query["cursor"] = cursor
-    async with the_api() as api:
+    async with open_configured_api() as api:
         page = await api.orders(**query)
     if as_json:
         show_json(page)
@@ -55,7 +54,7 @@ async def show_page(state: OrderState | None, limit: int, cursor: str, *, as_jso
 
 async def show_record(order_id: str, *, as_json: bool) -> None:
     """Show the record of an order."""
-    async with the_api() as api:
+    async with open_configured_api() as api:
         order = await api.order(order_id)
     if as_json:
         show_json(order)

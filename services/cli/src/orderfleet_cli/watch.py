@@ -10,11 +10,10 @@ from rich.console import Group
 from rich.live import Live
 
 from orderfleet.domain.orders import OrderState
-from orderfleet_cli.api import Api
+from orderfleet_cli.api_client import Api, open_configured_api
 from orderfleet_cli.errors import UNREACHABLE, CommandError
-from orderfleet_cli.output import console, show_json_line, table
-from orderfleet_cli.place import the_api
-from orderfleet_cli.progress import Progress
+from orderfleet_cli.order_progress import OrderProgress
+from orderfleet_cli.printing import console, show_json_line, table
 
 _REFRESH: Final = 4
 # Each look asks the worker of every open order.
@@ -24,11 +23,11 @@ _PAGE: Final = 200
 _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
 
-class Board:
+class OrderBoard:
     """The orders that are watched, the latest first."""
 
     def __init__(self, *, as_json: bool) -> None:
-        self.rows: dict[str, Progress] = {}
+        self.rows: dict[str, OrderProgress] = {}
         self.trouble = ""
         self._as_json = as_json
         self._console = console()
@@ -45,13 +44,13 @@ class Board:
 
     async def follow(self, api: Api, order_id: str) -> None:
         """Look once at an order that has not ended."""
-        row = self.rows.setdefault(order_id, Progress())
+        row = self.rows.setdefault(order_id, OrderProgress())
         if row.state not in _ENDS and row.update(await api.status(order_id)):
             self._note(order_id, row)
 
     def keep(self, order_ids: Sequence[str]) -> None:
         """Forget the orders that are not among these, and take on their order."""
-        self.rows = {one: self.rows.get(one) or Progress() for one in order_ids}
+        self.rows = {one: self.rows.get(one) or OrderProgress() for one in order_ids}
 
     def say(self, trouble: str) -> None:
         """Tell that there is no answer; an empty text when there is one again."""
@@ -59,7 +58,7 @@ class Board:
             console(error=True).print(trouble)
         self.trouble = trouble
 
-    def _note(self, order_id: str, row: Progress) -> None:
+    def _note(self, order_id: str, row: OrderProgress) -> None:
         if self._live:
             return
         now = datetime.now(UTC)
@@ -93,10 +92,10 @@ async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -
     Raises:
         CommandError: there was no answer from the beginning, or no such order.
     """
-    board = Board(as_json=as_json)
+    board = OrderBoard(as_json=as_json)
     # A name that is given twice is one order.
     named = list(dict.fromkeys(order_ids))
-    async with the_api() as api:
+    async with open_configured_api() as api:
         await _look(api, board, named, limit)
         async with board.shown():
             while not named or any(row.state not in _ENDS for row in board.rows.values()):
@@ -110,7 +109,7 @@ async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -
                     board.say(str(error))
 
 
-async def _look(api: Api, board: Board, named: Sequence[str], limit: int) -> None:
+async def _look(api: Api, board: OrderBoard, named: Sequence[str], limit: int) -> None:
     if not named:
         page = await api.orders(limit=_PAGE)
         # What has ended while it was watched stays as long as it is among the latest.

@@ -18,7 +18,7 @@ def up() -> None:
     its own: DATABASE_URL and TEMPORAL_* are not used. Other settings come from the environment and
     from .env, which sets the product's own variables only.
     """
-    from orderfleet_cli.machine import run_until_stopped
+    from orderfleet_cli.up_down import run_until_stopped
 
     run_until_stopped()
 
@@ -26,7 +26,7 @@ def up() -> None:
 @commands.command(epilog=examples("orderfleet down"))
 def down() -> None:
     """Stop what `up` or `demo` started here, also after a crash."""
-    from orderfleet_cli.machine import stop_all
+    from orderfleet_cli.up_down import stop_all
 
     stop_all()
 
@@ -42,7 +42,7 @@ async def demo(
 
     It starts with empty data in .data/demo and, like `up`, with servers of its own.
     """
-    from orderfleet_cli.machine import run_demo
+    from orderfleet_cli.demo.play import play_demo
 
-    if not await run_demo(keep=keep):
+    if not await play_demo(keep=keep):
         raise typer.Exit(FAILED)

@@ -43,13 +43,15 @@ async def logs(
     as_json: AsJson = False,
 ) -> None:
     """Show the log of a service, of the fleet on this machine or of one in Kubernetes."""
-    from orderfleet_cli.logs.show import Show, show_files, show_pods
+    from orderfleet_cli.logs.files import show_file
+    from orderfleet_cli.logs.lines import LinePrinter
+    from orderfleet_cli.logs.pods import show_pods
 
-    show = Show(lines=lines, follow=follow, as_json=as_json)
+    printer = LinePrinter(lines=lines, follow=follow, as_json=as_json)
     if kubernetes:
-        await show_pods(service, namespace, show)
+        await show_pods(service, namespace, printer)
     else:
-        await show_files(service, data, show)
+        await show_file(service, data, printer)
 
 
 @commands.command(epilog=examples("orderfleet watch", "orderfleet watch order-1 order-2 --json"))
@@ -88,7 +90,7 @@ async def load(
     Then it waits for their ends, 20 s at the most. It exits 1 unless each order was accepted and
     ended in time. Latencies count from the moment an order was due.
     """
-    from orderfleet_cli.load.run import place_load
+    from orderfleet_cli.load.open_loop import place_load
 
     if not await place_load(rate, seconds, deadline, as_json=as_json):
         raise typer.Exit(FAILED)
@@ -122,7 +124,7 @@ async def doctor(
     their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. What cannot be
     looked at from here is SKIP, which is no failure.
     """
-    from orderfleet_cli.doctor.checks import check_fleet, check_kubernetes
+    from orderfleet_cli.doctor.run_checks import check_fleet, check_kubernetes
 
     if kubernetes:
         good = await check_kubernetes(namespace, release, prometheus, as_json=as_json)
@@ -142,6 +144,6 @@ def api_key(
     as_json: AsJson = False,
 ) -> None:
     """Make a key for the API, and the line that lets it in. Nothing is stored."""
-    from orderfleet_cli.keys import make_key
+    from orderfleet_cli.api_key import make_key
 
     make_key(name, as_json=as_json)

@@ -30,9 +30,9 @@ def asynchronous(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P,
 
     @functools.wraps(command)
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
-        from orderfleet_cli.running import run
+        from orderfleet_cli.signals import run_until_signal
 
-        run(command(*args, **kwargs))
+        run_until_signal(command(*args, **kwargs))
 
     return call
 

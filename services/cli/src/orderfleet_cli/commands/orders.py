@@ -57,7 +57,7 @@ async def start_workflow(
 
     Without --item it is one ABC at 1.00.
     """
-    from orderfleet_cli.place import parse_item, start
+    from orderfleet_cli.place import parse_item, place_order
 
     order: dict[str, Any] = {
         "payment_id": payment_id,
@@ -74,7 +74,7 @@ async def start_workflow(
     items = [parse_item(text) for text in item or ()]
     if items:
         order["items"] = items
-    await start(order_id, order, wait=wait, as_json=as_json)
+    await place_order(order_id, order, wait=wait, as_json=as_json)
 
 
 @commands.command(epilog=examples("orderfleet status order-1", "orderfleet status order-1 --json"))
@@ -115,7 +115,7 @@ async def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel an order while its package has not been dispatched; money goes back."""
-    from orderfleet_cli.place import cancel_order
+    from orderfleet_cli.change import cancel_order
 
     await cancel_order(order_id, reason, as_json=as_json)
 
@@ -139,7 +139,7 @@ async def update_address(
 
     The new address replaces the whole old one.
     """
-    from orderfleet_cli.place import change_address
+    from orderfleet_cli.change import change_address
 
     new = address(
         street=street,
@@ -169,7 +169,7 @@ async def review(
     as_json: AsJson = False,
 ) -> None:
     """Decide on an order under review before its timer does."""
-    from orderfleet_cli.place import review_order
+    from orderfleet_cli.change import review_order
 
     await review_order(
         order_id, approved=approve, reviewer=reviewer, reason=reason, as_json=as_json

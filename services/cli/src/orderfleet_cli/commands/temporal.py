@@ -22,7 +22,7 @@ commands = typer.Typer()
 @asynchronous
 async def describe(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
     """Describe an order's workflow: status, run, times, pending activities and children."""
-    from orderfleet_cli.temporal.description import show_description
+    from orderfleet_cli.temporal.describe import show_description
 
     await show_description(workflow_id, as_json=as_json)
 
@@ -33,6 +33,6 @@ async def describe(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
 @asynchronous
 async def history(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
     """Show a workflow's history, an event a line; with --json as a replayer reads it."""
-    from orderfleet_cli.temporal.events import show_history
+    from orderfleet_cli.temporal.history import show_history
 
     await show_history(workflow_id, as_json=as_json)

@@ -1,88 +1,26 @@
 """A scenario of the demo: an order, what is done to it, and how it has to come out."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from orderfleet.domain.orders import OrderState
 from orderfleet.gateways.simulated import Fault
-from orderfleet_cli.api import Api, ApiError, Json
+from orderfleet_cli.api_client import Api, Json
+from orderfleet_cli.demo.actions import (
+    DEADLINE,
+    ENDS,
+    REVIEWER,
+    approve,
+    nothing,
+    reject,
+    until_accepted,
+)
 
 ADDRESS: Final = {"street": "1 First Street", "city": "Springfield", "country": "US"}
-NEW_ADDRESS: Final = {"street": "2 Second Street", "city": "Shelbyville", "country": "US"}
 ITEMS: Final = ({"sku": "ABC", "quantity": 2, "price": "12.50"},)
-DEADLINE: Final = 15.0
-_REVIEWER: Final = "demo"
-_POLL: Final = 0.1
-ENDS: Final = tuple(state.value for state in OrderState if state.ended)
 
 Script = Callable[[Api, str], Awaitable[None]]
-
-
-async def nothing(api: Api, order_id: str) -> None:
-    """Let the order go its way."""
-
-
-async def cancel_in_review(api: Api, order_id: str) -> None:
-    """Cancel before anything is charged."""
-    await until(api, order_id, OrderState.IN_REVIEW)
-    await api.cancel(order_id, "changed my mind")
-
-
-async def cancel_paid(api: Api, order_id: str) -> None:
-    """Cancel after the charge: the first dispatch is refused, and its back-off is the window."""
-    await until(api, order_id, OrderState.SHIPPING)
-    await api.cancel(order_id, "found it cheaper")
-
-
-async def move_in_review(api: Api, order_id: str) -> None:
-    """Change the address during the review."""
-    await until(api, order_id, OrderState.IN_REVIEW)
-    await api.update_address(order_id, NEW_ADDRESS)
-
-
-async def move_in_shipping(api: Api, order_id: str) -> None:
-    """Change the address after the charge, while the refused dispatch backs off."""
-    await until(api, order_id, OrderState.SHIPPING)
-    await api.update_address(order_id, NEW_ADDRESS)
-
-
-async def approve(api: Api, order_id: str) -> None:
-    """Approve before the timer does."""
-    await until(api, order_id, OrderState.IN_REVIEW)
-    await api.review(order_id, approved=True, reviewer=_REVIEWER)
-
-
-async def reject(api: Api, order_id: str) -> None:
-    """Reject before the timer approves."""
-    await until(api, order_id, OrderState.IN_REVIEW)
-    await api.review(order_id, approved=False, reviewer=_REVIEWER, reason="looks odd")
-
-
-async def until(api: Api, order_id: str, state: OrderState) -> None:
-    """Wait until the order's row is in the state, or past it."""
-    reached = {"dispatch_failed"} if state is OrderState.SHIPPING else set()
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            order = await api.order(order_id)
-            events = {event["type"] for event in order["events"]}
-            if order["state"] == state and reached <= events:
-                return
-            if order["state"] in ENDS:
-                return
-            await asyncio.sleep(_POLL)
-
-
-async def _known(api: Api, order_id: str) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            try:
-                await api.order(order_id)
-                return
-            except ApiError:
-                await asyncio.sleep(_POLL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +55,7 @@ class Scenario:
             ApiError: the API refused the order or the act.
         """
         if self.pays_for:
-            await _known(api, self.pays_for)
+            await until_accepted(api, self.pays_for)
         order = {"payment_id": self.payment_id, "address": ADDRESS, "items": self.items}
         await api.start(self.order_id, order)
         await self.act(api, self.order_id)
@@ -140,8 +78,8 @@ class Scenario:
             found.append(f"goes to {order['address'].get('city')}, not {self.address['city']}")
         reviews = [event["payload"] for event in order["events"] if event["type"] == "reviewed"]
         by = reviews[0].get("by") if reviews else None
-        if self.act in {approve, reject} and by != _REVIEWER:
-            found.append(f"reviewed by {by or 'nobody'}, not {_REVIEWER}")
+        if self.act in {approve, reject} and by != REVIEWER:
+            found.append(f"reviewed by {by or 'nobody'}, not {REVIEWER}")
         return found
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from orderfleet_cli.api import Json
-from orderfleet_cli.output import fields
+from orderfleet_cli.api_client import Json
+from orderfleet_cli.printing import fields
 
 _SHARES: Final = (0.5, 0.95, 0.99)
 

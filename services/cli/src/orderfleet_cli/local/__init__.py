@@ -1,8 +1,8 @@
 """The whole system on one machine: no Docker, no root."""
 
 from orderfleet_cli.local.fleet import SERVICES, Fleet, FleetOptions, Ports, run_fleet
+from orderfleet_cli.local.pid_files import stop_left_over
 from orderfleet_cli.local.postgres import Postgres, run_postgres
-from orderfleet_cli.local.records import stop_left_over
 from orderfleet_cli.local.temporal import Temporal, run_temporal
 
 __all__ = [

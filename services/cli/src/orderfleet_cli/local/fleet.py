@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from orderfleet_cli.environment import (
+from orderfleet_cli.errors import CommandError
+from orderfleet_cli.fleet_addresses import (
     DATABASE,
     TEMPORAL,
     URL,
@@ -18,7 +19,7 @@ from orderfleet_cli.environment import (
     remove_addresses,
     write_addresses,
 )
-from orderfleet_cli.errors import CommandError
+from orderfleet_cli.local.pid_files import lock_directory
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder, Say
 from orderfleet_cli.local.postgres import ROLE, Postgres
 from orderfleet_cli.local.processes import (
@@ -29,9 +30,8 @@ from orderfleet_cli.local.processes import (
     executable,
     together,
 )
-from orderfleet_cli.local.records import owned
 from orderfleet_cli.local.temporal import Temporal
-from orderfleet_cli.private import private_umask
+from orderfleet_cli.private_files import private_umask
 
 SERVICES: Final = ("api", "order-worker", "shipping-worker")
 _LOCK: Final = "lock"
@@ -187,7 +187,7 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
         CommandError: the data directory is in use, or something did not start.
     """
     # What Postgres and Temporal write is nobody else's, too.
-    with private_umask(), owned(options.data):
+    with private_umask(), lock_directory(options.data):
         if options.fresh:
             _empty(options.data)
         # Old logs would tell of errors long gone.

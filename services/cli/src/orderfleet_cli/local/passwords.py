@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from orderfleet_cli.local.ports import LOOPBACK
-from orderfleet_cli.private import make_directory, write_private
+from orderfleet_cli.private_files import make_directory, write_private
 
 FILE: Final = "pgpass"
 _BYTES: Final = 24

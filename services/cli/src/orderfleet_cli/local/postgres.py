@@ -19,7 +19,7 @@ from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.passwords import FILE, find_passwords
 from orderfleet_cli.local.ports import LOOPBACK
 from orderfleet_cli.local.processes import Process, Program, environment, executable, run_once
-from orderfleet_cli.private import write_private
+from orderfleet_cli.private_files import write_private
 
 OWNER: Final = "postgres"
 ROLE: Final = "orderfleet"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from orderfleet_cli.environment import points_elsewhere
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.fleet_addresses import points_elsewhere
+from orderfleet_cli.local.pid_files import MARK, kill_orphans, remove_pid_file, write_pid_file
 from orderfleet_cli.local.ports import LOOPBACK, Say
-from orderfleet_cli.local.records import MARK, kill_orphans, remove_record, write_record
-from orderfleet_cli.private import make_directory, open_private
+from orderfleet_cli.private_files import make_directory, open_private
 
 _READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
@@ -78,7 +78,7 @@ class Process:
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         marked = {**program.env, **(env or {}), MARK: str(self._data.resolve())}
         self._child = child = await _spawn(program.argv, marked, self.log)
-        write_record(self._data, program.name, child.pid, program.stop_signal)
+        write_pid_file(self._data, program.name, child.pid, program.stop_signal)
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 while not await program.ready():
@@ -110,7 +110,7 @@ class Process:
                 child.kill()
         status = await child.wait()
         kill_orphans(self._data, child.pid)
-        remove_record(self._data, self.program.name)
+        remove_pid_file(self._data, self.program.name)
         return status
 
     async def keep(self, say: Say) -> NoReturn:

@@ -11,7 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet_cli.errors import CommandError, UnreachableError, UsageError
-from orderfleet_cli.output import one_line
+from orderfleet_cli.printing import one_line
 from orderfleet_cli.settings import read
 
 T = TypeVar("T")

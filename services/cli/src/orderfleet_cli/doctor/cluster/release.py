@@ -1,14 +1,12 @@
-"""A release in Kubernetes: what belongs to it, and whether its pods are ready."""
+"""A release in Kubernetes, and what belongs to it."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from orderfleet_cli.doctor.check import Check
-from orderfleet_cli.doctor.cluster.objects import Deployment, Hpa, Pod, ScaledObject
+from orderfleet_cli.doctor.cluster.kubernetes_objects import Deployment, Hpa, Pod, ScaledObject
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.kubectl import Kubectl, KubectlError
 
@@ -21,8 +19,8 @@ VALUES: Final = {
 _SELECTOR: Final = (
     f"app.kubernetes.io/name=orderfleet,app.kubernetes.io/component in ({','.join(VALUES)})"
 )
-_INSTANCE: Final = "app.kubernetes.io/instance"
-_COMPONENT: Final = "app.kubernetes.io/component"
+INSTANCE: Final = "app.kubernetes.io/instance"
+COMPONENT: Final = "app.kubernetes.io/component"
 
 T = TypeVar("T")
 
@@ -74,7 +72,7 @@ async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
     """
     inside = [f"--namespace={namespace}"] if namespace else []
     deployments = await _list(kubectl, Listed[Deployment], "deployments", inside)
-    names = sorted({_label(one, _INSTANCE) for one in deployments})
+    names = sorted({_label(one, INSTANCE) for one in deployments})
     where = f"namespace {namespace or 'of the context'}"
     if name and name not in names:
         raise CommandError(f"no release {name} of orderfleet in {where}")
@@ -83,7 +81,7 @@ async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
     if not name and len(names) > 1:
         raise CommandError(f"several releases in {where}, choose --release: {', '.join(names)}")
     name = name or names[0]
-    deployments = [one for one in deployments if _label(one, _INSTANCE) == name]
+    deployments = [one for one in deployments if _label(one, INSTANCE) == name]
     namespace = deployments[0].metadata.namespace
     pods, hpas, scaled_objects = await asyncio.gather(
         _list(kubectl, Listed[Pod], "pods", inside),
@@ -92,7 +90,7 @@ async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
     )
     services = []
     for component in VALUES:
-        mine = [one for one in deployments if _label(one, _COMPONENT) == component]
+        mine = [one for one in deployments if _label(one, COMPONENT) == component]
         targets = {one.metadata.name for one in mine}
         services.append(
             Service(
@@ -108,23 +106,6 @@ async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
             )
         )
     return Release(name, namespace, services)
-
-
-def check_pods(release: Release) -> Iterator[Check]:
-    """Check that every service has its Deployment, and that its pods are ready."""
-    for service in release.services:
-        name = f"pods of {service.component}"
-        if not service.deployments:
-            fix = f"install it again: helm upgrade {release.name}"
-            yield Check(name, ok=False, found="no Deployment", fix=fix)
-            continue
-        wanted = sum(one.spec.replicas for one in service.deployments)
-        ready = sum(one.status.ready_replicas for one in service.deployments)
-        fix = (
-            f"kubectl describe pods --namespace {release.namespace} "
-            f"--selector {_INSTANCE}={release.name},{_COMPONENT}={service.component}"
-        )
-        yield Check(name, ready >= wanted, f"{ready} of {wanted} ready", fix)
 
 
 async def _list(kubectl: Kubectl, kind: type[Listed[T]], kinds: str, inside: list[str]) -> list[T]:
@@ -164,4 +145,4 @@ def _label(one: Deployment | Pod | ScaledObject, label: str) -> str:
 
 def _is_of(one: Pod | ScaledObject, release: str, component: str) -> bool:
     labels = one.metadata.labels
-    return labels.get(_INSTANCE) == release and labels.get(_COMPONENT) == component
+    return labels.get(INSTANCE) == release and labels.get(COMPONENT) == component

@@ -3,10 +3,9 @@
 from typing import Final
 
 from orderfleet.gateways.simulated import Fault
-from orderfleet_cli.demo.scenario import (
+from orderfleet_cli.demo.actions import (
     ENDS,
     NEW_ADDRESS,
-    Scenario,
     approve,
     cancel_in_review,
     cancel_paid,
@@ -14,6 +13,7 @@ from orderfleet_cli.demo.scenario import (
     move_in_shipping,
     reject,
 )
+from orderfleet_cli.demo.scenario import Scenario
 
 FLAKY: Final = "demo-flaky-*"
 SHOWN: Final = "demo-cancelled-paid"

@@ -5,8 +5,9 @@ import msgspec
 import pytest
 
 from orderfleet.domain.orders import Address, Order, OrderState
-from orderfleet_cli.demo.scenario import ADDRESS, NEW_ADDRESS, Scenario, approve, seconds_taken
-from orderfleet_cli.demo.scenarios import SCENARIOS, SHOWN
+from orderfleet_cli.demo.actions import NEW_ADDRESS, approve
+from orderfleet_cli.demo.scenario import ADDRESS, Scenario, seconds_taken
+from orderfleet_cli.demo.scenario_list import SCENARIOS, SHOWN
 
 _BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 

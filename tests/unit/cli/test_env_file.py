@@ -8,14 +8,9 @@ from typing import Final
 import pytest
 
 from docs.settings_table import SECTIONS
-from orderfleet_cli.environment import (
-    OWN_NAMES,
-    OWN_PREFIXES,
-    hold_addresses,
-    load_environment,
-    write_addresses,
-)
+from orderfleet_cli.env_file import OWN_NAMES, OWN_PREFIXES, load_environment
 from orderfleet_cli.errors import UsageError
+from orderfleet_cli.fleet_addresses import hold_addresses, write_addresses
 from tests.support.cli import Cli
 
 _THERE: Final = "http://there.example:8000"
@@ -25,7 +20,7 @@ def _loaded(
     monkeypatch: pytest.MonkeyPatch, directory: Path, file: str, given: Mapping[str, str]
 ) -> dict[str, str]:
     environment = dict(given)
-    monkeypatch.setattr("orderfleet_cli.environment.os.environ", environment)
+    monkeypatch.setattr("orderfleet_cli.env_file.os.environ", environment)
     monkeypatch.chdir(directory)
     (directory / ".env").write_text(file)
     load_environment()

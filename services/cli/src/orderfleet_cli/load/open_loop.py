@@ -13,11 +13,10 @@ from uuid import uuid4
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from orderfleet.domain.orders import OrderState
-from orderfleet_cli.api import Api, ApiError, Json
+from orderfleet_cli.api_client import Api, ApiError, Json, open_configured_api
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.load.results import Results
-from orderfleet_cli.output import console, show, show_json
-from orderfleet_cli.place import the_api
+from orderfleet_cli.printing import console, show, show_json
 
 _WAIT: Final = 20.0
 _POLL: Final = 1.0
@@ -33,7 +32,7 @@ async def place_load(rate: float, seconds: float, deadline: float, *, as_json: b
         CommandError: the API does not answer, or will not have us.
     """
     results = Results(deadline=deadline)
-    async with the_api() as api:
+    async with open_configured_api() as api:
         # Before anything is placed: a wrong address or key is no result.
         await api.orders(limit=1)
         with _bars(round(rate * seconds)) as bars:

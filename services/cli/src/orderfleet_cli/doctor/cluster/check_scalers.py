@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from orderfleet_cli.doctor.check import Check
-from orderfleet_cli.doctor.cluster.objects import Condition, Hpa, ScaledObject, Trigger
+from orderfleet_cli.doctor.cluster.kubernetes_objects import Condition, Hpa, ScaledObject, Trigger
 from orderfleet_cli.doctor.cluster.release import Release, Service
+from orderfleet_cli.doctor.finding import Finding
 
 _KEDA_LOG: Final = "see the log of KEDA's operator"
 # Of no use to a reader, and longer than the rest of the message.
@@ -15,7 +15,7 @@ _SELECTOR: Final = re.compile(r"/(&LabelSelector\{.*?\{\},?\}|nil)")
 Problem = tuple[str, str]
 
 
-def check_mode(release: Release) -> Check:
+def check_mode(release: Release) -> Finding:
     """Check that all services are scaled, or none: that is the chart's default."""
     said = []
     for word, scaled in (
@@ -28,10 +28,10 @@ def check_mode(release: Release) -> Check:
     some = release.scaled and not all(service.scaled for service in release.services)
     off = " (autoscaling.mode: none)" if not release.scaled else ""
     fix = "helm upgrade with autoscaling.mode keda or hpa, which scales all of them"
-    return Check("autoscaling", ok=not some, found="; ".join(said) + off, fix=fix)
+    return Finding("autoscaling", ok=not some, found="; ".join(said) + off, fix=fix)
 
 
-def check_scalers(release: Release) -> Iterator[Check]:
+def check_scalers(release: Release) -> Iterator[Finding]:
     """Check what scales each service."""
     for service in release.services:
         for scaled in service.scaled_objects:
@@ -43,27 +43,27 @@ def check_scalers(release: Release) -> Iterator[Check]:
         yield from _how_many(service)
 
 
-def _checks(name: str, found: str, problems: Iterator[Problem]) -> Iterator[Check]:
+def _checks(name: str, found: str, problems: Iterator[Problem]) -> Iterator[Finding]:
     """Yield a check for each problem, or the one that there is none."""
-    wrong = [Check(name, ok=False, found=bad, fix=fix) for bad, fix in problems]
-    yield from wrong or [Check(name, ok=True, found=found)]
+    wrong = [Finding(name, ok=False, found=bad, fix=fix) for bad, fix in problems]
+    yield from wrong or [Finding(name, ok=True, found=found)]
 
 
 def _is_alone(service: Service) -> bool:
     return bool(service.hpas) and not service.scaled_objects
 
 
-def _how_many(service: Service) -> Iterator[Check]:
+def _how_many(service: Service) -> Iterator[Finding]:
     """Yield what is wrong with the number of scalers: two of them pull at the same pods."""
     name = f"scalers of {service.component}"
     for found in (service.scaled_objects, service.hpas):
         if len(found) > 1:
             names = ", ".join(one.metadata.name for one in found)
             fix = "two scalers work against each other: remove the one that is not the chart's"
-            yield Check(name, ok=False, found=names, fix=fix)
+            yield Finding(name, ok=False, found=names, fix=fix)
     paused = any(one.pauses for one in service.scaled_objects)
     if service.scaled_objects and not service.hpas and not paused:
-        yield Check(name, ok=False, found="KEDA has made no HPA", fix=_KEDA_LOG)
+        yield Finding(name, ok=False, found="KEDA has made no HPA", fix=_KEDA_LOG)
 
 
 def _of_scaled_object(service: Service, scaled: ScaledObject) -> Iterator[Problem]:

@@ -16,9 +16,15 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from orderfleet_cli.environment import remove_addresses
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.private import UMASK, check_owner, make_directory, open_private, write_private
+from orderfleet_cli.fleet_addresses import remove_addresses
+from orderfleet_cli.private_files import (
+    UMASK,
+    check_owner,
+    make_directory,
+    open_private,
+    write_private,
+)
 
 OWNER: Final = "orderfleet"
 # In the environment of all processes started here: what tells them from anyone else's.
@@ -32,7 +38,7 @@ _PATIENCE: Final = 15.0
 _POLL: Final = 0.05
 
 
-class Record(Struct, frozen=True):
+class PidFile(Struct, frozen=True):
     """A process that was started here, told from any later one with the same pid."""
 
     name: str
@@ -51,22 +57,22 @@ class Record(Struct, frozen=True):
             return False
 
 
-def write_record(data: Path, name: str, pid: int, stop_signal: int) -> None:
+def write_pid_file(data: Path, name: str, pid: int, stop_signal: int) -> None:
     """Write a process's pid file."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        record = Record(name, pid, psutil.Process(pid).create_time(), stop_signal)
+        record = PidFile(name, pid, psutil.Process(pid).create_time(), stop_signal)
         path = _path(data, name)
         make_directory(path.parent)
         write_private(path, msgspec.json.encode(record).decode())
 
 
-def remove_record(data: Path, name: str) -> None:
+def remove_pid_file(data: Path, name: str) -> None:
     """Remove a process's pid file."""
     _path(data, name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def owned(data: Path) -> Iterator[None]:
+def lock_directory(data: Path) -> Iterator[None]:
     """Own the data directory until the block ends.
 
     Raises:
@@ -84,11 +90,11 @@ def owned(data: Path) -> Iterator[None]:
                 f"{data} is in use by another `orderfleet`{who}; `orderfleet down` stops it"
             ) from None
         stop_left_over(data)
-        write_record(data, OWNER, os.getpid(), signal.SIGTERM)
+        write_pid_file(data, OWNER, os.getpid(), signal.SIGTERM)
         try:
             yield
         finally:
-            remove_record(data, OWNER)
+            remove_pid_file(data, OWNER)
 
 
 def stop_left_over(data: Path) -> list[str]:
@@ -110,7 +116,7 @@ def stop_left_over(data: Path) -> list[str]:
             _stop(record, _OWNER_PATIENCE if record.name == OWNER else _PATIENCE)
             stopped.append(f"{record.name} (pid {record.pid})")
         stopped += [f"{record.name} (pid {pid})" for pid in kill_orphans(data, record.pid)]
-        remove_record(data, record.name)
+        remove_pid_file(data, record.name)
     remove_addresses(data)
     return stopped
 
@@ -130,7 +136,7 @@ def kill_orphans(data: Path, leader: int) -> list[int]:
     return killed
 
 
-def _stop(record: Record, patience: float) -> None:
+def _stop(record: PidFile, patience: float) -> None:
     for number in (record.stop_signal, signal.SIGKILL):
         deadline = time.monotonic() + patience
         try:
@@ -147,12 +153,12 @@ def _stop(record: Record, patience: float) -> None:
             return
 
 
-def _records(data: Path) -> list[Record]:
+def _records(data: Path) -> list[PidFile]:
     found = []
     for path in (data / "run").glob("*.json"):
         # A file cut short by a crash says nothing, and one removed meanwhile has nothing to say.
         with contextlib.suppress(msgspec.MsgspecError, FileNotFoundError):
-            found.append(msgspec.json.decode(path.read_bytes(), type=Record))
+            found.append(msgspec.json.decode(path.read_bytes(), type=PidFile))
     return found
 
 

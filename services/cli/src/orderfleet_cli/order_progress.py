@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from orderfleet_cli.api import Json
+from orderfleet_cli.api_client import Json
 
 
 @dataclass
-class Progress:
+class OrderProgress:
     """What a board shows of an order."""
 
     state: str = ""

@@ -18,6 +18,7 @@ from orderfleet_cli.errors import (
     UnreachableError,
     UsageError,
 )
+from orderfleet_cli.settings import ClientSettings, read
 
 _SECONDS: Final = 10.0
 # Below the 1024 files that many systems let a process open.
@@ -138,6 +139,14 @@ async def open_api(url: str, key: str = "") -> AsyncIterator[Api]:
         trust_env=not local,
     ) as client:
         yield Api(client)
+
+
+@asynccontextmanager
+async def open_configured_api() -> AsyncIterator[Api]:
+    """Open a client of the API that the settings name."""
+    settings = read(ClientSettings)
+    async with open_api(settings.url, settings.api_key) as api:
+        yield api
 
 
 def _path(order_id: str, action: str = "") -> str:

@@ -9,13 +9,13 @@ from orderfleet.settings import CommonSettings
 from orderfleet.store.health import read_clock, schema_version
 from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
-from orderfleet_cli.doctor.check import Check, clock
+from orderfleet_cli.doctor.finding import Finding, compare_clock
 from orderfleet_cli.settings import read
 
 _FIX = "start it, or set DATABASE_URL"
 
 
-async def check_postgres() -> list[Check]:
+async def check_postgres() -> list[Finding]:
     """Check what needs Postgres."""
     settings = read(CommonSettings)
     url = urlsplit(settings.database_url)
@@ -23,25 +23,25 @@ async def check_postgres() -> list[Check]:
     try:
         async with open_pool(settings.database_url, size=1, wait_seconds=0) as pool:
             return [
-                Check("Postgres", ok=True, found=f"answers at {where}", fix=_FIX),
+                Finding("Postgres", ok=True, found=f"answers at {where}", fix=_FIX),
                 await _check_schema(pool),
                 await _check_clock(pool),
             ]
     except (*UNAVAILABLE, PostgresError) as error:
         found = f"{where}: {str(error) or type(error).__name__}"
-        return [Check("Postgres", ok=False, found=found, fix=_FIX)]
+        return [Finding("Postgres", ok=False, found=found, fix=_FIX)]
 
 
-async def _check_schema(pool: Pool) -> Check:
+async def _check_schema(pool: Pool) -> Finding:
     newest = migrations()[-1][0]
     version = await schema_version(pool)
     found = f"version {version}" if version == newest else f"version {version}, not {newest}"
     older = (version or 0) < newest
     fix = "run `orderfleet-migrate`" if older else "this command is older than the fleet: update it"
-    return Check("schema", version == newest, found, fix)
+    return Finding("schema", version == newest, found, fix)
 
 
-async def _check_clock(pool: Pool) -> Check:
+async def _check_clock(pool: Pool) -> Finding:
     before = datetime.now(UTC)
     told = await read_clock(pool)
-    return clock("Postgres", told, before, datetime.now(UTC))
+    return compare_clock("Postgres", told, before, datetime.now(UTC))

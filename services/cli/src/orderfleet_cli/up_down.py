@@ -1,17 +1,15 @@
-"""Run the fleet on this machine: for the commands `up`, `down` and `demo`."""
+"""The commands `up` and `down`: the fleet on this machine."""
 
-from orderfleet_cli.demo.run import DemoOptions, play
-from orderfleet_cli.environment import DATA, DEMO_DATA
 from orderfleet_cli.errors import StoppedError
+from orderfleet_cli.fleet_addresses import DATA, DEMO_DATA
 from orderfleet_cli.local import Fleet, FleetOptions, run_fleet, stop_left_over
-from orderfleet_cli.private import make_directory
-from orderfleet_cli.running import run
+from orderfleet_cli.signals import run_until_signal
 
 
 def run_until_stopped() -> None:
     """Run the fleet until a signal comes."""
     try:
-        run(_stay(FleetOptions(data=DATA, durable=True, say=_say)))
+        run_until_signal(_stay(FleetOptions(data=DATA, durable=True, say=_say)))
     except StoppedError:
         _say("stopped")
 
@@ -23,12 +21,6 @@ def stop_all() -> None:
         _say(f"stopped {name}")
     if not stopped:
         _say("nothing to stop")
-
-
-async def run_demo(*, keep: bool) -> bool:
-    """Run the demo; return whether all came out as expected."""
-    make_directory(DATA)
-    return await play(DemoOptions(data=DEMO_DATA, keep=keep))
 
 
 async def _stay(options: FleetOptions) -> None:

@@ -1,4 +1,4 @@
-"""Run a command's main coroutine so that signals end it in order."""
+"""Run a command until its end or a signal: SIGINT, SIGTERM, SIGHUP."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ T = TypeVar("T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
     """Run `main`; the first signal cancels it, later ones do not disturb its clean-up.
 
     Raises:

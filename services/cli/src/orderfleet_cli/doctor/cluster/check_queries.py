@@ -5,10 +5,10 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from orderfleet_cli.doctor.check import Check
-from orderfleet_cli.doctor.cluster.objects import Trigger
+from orderfleet_cli.doctor.cluster.kubernetes_objects import Trigger
 from orderfleet_cli.doctor.cluster.prometheus import Prometheus, PrometheusError, Series
 from orderfleet_cli.doctor.cluster.release import Release
+from orderfleet_cli.doctor.finding import Finding
 
 _FIX_OF_NOTHING: Final = "see what the scrape above lacks; what no pod has told yet has no row"
 _FIX_OF_MANY: Final = "the query has to end in one row: upgrade the release, whose queries do"
@@ -22,7 +22,7 @@ def addresses(release: Release) -> list[str]:
 
 async def check_queries(
     prometheus: Prometheus, release: Release, named: Collection[str]
-) -> list[Check]:
+) -> list[Finding]:
     """Run the queries of the triggers that name one of these addresses."""
     queries = (
         _check(prometheus, name, one) for name, one in _triggers(release) if _address(one) in named
@@ -41,21 +41,21 @@ def _address(trigger: Trigger) -> str:
     return trigger.metadata.get("serverAddress", "") if trigger.type == "prometheus" else ""
 
 
-async def _check(prometheus: Prometheus, name: str, trigger: Trigger) -> Check:
+async def _check(prometheus: Prometheus, name: str, trigger: Trigger) -> Finding:
     try:
         found = await prometheus.query(trigger.metadata.get("query", ""))
     except PrometheusError as error:
-        return Check(name, ok=False, found=str(error), fix="run it on Prometheus' own page")
+        return Finding(name, ok=False, found=str(error), fix="run it on Prometheus' own page")
     if len(found) > 1:
         rows = f"{len(found)} rows, which KEDA takes for an error"
-        return Check(name, ok=False, found=rows, fix=_FIX_OF_MANY)
+        return Finding(name, ok=False, found=rows, fix=_FIX_OF_MANY)
     value = _value(found)
     if not math.isfinite(value):
         ignored = trigger.metadata.get("ignoreNullValues", "true") != "false"
         taken = "for 0: a dead scrape would end pods" if ignored else "for an error"
         nothing = f"no value, which KEDA takes {taken}"
-        return Check(name, ok=False, found=nothing, fix=_FIX_OF_NOTHING)
-    return Check(name, ok=True, found=_asks(trigger, value))
+        return Finding(name, ok=False, found=nothing, fix=_FIX_OF_NOTHING)
+    return Finding(name, ok=True, found=_asks(trigger, value))
 
 
 def _value(found: list[Series]) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
-from orderfleet_cli.output import moment, one_line, show
+from orderfleet_cli.printing import moment, one_line, show
 from orderfleet_cli.temporal.connection import ask, open_temporal
 
 # What tells one event from another, where it has it.

@@ -15,7 +15,7 @@ from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import look_at_search_attribute, require_namespace
 from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
-from orderfleet_cli.doctor.check import Check, clock
+from orderfleet_cli.doctor.finding import Finding, compare_clock
 from orderfleet_cli.doctor.settling import look_at_settling
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
@@ -33,23 +33,23 @@ class _Question(Struct, frozen=True):
     look: Callable[[], Awaitable[tuple[bool, str]]]
     fix: str
 
-    async def check(self) -> Check:
+    async def check(self) -> Finding:
         """Look; what Temporal refuses to tell is not well."""
         try:
             ok, found = await self.look()
         except CommandError as error:
             ok, found = False, str(error)
-        return Check(self.name, ok, found, self.fix)
+        return Finding(self.name, ok, found, self.fix)
 
 
-async def check_temporal() -> list[Check]:
+async def check_temporal() -> list[Finding]:
     """Check what needs Temporal."""
     settings = read(CommonSettings)
     fix = "start it, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY)"
     try:
         client = await open_temporal()
     except CommandError as error:
-        return [Check("Temporal", ok=False, found=str(error), fix=fix)]
+        return [Finding("Temporal", ok=False, found=str(error), fix=fix)]
     questions = (
         _Question(
             f"namespace {client.namespace}",
@@ -78,7 +78,7 @@ async def check_temporal() -> list[Check]:
             " of runs that fail docs/runbooks/SettlingFails.md tells more",
         ),
     )
-    first = Check("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
+    first = Finding("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
     others = await asyncio.gather(*(one.check() for one in questions), _clock(client))
     return [first, *others]
 
@@ -98,7 +98,7 @@ async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
     return bool(workflows and activities), found
 
 
-async def _clock(client: Client) -> Check:
+async def _clock(client: Client) -> Finding:
     """Compare Temporal's clock with ours.
 
     No answer of Temporal carries its time, but it keeps when a queue was last polled. So a queue
@@ -113,9 +113,11 @@ async def _clock(client: Client) -> Check:
         await ask(client.workflow_service.poll_activity_task_queue(request, timeout=_POLL))
         answer = await ask(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
     except CommandError as error:
-        return Check("clock of Temporal", ok=False, found=str(error), fix="see what Temporal says")
+        return Finding(
+            "clock of Temporal", ok=False, found=str(error), fix="see what Temporal says"
+        )
     after = datetime.now(UTC)
     told = [one.last_access_time for one in answer.pollers if one.identity == identity]
     if not told:
-        return Check("clock of Temporal", ok=False, found="cannot be told", fix="try again")
-    return clock("Temporal", told[0].ToDatetime(UTC), before, after)
+        return Finding("clock of Temporal", ok=False, found="cannot be told", fix="try again")
+    return compare_clock("Temporal", told[0].ToDatetime(UTC), before, after)

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from orderfleet_cli.api import Api
-from orderfleet_cli.doctor.check import Check
-from orderfleet_cli.doctor.cluster.checks import check_cluster
-from orderfleet_cli.doctor.postgres import check_postgres
-from orderfleet_cli.doctor.temporal import check_temporal
+from orderfleet_cli.api_client import Api, open_configured_api
+from orderfleet_cli.doctor.check_postgres import check_postgres
+from orderfleet_cli.doctor.check_temporal import check_temporal
+from orderfleet_cli.doctor.cluster.check_cluster import check_cluster
+from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.output import one_line, show, show_json, table
-from orderfleet_cli.place import the_api
+from orderfleet_cli.printing import one_line, show, show_json, table
 from orderfleet_cli.settings import injected_faults
 
 _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
@@ -19,7 +18,7 @@ _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
 
 async def check_fleet(*, as_json: bool) -> bool:
     """Run and show the checks of the fleet that is set; return whether all are well."""
-    async with the_api() as api:
+    async with open_configured_api() as api:
         groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
     return _show(
         [*(check for group in groups for check in group), _check_faults()], as_json=as_json
@@ -35,7 +34,7 @@ async def check_kubernetes(namespace: str, release: str, prometheus: str, *, as_
     return _show(await check_cluster(namespace, release, prometheus), as_json=as_json)
 
 
-def _show(checks: Sequence[Check], *, as_json: bool) -> bool:
+def _show(checks: Sequence[Finding], *, as_json: bool) -> bool:
     good = all(check.ok is not False for check in checks)
     if as_json:
         show_json({"ok": good, "checks": checks})
@@ -45,20 +44,20 @@ def _show(checks: Sequence[Check], *, as_json: bool) -> bool:
     return good
 
 
-def _said(check: Check) -> str:
+def _said(check: Finding) -> str:
     return one_line(check.found if check.ok else f"{check.found}; {check.fix}")
 
 
-async def _check_api(api: Api) -> list[Check]:
+async def _check_api(api: Api) -> list[Finding]:
     fix = "start it (`orderfleet up`), or set ORDERFLEET_URL and ORDERFLEET_API_KEY"
     try:
         await api.orders(limit=1)
     except CommandError as error:
-        return [Check("API", ok=False, found=str(error), fix=fix)]
-    return [Check("API", ok=True, found=f"answers at {api.url}", fix=fix)]
+        return [Finding("API", ok=False, found=str(error), fix=fix)]
+    return [Finding("API", ok=True, found=f"answers at {api.url}", fix=fix)]
 
 
-def _check_faults() -> Check:
+def _check_faults() -> Finding:
     found = injected_faults()
     said = f"{' and '.join(found)} is set" if found else "off"
-    return Check("fault injection", not found, said, "unset it, here and where the workers run")
+    return Finding("fault injection", not found, said, "unset it, here and where the workers run")

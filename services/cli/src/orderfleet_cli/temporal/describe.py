@@ -8,7 +8,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription
 
-from orderfleet_cli.output import fields, moment, one_line, show, show_json, table
+from orderfleet_cli.printing import fields, moment, one_line, show, show_json, table
 from orderfleet_cli.temporal.connection import ask, open_temporal
 
 

@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from orderfleet_cli.doctor.check import Check
-from orderfleet_cli.doctor.cluster.objects import Pod
+from orderfleet_cli.doctor.cluster.kubernetes_objects import Pod
 from orderfleet_cli.doctor.cluster.prometheus import Prometheus, Series
 from orderfleet_cli.doctor.cluster.release import Release, Service
+from orderfleet_cli.doctor.finding import Finding
 
 # Every process tells it, all the time.
 _METRIC: Final = "orderfleet_build_info"
@@ -59,7 +59,7 @@ class _Seen(Struct, frozen=True):
         return ready.status != "True" or (since is not None and since.timestamp() > late)
 
 
-async def check_scrape(prometheus: Prometheus, release: Release) -> list[Check]:
+async def check_scrape(prometheus: Prometheus, release: Release) -> list[Finding]:
     """Check the scrape of every service.
 
     Raises:
@@ -78,7 +78,7 @@ async def check_scrape(prometheus: Prometheus, release: Release) -> list[Check]:
     return [check for service in release.services for check in _checks(service, seen)]
 
 
-def _checks(service: Service, seen: _Seen) -> Iterator[Check]:
+def _checks(service: Service, seen: _Seen) -> Iterator[Finding]:
     name = f"scrape of {service.component}"
     pods = [one for one in service.pods if not one.metadata.deletion_timestamp]
     pods = [one for one in pods if seen.fresh(one) or not seen.is_new(one)]
@@ -86,18 +86,18 @@ def _checks(service: Service, seen: _Seen) -> Iterator[Check]:
     twice = [one for one in pods if len(seen.fresh(one)) > 1]
     if lost:
         found = f"no fresh series of {len(lost)} of {len(pods)} pods: {_names(lost)}"
-        yield Check(name, ok=False, found=found, fix=_fix_of_lost(seen, lost))
+        yield Finding(name, ok=False, found=found, fix=_fix_of_lost(seen, lost))
     if twice:
         found = f"{len(twice)} of {len(pods)} pods are scraped twice: {_names(twice)}"
         fix = "a sum counts them twice: global.metrics.annotations or podMonitor.enabled, not both"
-        yield Check(name, ok=False, found=found, fix=fix)
+        yield Finding(name, ok=False, found=found, fix=fix)
     if seen.interval > _INTERVAL * _LATE and not lost:
         found = f"every {seen.interval:.0f} s: the pods follow the load that much later"
         fix = f"set podMonitor.interval, or Prometheus' scrape_interval, to {_INTERVAL:g}s or less"
-        yield Check(name, ok=False, found=found, fix=fix)
+        yield Finding(name, ok=False, found=found, fix=fix)
     elif not (lost or twice):
         often = f", every {seen.interval:.0f} s" if seen.interval else ""
-        yield Check(name, ok=True, found=f"{len(pods)} of {len(pods)} pods{often}")
+        yield Finding(name, ok=True, found=f"{len(pods)} of {len(pods)} pods{often}")
 
 
 def _fix_of_lost(seen: _Seen, lost: Iterable[Pod]) -> str:

@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from orderfleet_cli.errors import UsageError
-from orderfleet_cli.output import fields, show, show_json
+from orderfleet_cli.printing import fields, show, show_json
 
 # As the API reads them; a setting holds several, `name:sha256,name:sha256`.
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")

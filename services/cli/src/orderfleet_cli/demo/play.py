@@ -5,8 +5,6 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -15,13 +13,16 @@ from rich.console import Console
 
 from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import open_pool
-from orderfleet_cli.api import Api, ApiError, open_api
-from orderfleet_cli.demo.board import Board
+from orderfleet_cli.api_client import Api, ApiError, open_api
+from orderfleet_cli.demo.actions import DEADLINE
 from orderfleet_cli.demo.report import Outcome, report
-from orderfleet_cli.demo.scenario import DEADLINE, Scenario
-from orderfleet_cli.demo.scenarios import FLAKY, SCENARIOS
+from orderfleet_cli.demo.scenario import Scenario
+from orderfleet_cli.demo.scenario_board import ScenarioBoard
+from orderfleet_cli.demo.scenario_list import FLAKY, SCENARIOS
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.fleet_addresses import DATA, DEMO_DATA
 from orderfleet_cli.local import Fleet, FleetOptions, run_fleet
+from orderfleet_cli.private_files import make_directory
 from orderfleet_cli.settings import ClientSettings, read
 
 # An order's refund has no deadline and runs after the order's end.
@@ -33,16 +34,9 @@ _WIDTH: Final = 120
 _POLL: Final = 0.5
 
 
-@dataclass(frozen=True, kw_only=True)
-class DemoOptions:
-    """Where the demo keeps its data, and whether the servers stay."""
-
-    data: Path
-    keep: bool
-
-
-async def play(options: DemoOptions) -> bool:
-    """Run the demo; return whether all came out as expected."""
+async def play_demo(*, keep: bool) -> bool:
+    """Run the demo, with its data in .data/demo; return whether all came out as expected."""
+    make_directory(DATA)
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, width=None if terminal else _WIDTH)
     began = psutil.Process(os.getpid()).create_time()
@@ -53,10 +47,10 @@ async def play(options: DemoOptions) -> bool:
     }
     console.print("starting Postgres, Temporal, the API and the workers")
     key = read(ClientSettings).api_key
-    fleet_options = FleetOptions(data=options.data, env=env, fresh=True, say=console.print)
+    fleet_options = FleetOptions(data=DEMO_DATA, env=env, fresh=True, say=console.print)
     async with run_fleet(fleet_options) as fleet:
         console.print(f"up after {time.time() - began:.1f} s, placing {len(SCENARIOS)} orders")
-        board = Board(console, SCENARIOS)
+        board = ScenarioBoard(console, SCENARIOS)
         async with open_api(fleet.api_url, key) as api, board.shown():
             outcomes, _ = await asyncio.gather(
                 asyncio.gather(*(_outcome(api, board, scenario) for scenario in SCENARIOS)),
@@ -65,7 +59,7 @@ async def play(options: DemoOptions) -> bool:
             )
         first = board.first_fulfilled and board.first_fulfilled - began
         passed = report(console, fleet, outcomes, await _books(fleet), first)
-        if options.keep:
+        if keep:
             console.print("The servers stay until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
                 await fleet.keep()
@@ -74,7 +68,7 @@ async def play(options: DemoOptions) -> bool:
         return passed
 
 
-async def _outcome(api: Api, board: Board, scenario: Scenario) -> Outcome:
+async def _outcome(api: Api, board: ScenarioBoard, scenario: Scenario) -> Outcome:
     following = asyncio.create_task(board.follow(api, scenario))
     try:
         await scenario.play(api)

@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.local.records import owned, stop_left_over, write_record
-from orderfleet_cli.private import make_directory, open_private, write_private
+from orderfleet_cli.local.pid_files import lock_directory, stop_left_over, write_pid_file
+from orderfleet_cli.private_files import make_directory, open_private, write_private
 
 _NOBODY: Final = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user: needs root")
@@ -44,7 +44,7 @@ def test_what_an_older_release_left_open_is_closed(tmp_path: Path) -> None:
     (data / "temporal.db").touch(mode=0o644)
     (data / "logs").mkdir(mode=0o755)
     (data / "lock").touch(mode=0o666)
-    with owned(data):
+    with lock_directory(data):
         assert _open_to_others(data) == []
 
 
@@ -61,9 +61,9 @@ def test_it_does_not_write_through_a_link(tmp_path: Path) -> None:
 def test_another_users_directory_is_not_used(tmp_path: Path) -> None:
     data = tmp_path / ".data"
     data.mkdir()
-    write_record(data, "api", os.getpid(), 15)
+    write_pid_file(data, "api", os.getpid(), 15)
     os.chown(data, _NOBODY, _NOBODY)
-    for use in (lambda: owned(data).__enter__(), lambda: stop_left_over(data)):
+    for use in (lambda: lock_directory(data).__enter__(), lambda: stop_left_over(data)):
         with pytest.raises(CommandError, match=r"\.data belongs to another user"):
             use()
 
@@ -73,8 +73,8 @@ def test_another_users_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     data = tmp_path / ".data"
     data.symlink_to(tmp_path / "mine")
-    with owned(data):
+    with lock_directory(data):
         pass
     os.chown(data, _NOBODY, _NOBODY, follow_symlinks=False)
-    with pytest.raises(CommandError, match="belongs to another user"), owned(data):
+    with pytest.raises(CommandError, match="belongs to another user"), lock_directory(data):
         pass

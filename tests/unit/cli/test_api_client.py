@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from orderfleet_cli.environment import load_environment, write_addresses
+from orderfleet_cli.env_file import load_environment
+from orderfleet_cli.fleet_addresses import write_addresses
 from orderfleet_cli.load.results import Results
 from tests.support.cli import NOWHERE, Cli
 
@@ -109,7 +110,7 @@ def test_one_address_in_the_environment_means_another_fleet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {"TEMPORAL_ADDRESS": "there:7233"}
-    monkeypatch.setattr("orderfleet_cli.environment.os.environ", environment)
+    monkeypatch.setattr("orderfleet_cli.env_file.os.environ", environment)
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".data").mkdir()
     write_addresses(tmp_path / ".data", {"ORDERFLEET_URL": "http://127.0.0.1:1"})

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from orderfleet_cli.api import Api
-from orderfleet_cli.demo.scenario import ENDS, Scenario
+from orderfleet_cli.api_client import Api
+from orderfleet_cli.demo.actions import ENDS
+from orderfleet_cli.demo.scenario import Scenario
 from orderfleet_cli.errors import CommandError
-from orderfleet_cli.progress import Progress
+from orderfleet_cli.order_progress import OrderProgress
 
 _REFRESH: Final = 4
 # Each look is a query that the order's worker answers: 25 orders cost it half a core at 4 Hz.
@@ -27,13 +28,13 @@ _LEFT_WIDTH: Final = 6
 
 
 @dataclass(kw_only=True)
-class Row(Progress):
+class Row(OrderProgress):
     """What the board knows of an order."""
 
     scenario: Scenario
 
 
-class Board:
+class ScenarioBoard:
     """The orders of the demo and how they are doing."""
 
     def __init__(self, console: Console, scenarios: Iterable[Scenario]) -> None:
