@@ -13,7 +13,7 @@ from orderfleet_api import order_service
 from orderfleet_api.schemas import APPLIED, QUEUED
 from tests.integration.support.books import books
 from tests.integration.support.fleet import HOME, PATIENCE, Fleet, an_order, eventually, new_id
-from tests.integration.support.settling import settle
+from tests.integration.support.reconciliation import reconcile
 
 _ORDERS = 12
 _AWAY = Address("2 Other Street", "Elsewhere")
@@ -113,7 +113,7 @@ async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_
 
     async def answered() -> bool:
         # Orders are left alone for their first seconds.
-        await settle(fleet)
+        await reconcile(fleet)
         return not [one async for one in change_requests.of_ended_orders(fleet.pool)] and (
             await fleet.state(order_id) is OrderState.FAILED
         )

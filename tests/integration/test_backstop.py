@@ -9,13 +9,13 @@ import pytest
 from temporalio.client import ScheduleActionStartWorkflow, ScheduleHandle, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
-from orderfleet.domain.contract import settle_schedule
+from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.orders import OrderState
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.store.gateway_ledger import balance
 from orderfleet_api import order_service
 from orderfleet_order_worker.main import serve as serve_orders
-from orderfleet_order_worker.reconciliation.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
@@ -32,7 +32,7 @@ async def unscheduled(fleet: Fleet) -> AsyncIterator[None]:
 
 def _schedule(fleet: Fleet) -> ScheduleHandle:
     queue: str = fleet.common()["order_task_queue"]
-    return fleet.temporal.get_schedule_handle(settle_schedule(queue))
+    return fleet.temporal.get_schedule_handle(reconcile_schedule(queue))
 
 
 async def _interval(fleet: Fleet) -> tuple[timedelta, bool, str]:
@@ -46,13 +46,13 @@ async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) 
     queue = fleet.common()["order_task_queue"]
     # Two workers that start at once, then one with other settings.
     ten = fleet.order_settings(settle_seconds=10.0)
-    await asyncio.gather(*(schedule_settling(fleet.temporal, ten) for _ in range(2)))
+    await asyncio.gather(*(schedule_reconciliation(fleet.temporal, ten) for _ in range(2)))
     assert await _interval(fleet) == (timedelta(seconds=10), False, queue)
-    await schedule_settling(fleet.temporal, fleet.order_settings(settle_seconds=60.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=60.0))
     assert await _interval(fleet) == (timedelta(minutes=1), False, queue)
-    await schedule_settling(fleet.temporal, fleet.order_settings(settle_seconds=0.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=0.0))
     assert (await _interval(fleet))[1] is True
-    await schedule_settling(fleet.temporal, ten)
+    await schedule_reconciliation(fleet.temporal, ten)
     assert await _interval(fleet) == (timedelta(seconds=10), False, queue)
 
 

@@ -19,13 +19,13 @@ from orderfleet.temporal.fault_injection import (
 )
 from orderfleet_api import order_service
 from orderfleet_order_worker.activities import OrderActivities
-from orderfleet_order_worker.reconciliation.activities import SettleActivities
+from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_shipping_worker.activities import ShippingActivities
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
 _ALL = {
     name
-    for owner in (OrderActivities, ShippingActivities, SettleActivities)
+    for owner in (OrderActivities, ShippingActivities, ReconciliationActivities)
     for name in vars(owner)
     if not name.startswith("_") and name != "all"
 }

@@ -17,17 +17,17 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.domain.contract import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
+from orderfleet.domain.contract import RECONCILE_SCHEDULE, RECONCILE_WORKFLOW, reconcile_schedule
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import TASK_TIMEOUT
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet_api import order_service
 from orderfleet_order_worker.reconciliation.evidence import of_fleet
-from orderfleet_order_worker.reconciliation.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from tests.integration.support.books import put_order
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.reconciliation import reconcile, reconciled
 from tests.integration.support.servers import Servers
-from tests.integration.support.settling import settle, settled
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +77,12 @@ async def test_each_has_its_schedule(fleet: Fleet, elder: Fleet) -> None:
     try:
         for one in (elder, fleet, elder):
             settings = one.order_settings()
-            await schedule_settling(one.temporal, settings)
-            ids.append(settle_schedule(settings.order_task_queue))
+            await schedule_reconciliation(one.temporal, settings)
+            ids.append(reconcile_schedule(settings.order_task_queue))
         assert len(set(ids)) == 2
         for one in (elder, fleet):
             queue = one.common()["order_task_queue"]
-            action = await _action(one, settle_schedule(queue))
+            action = await _action(one, reconcile_schedule(queue))
             assert action is not None
             assert action.task_queue == queue
             assert action.task_timeout == TASK_TIMEOUT
@@ -91,7 +91,7 @@ async def test_each_has_its_schedule(fleet: Fleet, elder: Fleet) -> None:
 
 
 def test_the_fleet_of_the_default_queue_keeps_the_name() -> None:
-    assert settle_schedule("orders-tq") == SETTLE_SCHEDULE == "settle-orders"
+    assert reconcile_schedule("orders-tq") == RECONCILE_SCHEDULE == "settle-orders"
 
 
 @pytest.mark.parametrize("own", [True, False])
@@ -101,18 +101,20 @@ async def test_the_schedule_of_a_release_before_is_given_up_by_its_fleet_alone(
     settings = fleet.order_settings()
     queue = (fleet if own else elder).common()["order_task_queue"]
     before = Schedule(
-        action=ScheduleActionStartWorkflow(SETTLE_WORKFLOW, id=SETTLE_SCHEDULE, task_queue=queue),
+        action=ScheduleActionStartWorkflow(
+            RECONCILE_WORKFLOW, id=RECONCILE_SCHEDULE, task_queue=queue
+        ),
         spec=ScheduleSpec(),
         state=ScheduleState(paused=True),
     )
-    await _delete(fleet, SETTLE_SCHEDULE)
+    await _delete(fleet, RECONCILE_SCHEDULE)
     try:
-        await fleet.temporal.create_schedule(SETTLE_SCHEDULE, before)
-        await schedule_settling(fleet.temporal, settings)
-        assert (await _action(fleet, SETTLE_SCHEDULE) is None) == own
-        assert await _action(fleet, settle_schedule(settings.order_task_queue)) is not None
+        await fleet.temporal.create_schedule(RECONCILE_SCHEDULE, before)
+        await schedule_reconciliation(fleet.temporal, settings)
+        assert (await _action(fleet, RECONCILE_SCHEDULE) is None) == own
+        assert await _action(fleet, reconcile_schedule(settings.order_task_queue)) is not None
     finally:
-        await _delete(fleet, SETTLE_SCHEDULE, settle_schedule(settings.order_task_queue))
+        await _delete(fleet, RECONCILE_SCHEDULE, reconcile_schedule(settings.order_task_queue))
 
 
 async def test_the_younger_leaves_the_elders_orders_alone(fleet: Fleet, elder: Fleet) -> None:
@@ -120,9 +122,9 @@ async def test_the_younger_leaves_the_elders_orders_alone(fleet: Fleet, elder: F
     await order_service.accept(elder.backends(), order_id, an_order(f"pay-{order_id}"))
     await elder.workflow(order_id).terminate("before any worker came")
     await _closed(elder, order_id)
-    assert not (await settle(fleet)).failures
+    assert not (await reconcile(fleet)).failures
     assert await fleet.state(order_id) is None
-    await settled(elder, order_id, OrderState.FAILED, None)
+    await reconciled(elder, order_id, OrderState.FAILED, None)
 
 
 async def test_the_same_order_of_another_fleet_is_no_repeat(fleet: Fleet, elder: Fleet) -> None:
@@ -142,7 +144,7 @@ async def test_an_order_whose_id_is_the_others_is_unknown_to_temporal(
     await order_service.accept(elder.backends(), order_id, an_order(f"other-{order_id}"))
     await put_order(owner, order_id, OrderState.IN_REVIEW)
     async with fleet.working():
-        await settled(fleet, order_id, OrderState.FAILED, "voided")
+        await reconciled(fleet, order_id, OrderState.FAILED, "voided")
     assert await elder.state(order_id) is OrderState.RECEIVED
     reason = (await fleet.events(order_id))[-2].payload["reason"]
     assert reason == "settled: Temporal does not know the order"
@@ -152,11 +154,11 @@ async def test_an_order_that_runs_on_a_queue_renamed_since_is_left_alone(fleet: 
     order_id = new_id()
     await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
     renamed = replace(fleet, suffix=uuid4().hex[:8])
-    assert not (await settle(renamed)).ended
+    assert not (await reconcile(renamed)).ended
     assert await fleet.state(order_id) is OrderState.RECEIVED
 
 
 async def test_any_name_of_a_queue_is_asked_for(fleet: Fleet) -> None:
     for queue in ("it's", "a\\b", 'a "b"', "a' OR '1' = '1"):
-        query = of_fleet(SETTLE_WORKFLOW, queue)
+        query = of_fleet(RECONCILE_WORKFLOW, queue)
         assert (await fleet.temporal.count_workflows(query)).count == 0

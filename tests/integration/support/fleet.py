@@ -21,7 +21,7 @@ from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 from orderfleet_order_worker import main as order_main
 from orderfleet_order_worker.activities import OrderActivities
-from orderfleet_order_worker.reconciliation.activities import SettleActivities
+from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker import main as shipping_main
 from orderfleet_shipping_worker.activities import ShippingActivities
@@ -70,13 +70,13 @@ class Fleet:
             SimulatedPaymentGateway(self.gateway_pool, faults),
             shipping_task_queue=settings.shipping_task_queue,
         )
-        settling = SettleActivities(self.pool, self.temporal, settings)
+        reconciliation = ReconciliationActivities(self.pool, self.temporal, settings)
         return make_worker(
             self.temporal,
             settings,
             task_queue=settings.order_task_queue,
             workflows=order_main.WORKFLOWS,
-            activities=[*orders.all(), *settling.all()],
+            activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
         )
 

@@ -11,8 +11,8 @@ from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.temporal.client import connect
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
-from orderfleet_order_worker.reconciliation.activities import SettleActivities
-from orderfleet_order_worker.reconciliation.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
+from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from orderfleet_order_worker.reconciliation.workflow import SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.settings import OrderWorkerSettings
@@ -45,7 +45,7 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
         client = await connect(
             settings, runtime=resources.core.runtime, plugins=resources.traces.plugins
         )
-        await schedule_settling(client, settings)
+        await schedule_reconciliation(client, settings)
         orders = OrderActivities(
             resources.pool,
             make_payment_gateway(
@@ -54,13 +54,13 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,
         )
-        settling = SettleActivities(resources.pool, client, settings, metrics)
+        reconciliation = ReconciliationActivities(resources.pool, client, settings, metrics)
         worker = make_worker(
             client,
             settings,
             task_queue=settings.order_task_queue,
             workflows=WORKFLOWS,
-            activities=[*orders.all(), *settling.all()],
+            activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
         )
         await run_worker(worker, settings, lifecycle, metrics=resources.metrics)

@@ -52,19 +52,19 @@ class OrderWorkerMetrics(WorkerMetrics):
             ["result"],
             registry=registry,
         )
-        self._settled = Counter(
+        self._reconciled = Counter(
             "orderfleet_settled_orders_total",
             "Orders that SettleOrders had to end.",
             ["state"],
             registry=registry,
         )
-        self._settle_runs = Counter(
+        self._reconciliation_runs = Counter(
             "orderfleet_settle_runs_total",
             "Runs of SettleOrders: completed, or failed if anything in them did.",
             ["outcome"],
             registry=registry,
         )
-        self._settle_failures = Counter(
+        self._reconciliation_failures = Counter(
             "orderfleet_settle_failures_total",
             "Orders that a run of SettleOrders failed on, and phases that failed as a whole.",
             ["phase"],
@@ -72,9 +72,9 @@ class OrderWorkerMetrics(WorkerMetrics):
         )
         # A rate does not see a counter's step from absent to 1.
         for outcome in _RUNS.values():
-            self._settle_runs.labels(outcome)
+            self._reconciliation_runs.labels(outcome)
         for phase in Phase:
-            self._settle_failures.labels(phase)
+            self._reconciliation_failures.labels(phase)
         for operation, results in _USUAL.items():
             for result in results:
                 self._payments.labels(operation, result, "false")
@@ -82,7 +82,7 @@ class OrderWorkerMetrics(WorkerMetrics):
         for status in _UNDONE:
             self._refunds.labels(status)
         for state in ENDS:
-            self._settled.labels(state)
+            self._reconciled.labels(state)
 
     def gateway_called(self, operation: str, result: str, *, replayed: bool = False) -> None:
         """Count a call of the payment gateway."""
@@ -92,19 +92,19 @@ class OrderWorkerMetrics(WorkerMetrics):
         """Count a payment whose row now says that it is given back or closed."""
         self._refunds.labels(status).inc()
 
-    def order_settled(self, moved: Transition) -> None:
+    def order_reconciled(self, moved: Transition) -> None:
         """Count an order that SettleOrders ended."""
         self.order_ended(moved)
         if moved.moved:
-            self._settled.labels(moved.state).inc()
+            self._reconciled.labels(moved.state).inc()
 
-    def settle_run_ended(self, *, clean: bool) -> None:
+    def reconciliation_ended(self, *, clean: bool) -> None:
         """Count a run of SettleOrders."""
-        self._settle_runs.labels(_RUNS[clean]).inc()
+        self._reconciliation_runs.labels(_RUNS[clean]).inc()
 
-    def settling_failed(self, phase: Phase) -> None:
+    def reconciliation_failed(self, phase: Phase) -> None:
         """Count an order that could not be settled, or a phase that could not be gone through."""
-        self._settle_failures.labels(phase).inc()
+        self._reconciliation_failures.labels(phase).inc()
 
 
 class MeasuredPaymentGateway:

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
         OrderActivities,
         RefundPaymentInput,
     )
-    from orderfleet_order_worker.reconciliation.activities import SettleActivities, Traces
+    from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities, Traces
 
 
 @workflow.defn(name=REFUND_WORKFLOW)
@@ -51,7 +51,7 @@ class RefundWorkflow:
         traces = Traces(charged=False, keys=[])
         if workflow.patched("trace"):
             traces = await workflow.execute_activity_method(
-                SettleActivities.trace,
+                ReconciliationActivities.trace,
                 refund.order_id,
                 start_to_close_timeout=UNDO_STEP,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,

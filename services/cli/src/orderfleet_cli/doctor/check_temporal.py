@@ -15,8 +15,8 @@ from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import look_at_search_attribute, require_namespace
 from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
+from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.finding import Finding, compare_clock
-from orderfleet_cli.doctor.settling import look_at_settling
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import ask, open_temporal
@@ -73,7 +73,7 @@ async def check_temporal() -> list[Finding]:
         ),
         _Question(
             "SettleOrders",
-            lambda: look_at_settling(client, settings.order_task_queue),
+            lambda: look_at_reconciliation(client, settings.order_task_queue),
             "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule;"
             " of runs that fail docs/runbooks/SettlingFails.md tells more",
         ),

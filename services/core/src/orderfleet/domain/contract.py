@@ -15,8 +15,8 @@ from orderfleet.domain.orders import Address, Order, OrderId, OrderState, Paymen
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
-SETTLE_WORKFLOW: Final = "SettleOrders"
-SETTLE_SCHEDULE: Final = "settle-orders"
+RECONCILE_WORKFLOW: Final = "SettleOrders"
+RECONCILE_SCHEDULE: Final = "settle-orders"
 
 CANCEL_SIGNAL: Final = "CancelOrder"
 ADDRESS_SIGNAL: Final = "UpdateAddress"
@@ -225,14 +225,14 @@ def order_of(workflow_id: str) -> str:
     return workflow_id.split("/", 1)[0]
 
 
-def settle_schedule(order_task_queue: str) -> str:
+def reconcile_schedule(order_task_queue: str) -> str:
     """Return the id of a fleet's schedule of SettleOrders: fleets of one namespace have their own.
 
     The fleet of the default queue has the name that every fleet had once.
     """
     if order_task_queue == ORDER_TASK_QUEUE:
-        return SETTLE_SCHEDULE
-    return f"{SETTLE_SCHEDULE}-{order_task_queue}"
+        return RECONCILE_SCHEDULE
+    return f"{RECONCILE_SCHEDULE}-{order_task_queue}"
 
 
 def as_reason(text: str) -> str:

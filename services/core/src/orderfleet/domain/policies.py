@@ -116,17 +116,17 @@ UNDO_RETRY: Final = RetryPolicy(
 # One order of a run, a phase, the activity with all phases, and the run: each within the next.
 # While a run lasts no other one starts, so one that meets an outage gives up at about the time at
 # which the schedule wants the next, 10 s later.
-SETTLE_ORDER: Final = timedelta(seconds=4)
-SETTLE_PHASE: Final = timedelta(seconds=8)
-SETTLE_STEP: Final = timedelta(seconds=10)
-SETTLE_RUN: Final = timedelta(seconds=15)
+RECONCILE_ORDER: Final = timedelta(seconds=4)
+RECONCILE_PHASE: Final = timedelta(seconds=8)
+RECONCILE_STEP: Final = timedelta(seconds=10)
+RECONCILE_RUN: Final = timedelta(seconds=15)
 # Orders that a phase is at at once. Most of their time they wait for Temporal.
-SETTLE_AT_ONCE: Final = 20
+RECONCILE_AT_ONCE: Final = 20
 # How far back a first run looks for closed workflows without a row; an hour is for an outage of all
 # order workers. A later one goes on where the last good run began, less what a standby of Postgres
 # may lag when it takes over.
-SETTLE_WINDOW: Final = timedelta(hours=1)
-SETTLE_OVERLAP: Final = timedelta(minutes=5)
+RECONCILE_WINDOW: Final = timedelta(hours=1)
+RECONCILE_OVERLAP: Final = timedelta(minutes=5)
 
 
 class Budget(Struct, frozen=True):

@@ -55,7 +55,7 @@ FROM before
 # $1 order id, $2 payment id, $3 new status, $4 statuses before it, $5 event type (its key too),
 # $6 payload, $7 order state to leave and $8 to enter, both null when the order stays as it is.
 # The order's row is locked before the payment's, here as everywhere: no deadlock.
-_SETTLE_PAYMENT: Final = """
+_RECORD_OUTCOME: Final = """
 WITH before AS (
     SELECT id, state FROM orders WHERE id = $1 FOR UPDATE
 ), payment AS (
@@ -125,7 +125,7 @@ async def record_payment_outcome(
         before.append(PaymentStatus.CAPTURED)
     row = await fetch_twice(
         pool,
-        _SETTLE_PAYMENT,
+        _RECORD_OUTCOME,
         order_id,
         payment_id,
         status,

@@ -36,7 +36,7 @@ from orderfleet_order_worker.reconciliation.evidence import (
     read_evidence,
     workflow_ids,
 )
-from orderfleet_order_worker.reconciliation.run import SettleRun, SettleSummary
+from orderfleet_order_worker.reconciliation.run import ReconciliationRun, ReconciliationSummary
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -45,7 +45,7 @@ log = structlog.stdlib.get_logger(__name__)
 # because a workflow can be terminated at any age, and one that runs is left alone in any case.
 _GRACE: Final = timedelta(seconds=5)
 
-_BY: Final = {"by": contract.SETTLE_WORKFLOW}
+_BY: Final = {"by": contract.RECONCILE_WORKFLOW}
 _UNKNOWN: Final = "Temporal does not know the order"
 
 
@@ -56,7 +56,7 @@ class Traces(Struct, frozen=True):
     keys: list[str]
 
 
-class SettleActivities:
+class ReconciliationActivities:
     """The backstop's activities with what they need."""
 
     def __init__(
@@ -74,10 +74,10 @@ class SettleActivities:
 
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
-        return [self.settle, self.trace]
+        return [self.reconcile, self.trace]
 
-    @activity.defn
-    async def settle(self, since: datetime | None = None) -> SettleSummary:
+    @activity.defn(name="settle")
+    async def reconcile(self, since: datetime | None = None) -> ReconciliationSummary:
         """End every order that is open in Postgres and closed in Temporal; undo its payment.
 
         Args:
@@ -87,11 +87,11 @@ class SettleActivities:
             What was done, and what failed; a failure is no error of the activity.
         """
         began = datetime.now(UTC)
-        run = SettleRun(self._metrics)
+        run = ReconciliationRun(self._metrics)
         phases: dict[Phase, Coroutine[Any, Any, None]] = {
             Phase.REFUNDS: self._start_refunds(run),
-            Phase.OPEN: self._settle_open(run),
-            Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.SETTLE_WINDOW),
+            Phase.OPEN: self._end_open(run),
+            Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.RECONCILE_WINDOW),
             Phase.REQUESTS: self._answer_requests(run),
         }
         async with asyncio.TaskGroup() as group:
@@ -115,7 +115,7 @@ class SettleActivities:
 
     # --- Refunds that are owed -----------------------------------------------------------------
 
-    async def _start_refunds(self, run: SettleRun) -> None:
+    async def _start_refunds(self, run: ReconciliationRun) -> None:
         """Start the refunds that no workflow is at."""
         owed = [order async for order in owed_refunds(self._pool, older_than=_GRACE)]
         running = await self._running(contract.REFUND_WORKFLOW) if owed else set()
@@ -127,7 +127,7 @@ class SettleActivities:
         await run.each(Phase.REFUNDS, idle, lambda order: order.order_id, start)
 
     async def _start_refund(
-        self, run: SettleRun, order: LeftBehind, state: OrderState, reason: str
+        self, run: ReconciliationRun, order: LeftBehind, state: OrderState, reason: str
     ) -> None:
         """Start the order's refund unless it runs.
 
@@ -161,19 +161,19 @@ class SettleActivities:
 
     # --- Orders that are open ------------------------------------------------------------------
 
-    async def _settle_open(self, run: SettleRun) -> None:
+    async def _end_open(self, run: ReconciliationRun) -> None:
         """End the open orders that no workflow is at; those whose workflow runs cost nothing."""
         open_ = [order async for order in open_orders(self._pool, older_than=_GRACE)]
         running = await self._running(contract.ORDER_WORKFLOW) if open_ else set()
         idle = [one for one in open_ if one.order_id not in running]
 
-        async def settle(order: LeftBehind) -> None:
+        async def end(order: LeftBehind) -> None:
             evidence = await read_evidence(self._client, order.order_id)
             if evidence is None or not self._is_of(order, evidence):
                 evidence = Evidence("", None, OrderState.FAILED, _UNKNOWN, charge_begun=True)
-            await self._settle(run, order, evidence)
+            await self._end(run, order, evidence)
 
-        await run.each(Phase.OPEN, idle, lambda order: order.order_id, settle)
+        await run.each(Phase.OPEN, idle, lambda order: order.order_id, end)
 
     def _is_of(self, order: LeftBehind, evidence: Evidence) -> bool:
         """Tell whether a workflow is that of the row, and not one of another fleet.
@@ -185,7 +185,7 @@ class SettleActivities:
             return True
         return evidence.order is not None and evidence.order.fingerprint == order.fingerprint
 
-    async def _settle(self, run: SettleRun, order: LeftBehind, evidence: Evidence) -> None:
+    async def _end(self, run: ReconciliationRun, order: LeftBehind, evidence: Evidence) -> None:
         if evidence.end is None:
             return
         reason = as_reason(f"settled: {evidence.reason}")
@@ -207,15 +207,15 @@ class SettleActivities:
         if owed or (ended.moved and ended.dispatch_key is not None):
             await self._start_refund(run, order, ended.state, reason)
 
-    def _ended(self, run: SettleRun, order: LeftBehind, ended: Transition | None) -> None:
+    def _ended(self, run: ReconciliationRun, order: LeftBehind, ended: Transition | None) -> None:
         if ended is not None and ended.moved:
             run.ended += 1
-            self._metrics.order_settled(ended)
+            self._metrics.order_reconciled(ended)
             log.warning("settled", order_id=order.order_id, state=ended.state)
 
     # --- Closed workflows without a row --------------------------------------------------------
 
-    async def _adopt_rowless(self, run: SettleRun, since: datetime) -> None:
+    async def _adopt_rowless(self, run: ReconciliationRun, since: datetime) -> None:
         """Write the row of closed workflows that have none, and settle them."""
         query = (
             f"{of_fleet(contract.ORDER_WORKFLOW, self._order_task_queue)}"
@@ -233,7 +233,7 @@ class SettleActivities:
             if not await receive(self._pool, order_id, given, _BY):
                 return
             order = LeftBehind(order_id, given.payment_id, OrderState.RECEIVED, given.fingerprint)
-            await self._settle(run, order, evidence)
+            await self._end(run, order, evidence)
 
         async for page in workflow_ids(self._client, query):
             ids = {order_id for order_id in page if is_order_id(order_id)}
@@ -242,7 +242,7 @@ class SettleActivities:
 
     # --- Changes that were left for a worker ---------------------------------------------------
 
-    async def _answer_requests(self, run: SettleRun) -> None:
+    async def _answer_requests(self, run: ReconciliationRun) -> None:
         """Refuse what nobody has taken up, now that the order has ended."""
         left = [request async for request in change_requests.of_ended_orders(self._pool)]
 

@@ -26,7 +26,7 @@ _USUAL: Final = (*UNAVAILABLE, RPCError)
 _TOLD: Final = 5
 
 
-class SettleSummary(Struct, frozen=True):
+class ReconciliationSummary(Struct, frozen=True):
     """What one run of SettleOrders did; the failures by phase, and the first few in words."""
 
     ended: int = 0
@@ -37,7 +37,7 @@ class SettleSummary(Struct, frozen=True):
     began: datetime | None = None
 
 
-class SettleRun:
+class ReconciliationRun:
     """Runs the phases, and keeps count."""
 
     def __init__(self, metrics: OrderWorkerMetrics) -> None:
@@ -50,7 +50,7 @@ class SettleRun:
     async def phase(self, phase: Phase, work: Coroutine[Any, Any, None]) -> None:
         """Run a phase; what it does not get done in its time is the next run's."""
         with self._failing(phase):
-            async with asyncio.timeout(policies.SETTLE_PHASE.total_seconds()):
+            async with asyncio.timeout(policies.RECONCILE_PHASE.total_seconds()):
                 await work
 
     async def each(
@@ -70,18 +70,20 @@ class SettleRun:
         async def work_on() -> None:
             for item in waiting:
                 with self._failing(phase, name(item)):
-                    async with asyncio.timeout(policies.SETTLE_ORDER.total_seconds()):
+                    async with asyncio.timeout(policies.RECONCILE_ORDER.total_seconds()):
                         await work(item)
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(policies.SETTLE_AT_ONCE, len(items))):
+            for _ in range(min(policies.RECONCILE_AT_ONCE, len(items))):
                 group.create_task(work_on())
 
-    def summary(self, began: datetime) -> SettleSummary:
+    def summary(self, began: datetime) -> ReconciliationSummary:
         """Return what was done and what failed, and count the run."""
-        self._metrics.settle_run_ended(clean=not self._failures)
+        self._metrics.reconciliation_ended(clean=not self._failures)
         failures = {phase.value: count for phase, count in sorted(self._failures.items())}
-        return SettleSummary(self.ended, self.refunds_started, failures, self._errors, began)
+        return ReconciliationSummary(
+            self.ended, self.refunds_started, failures, self._errors, began
+        )
 
     @contextmanager
     def _failing(self, phase: Phase, order_id: str = "") -> Iterator[None]:
@@ -91,7 +93,7 @@ class SettleRun:
         except Exception as error:
             words = str(error) or type(error).__name__
             self._failures[phase] += 1
-            self._metrics.settling_failed(phase)
+            self._metrics.reconciliation_failed(phase)
             if len(self._errors) < _TOLD:
                 self._errors.append(as_reason(f"{phase}: {order_id} {words}"))
             log.warning(

@@ -18,8 +18,8 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.domain.contract import SETTLE_SCHEDULE, SETTLE_WORKFLOW, settle_schedule
-from orderfleet.domain.policies import SETTLE_RUN, TASK_TIMEOUT
+from orderfleet.domain.contract import RECONCILE_SCHEDULE, RECONCILE_WORKFLOW, reconcile_schedule
+from orderfleet.domain.policies import RECONCILE_RUN, TASK_TIMEOUT
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
 _DEFAULT_INTERVAL = 10
@@ -27,15 +27,15 @@ _DEFAULT_INTERVAL = 10
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> None:
+async def schedule_reconciliation(client: Client, settings: OrderWorkerSettings) -> None:
     """Make this fleet's schedule; if another worker has, bring it up to these settings."""
-    schedule_id = settle_schedule(settings.order_task_queue)
+    schedule_id = reconcile_schedule(settings.order_task_queue)
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            SETTLE_WORKFLOW,
+            RECONCILE_WORKFLOW,
             id=schedule_id,
             task_queue=settings.order_task_queue,
-            execution_timeout=SETTLE_RUN,
+            execution_timeout=RECONCILE_RUN,
             task_timeout=TASK_TIMEOUT,
         ),
         spec=ScheduleSpec(
@@ -57,7 +57,7 @@ async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> No
                 return ScheduleUpdate(schedule)
 
             await client.get_schedule_handle(schedule_id).update(replace)
-        if schedule_id != SETTLE_SCHEDULE:
+        if schedule_id != RECONCILE_SCHEDULE:
             await _give_up_common_schedule(client, settings.order_task_queue)
     except RPCError as error:
         # Orders can be fulfilled without the backstop; the next worker that starts tries again.
@@ -66,7 +66,7 @@ async def schedule_settling(client: Client, settings: OrderWorkerSettings) -> No
 
 async def _give_up_common_schedule(client: Client, task_queue: str) -> None:
     """Delete the schedule that a release before had under the one name, if it is this fleet's."""
-    handle = client.get_schedule_handle(SETTLE_SCHEDULE)
+    handle = client.get_schedule_handle(RECONCILE_SCHEDULE)
     try:
         action = (await handle.describe()).schedule.action
         if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue:

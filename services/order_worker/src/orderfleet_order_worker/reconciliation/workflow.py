@@ -8,17 +8,17 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import policies
-    from orderfleet.domain.contract import SETTLE_WORKFLOW
-    from orderfleet_order_worker.reconciliation.activities import SettleActivities
-    from orderfleet_order_worker.reconciliation.run import SettleSummary
+    from orderfleet.domain.contract import RECONCILE_WORKFLOW
+    from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
+    from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
 
 
-@workflow.defn(name=SETTLE_WORKFLOW)
+@workflow.defn(name=RECONCILE_WORKFLOW)
 class SettleOrders:
     """Finds them, ends them, and starts the refund where money may be out."""
 
     @workflow.run
-    async def run(self, *_: Any) -> SettleSummary:
+    async def run(self, *_: Any) -> ReconciliationSummary:
         """Settle what is found now; the schedule comes again.
 
         A run with a failure fails when all else is done, so that it is seen. The next one looks as
@@ -29,13 +29,13 @@ class SettleOrders:
         """
         last = None
         if workflow.has_last_completion_result():
-            last = workflow.get_last_completion_result(SettleSummary)
-        since = last.began - policies.SETTLE_OVERLAP if last and last.began else None
+            last = workflow.get_last_completion_result(ReconciliationSummary)
+        since = last.began - policies.RECONCILE_OVERLAP if last and last.began else None
         summary = await workflow.execute_activity_method(
-            SettleActivities.settle,
+            ReconciliationActivities.reconcile,
             since,
-            start_to_close_timeout=policies.SETTLE_STEP,
-            schedule_to_close_timeout=policies.SETTLE_RUN,
+            start_to_close_timeout=policies.RECONCILE_STEP,
+            schedule_to_close_timeout=policies.RECONCILE_RUN,
             heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
             # The next run is the next try.
             retry_policy=RetryPolicy(maximum_attempts=1),

@@ -18,7 +18,7 @@ from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, chaos
 from tests.integration.support.fleet import HOME, PATIENCE, Fleet, an_order, eventually, new_id
-from tests.integration.support.settling import settle, settled
+from tests.integration.support.reconciliation import reconcile, reconciled
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ async def test_a_terminated_order_is_failed_and_refunded(fleet: Fleet) -> None:
     order_id = await _charged(fleet)
     await fleet.workflow(order_id).terminate("a person did it")
     async with fleet.working():
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     reason = (await books(fleet.pool, order_id)).events[-2]["payload_json"]["reason"]
     assert reason == "settled: workflow terminated"
 
@@ -48,7 +48,7 @@ async def test_a_terminated_order_is_failed_and_refunded(fleet: Fleet) -> None:
 async def test_an_order_that_runs_is_left_alone(fleet: Fleet) -> None:
     order_id = await _charged(fleet)
     before = await books(fleet.pool, order_id)
-    await settle(fleet)
+    await reconcile(fleet)
     assert await books(fleet.pool, order_id) == before
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
@@ -75,12 +75,12 @@ async def _charging(fleet: Fleet, fault: Fault) -> AsyncIterator[str]:
 async def test_a_charge_captured_without_a_record_is_refunded(fleet: Fleet) -> None:
     async with _charging(fleet, Fault("charge", "hang_after")) as order_id:
         assert (await books(fleet.pool, order_id)).payments[0]["status"] == "pending"
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
 
 
 async def test_a_charge_that_arrives_after_the_settling_is_refused(fleet: Fleet) -> None:
     async with _charging(fleet, Fault("charge", "hang_before", seconds=3)) as order_id:
-        await settled(fleet, order_id, OrderState.FAILED, "voided")
+        await reconciled(fleet, order_id, OrderState.FAILED, "voided")
         await asyncio.sleep(3)
     charges = (await books(fleet.pool, order_id)).charges
     assert [one["status"] for one in charges] == ["voided"]
@@ -96,7 +96,7 @@ async def test_a_package_whose_order_was_terminated_is_called_back(fleet: Fleet)
 
         await eventually(taken)
         await fleet.workflow(order_id).terminate("a person did it")
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     assert [one["status"] for one in (await books(fleet.pool, order_id)).shipments] == ["recalled"]
 
 
@@ -122,7 +122,7 @@ async def test_a_closed_workflow_without_a_row_gets_one_and_its_end(fleet: Fleet
     order_id = new_id()
     await _start(fleet, order_id)
     await fleet.workflow(order_id).terminate("before any worker came")
-    await settled(fleet, order_id, OrderState.FAILED, None)
+    await reconciled(fleet, order_id, OrderState.FAILED, None)
     assert await fleet.event_types(order_id) == ["received", "failed"]
     row = (await books(fleet.pool, order_id)).order
     assert (row["payment_id"], str(row["amount"])) == (f"pay-{order_id}", "15.00")
@@ -141,7 +141,7 @@ async def test_a_malformed_workflow_has_nothing_to_settle(fleet: Fleet) -> None:
         return (await fleet.temporal.count_workflows(query)).count == 1
 
     await eventually(listed)
-    await settle(fleet)
+    await reconcile(fleet)
     assert await fleet.state(order_id) is None
 
 
@@ -167,7 +167,7 @@ async def test_an_order_that_never_reached_postgres_is_settled(
     found = await fleet.workflow(order_id).describe()
     assert found.status is WorkflowExecutionStatus.COMPLETED
     assert found.search_attributes["OrderState"] == [UNRECORDED]
-    await settled(fleet, order_id, result.state, None)
+    await reconciled(fleet, order_id, result.state, None)
 
 
 async def test_an_end_that_postgres_did_not_get_is_written_later(fleet: Fleet, pool: Pool) -> None:
@@ -187,4 +187,4 @@ async def test_an_end_that_postgres_did_not_get_is_written_later(fleet: Fleet, p
         found = await books(pool, order_id)
         assert (found.order["state"], len(found.charges)) == ("charging", 1)
         away.clear()
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")

@@ -13,15 +13,15 @@ from temporalio.client import (
     WorkflowHandle,
 )
 
-from orderfleet.domain.contract import settle_schedule
+from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.orders import OrderState
-from orderfleet.domain.policies import SETTLE_OVERLAP, TASK_TIMEOUT
+from orderfleet.domain.policies import RECONCILE_OVERLAP, TASK_TIMEOUT
 from orderfleet.store.pool import Pool
 from orderfleet.temporal.converter import DATA_CONVERTER
-from orderfleet_cli.doctor.settling import look_at_settling
+from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.errors import CommandError
-from orderfleet_order_worker.reconciliation.run import SettleSummary
-from orderfleet_order_worker.reconciliation.schedule import schedule_settling
+from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
+from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, eventually
 
@@ -33,16 +33,16 @@ def _queue(fleet: Fleet) -> str:
 
 @asynccontextmanager
 async def _scheduled(fleet: Fleet) -> AsyncIterator[None]:
-    await schedule_settling(fleet.temporal, fleet.order_settings(settle_seconds=1.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=1.0))
     try:
         yield
     finally:
-        await fleet.temporal.get_schedule_handle(settle_schedule(_queue(fleet))).delete()
+        await fleet.temporal.get_schedule_handle(reconcile_schedule(_queue(fleet))).delete()
 
 
 async def _runs(fleet: Fleet) -> list[WorkflowHandle[object, object]]:
     """Return the last runs, the newest last."""
-    handle = fleet.temporal.get_schedule_handle(settle_schedule(_queue(fleet)))
+    handle = fleet.temporal.get_schedule_handle(reconcile_schedule(_queue(fleet)))
     found = await handle.describe()
     return [
         fleet.temporal.get_workflow_handle(
@@ -58,7 +58,7 @@ async def _looked(fleet: Fleet, ok: bool, words: str) -> None:
     said: list[tuple[bool, str]] = []
 
     async def there() -> bool:
-        said.append(await look_at_settling(fleet.temporal, _queue(fleet)))
+        said.append(await look_at_reconciliation(fleet.temporal, _queue(fleet)))
         return said[-1][0] is ok and words in said[-1][1]
 
     try:
@@ -69,9 +69,9 @@ async def _looked(fleet: Fleet, ok: bool, words: str) -> None:
 
 async def test_the_doctor_tells_of_a_run_that_failed(fleet: Fleet, owner: Pool) -> None:
     with pytest.raises(CommandError):
-        await look_at_settling(fleet.temporal, _queue(fleet))
+        await look_at_reconciliation(fleet.temporal, _queue(fleet))
     async with _scheduled(fleet):
-        assert (await look_at_settling(fleet.temporal, _queue(fleet)))[0]
+        assert (await look_at_reconciliation(fleet.temporal, _queue(fleet)))[0]
         async with fleet.order_worker():
             await _looked(fleet, True, "runs, and all is settled")
             # An id that Temporal does not take: its refund cannot be started.
@@ -89,17 +89,19 @@ async def test_the_doctor_tells_of_a_schedule_that_rests(
 ) -> None:
     async with _scheduled(fleet):
         # Nobody works: the first run does not end, and keeps the others away.
-        monkeypatch.setattr("orderfleet_cli.doctor.settling._MISSED", 1)
-        monkeypatch.setattr("orderfleet_cli.doctor.settling.SETTLE_RUN", 2 * TASK_TIMEOUT)
+        monkeypatch.setattr("orderfleet_cli.doctor.check_reconciliation._MISSED", 1)
+        monkeypatch.setattr(
+            "orderfleet_cli.doctor.check_reconciliation.RECONCILE_RUN", 2 * TASK_TIMEOUT
+        )
         await _looked(fleet, False, "has not run for")
 
         def pause(found: ScheduleUpdateInput) -> ScheduleUpdate:
             found.description.schedule.state.paused = True
             return ScheduleUpdate(found.description.schedule)
 
-        handle = fleet.temporal.get_schedule_handle(settle_schedule(_queue(fleet)))
+        handle = fleet.temporal.get_schedule_handle(reconcile_schedule(_queue(fleet)))
         await handle.update(pause)
-        assert await look_at_settling(fleet.temporal, _queue(fleet)) == (False, "is paused")
+        assert await look_at_reconciliation(fleet.temporal, _queue(fleet)) == (False, "is paused")
 
 
 async def test_a_run_goes_on_where_the_last_good_one_began(fleet: Fleet) -> None:
@@ -114,11 +116,11 @@ async def test_a_run_goes_on_where_the_last_good_one_began(fleet: Fleet) -> None
         await eventually(twice)
     assert await _since(good[0]) is None
     first = fleet.temporal.get_workflow_handle(
-        good[0].id, run_id=good[0].run_id, result_type=SettleSummary
+        good[0].id, run_id=good[0].run_id, result_type=ReconciliationSummary
     )
     began = (await first.result()).began
     assert began is not None
-    assert await _since(good[1]) == began - SETTLE_OVERLAP
+    assert await _since(good[1]) == began - RECONCILE_OVERLAP
 
 
 async def _since(run: WorkflowHandle[object, object]) -> datetime | None:

@@ -13,21 +13,21 @@ from temporalio.client import (
     WorkflowHandle,
 )
 
-from orderfleet.domain.contract import settle_schedule
-from orderfleet.domain.policies import SETTLE_RUN
+from orderfleet.domain.contract import reconcile_schedule
+from orderfleet.domain.policies import RECONCILE_RUN
 from orderfleet_cli.temporal.connection import ask
 
 # So many starts may be missing: one that a run before it kept away, one that an outage did.
 _MISSED: Final = 3
 
 
-async def look_at_settling(client: Client, order_task_queue: str) -> tuple[bool, str]:
+async def look_at_reconciliation(client: Client, order_task_queue: str) -> tuple[bool, str]:
     """Tell whether this fleet's backstop works, and in words.
 
     Raises:
         CommandError: there is no such schedule, or Temporal does not tell.
     """
-    handle = client.get_schedule_handle(settle_schedule(order_task_queue))
+    handle = client.get_schedule_handle(reconcile_schedule(order_task_queue))
     found = await ask(handle.describe())
     if found.schedule.state.paused:
         return False, "is paused"
@@ -47,7 +47,7 @@ async def look_at_settling(client: Client, order_task_queue: str) -> tuple[bool,
 
 def _longest_silence(schedule: ScheduleDescription) -> timedelta:
     every = max((one.every for one in schedule.schedule.spec.intervals), default=timedelta(0))
-    return _MISSED * every + SETTLE_RUN
+    return _MISSED * every + RECONCILE_RUN
 
 
 async def _failure(client: Client, run: ScheduleActionResult) -> str | None:

@@ -13,7 +13,7 @@ from orderfleet.store.pool import Pool
 from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
-from tests.integration.support.settling import lose_commits, settle, settled
+from tests.integration.support.reconciliation import lose_commits, reconcile, reconciled
 from tests.integration.support.steps import Steps
 
 # received, validated, reviewed with charging, charged, prepared, dispatching, fulfilled: after each
@@ -55,7 +55,7 @@ async def test_an_order_that_temporal_knows_fulfilled_is(
     order_id = await _fulfilled(fleet)
     await lose_commits(owner, order_id, keep)
     await _listed(fleet, order_id)
-    runs = await settled(fleet, order_id, OrderState.FULFILLED, "captured")
+    runs = await reconciled(fleet, order_id, OrderState.FULFILLED, "captured")
     assert not any(run.failures or run.refunds_started for run in runs)
     found = await books(fleet.pool, order_id)
     assert found.events[-1]["payload_json"] == {
@@ -90,7 +90,7 @@ async def test_without_a_result_the_package_comes_back_before_the_money(
 ) -> None:
     async with _handed_over(fleet) as order_id:
         await lose_commits(owner, order_id, keep)
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     found = await books(fleet.pool, order_id)
     assert [one["status"] for one in found.shipments] == ["recalled"]
     types = [one["type"] for one in found.events]
@@ -103,7 +103,7 @@ async def test_a_package_that_cannot_be_called_back_is_paid_for(
 ) -> None:
     async with _handed_over(fleet, UNRECALLABLE) as order_id:
         await lose_commits(owner, order_id, keep)
-        await settled(fleet, order_id, OrderState.FULFILLED, "captured")
+        await reconciled(fleet, order_id, OrderState.FULFILLED, "captured")
     found = await books(fleet.pool, order_id)
     assert [one["status"] for one in found.charges] == ["captured"]
     assert [one["type"] for one in found.events][-2:] == ["failed", "fulfilled"]
@@ -124,9 +124,9 @@ async def test_an_order_that_temporal_does_not_know_is_asked_for_everywhere(
     await lose_commits(owner, order_id, keep)
     async with fleet.working(() if recallable else (UNRECALLABLE,)):
         if recallable:
-            await settled(fleet, order_id, OrderState.FAILED, "refunded")
+            await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
         else:
-            await settled(fleet, order_id, OrderState.FULFILLED, "captured")
+            await reconciled(fleet, order_id, OrderState.FULFILLED, "captured")
 
 
 @pytest.mark.parametrize("keep", [4, 5])
@@ -146,7 +146,7 @@ async def test_a_refund_that_was_done_is_found_again(fleet: Fleet, owner: Pool, 
         await eventually(refunded)
         await fleet.result(order_id)
         await lose_commits(owner, order_id, keep)
-        await settled(fleet, order_id, OrderState.CANCELLED, "refunded")
+        await reconciled(fleet, order_id, OrderState.CANCELLED, "refunded")
 
 
 @pytest.mark.parametrize("keep", [2, 4, 5, 6, 7])
@@ -169,7 +169,7 @@ async def test_commits_lost_under_a_running_order_leave_nothing_unpaid_or_unrefu
             assert result.state is OrderState.FULFILLED
             return
         assert result.state is OrderState.FAILED
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     assert [one["status"] for one in (await books(fleet.pool, order_id)).shipments] == ["recalled"]
 
 
@@ -203,7 +203,7 @@ async def test_a_refund_by_hand_calls_the_package_back_on_the_fleets_own_queue(
             id=refund_id(order_id),
             task_queue=fleet.common()["order_task_queue"],
         )
-        await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     found = await books(fleet.pool, order_id)
     assert [one["status"] for one in found.shipments] == ["recalled"]
 
@@ -226,5 +226,5 @@ async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: F
             task_queue=fleet.common()["order_task_queue"],
         )
         assert (await fleet.result(order_id)).state is OrderState.CANCELLED
-        assert not (await settle(fleet)).failures
+        assert not (await reconcile(fleet)).failures
     assert not (await books(fleet.pool, order_id)).charges

@@ -6,27 +6,31 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
-from orderfleet_order_worker.reconciliation.activities import SettleActivities
-from orderfleet_order_worker.reconciliation.run import SettleSummary
+from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
+from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
 from tests.integration.support.books import books
 from tests.integration.support.fleet import Fleet, eventually
 
 
-async def settle(fleet: Fleet, metrics: OrderWorkerMetrics | None = None) -> SettleSummary:
+async def reconcile(
+    fleet: Fleet, metrics: OrderWorkerMetrics | None = None
+) -> ReconciliationSummary:
     """Run the activity once."""
-    activities = SettleActivities(fleet.pool, fleet.temporal, fleet.order_settings(), metrics)
-    summary: SettleSummary = await ActivityEnvironment().run(activities.settle)
+    activities = ReconciliationActivities(
+        fleet.pool, fleet.temporal, fleet.order_settings(), metrics
+    )
+    summary: ReconciliationSummary = await ActivityEnvironment().run(activities.reconcile)
     return summary
 
 
-async def settled(
+async def reconciled(
     fleet: Fleet, order_id: str, state: OrderState, payment: str | None
-) -> list[SettleSummary]:
-    """Settle until the order has its end and its payment too, then hold the books together."""
+) -> list[ReconciliationSummary]:
+    """Reconcile until the order has its end and its payment too, then hold the books together."""
     runs = []
 
     async def done() -> bool:
-        runs.append(await settle(fleet))
+        runs.append(await reconcile(fleet))
         found = await books(fleet.pool, order_id)
         statuses = [one["status"] for one in found.payments]
         return found.order.get("state") == state and statuses == ([payment] if payment else [])
@@ -37,7 +41,7 @@ async def settled(
     before = await books(fleet.pool, order_id)
     assert [one["type"] for one in before.events].count(state) == 1
     assert [one["number"] for one in before.events] == list(range(1, len(before.events) + 1))
-    await settle(fleet)
+    await reconcile(fleet)
     assert await books(fleet.pool, order_id) == before
     return runs
 

@@ -39,7 +39,7 @@ from orderfleet_order_worker.reconciliation.evidence import read_evidence
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.fleet import HOME, Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
-from tests.integration.support.settling import lose_commits, settle, settled
+from tests.integration.support.reconciliation import lose_commits, reconcile, reconciled
 from tests.integration.support.steps import Steps
 
 # Several pages of whatever is read by pages in these tests.
@@ -136,7 +136,7 @@ async def test_a_workflow_with_any_input_stops_nothing(fleet: Fleet, given: list
         await fleet.temporal.get_workflow_handle(workflow_id).terminate()
     await _closed(fleet, len(odd) + 1)
     async with fleet.working():
-        runs = await settled(fleet, order_id, OrderState.FAILED, "refunded")
+        runs = await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     assert not any(run.failures for run in runs)
     assert await fleet.pool.fetchval("SELECT count(*) FROM orders") == 1
 
@@ -167,8 +167,8 @@ async def test_a_result_that_says_nothing_is_no_evidence(fleet: Fleet, result: R
         await _start(fleet, order_id, _input(order_id), result)
         await _closed(fleet, 2)
     async with fleet.working():
-        await settled(fleet, other, OrderState.FAILED, "refunded")
-        await settled(fleet, order_id, OrderState.FAILED, None)
+        await reconciled(fleet, other, OrderState.FAILED, "refunded")
+        await reconciled(fleet, order_id, OrderState.FAILED, None)
 
 
 async def test_what_fails_for_one_order_is_told_and_the_others_are_settled(
@@ -194,7 +194,7 @@ async def test_what_fails_for_one_order_is_told_and_the_others_are_settled(
     registry = CollectorRegistry()
     metrics = OrderWorkerMetrics(registry)
     with capture_logs() as logs:
-        summary = await settle(fleet, metrics)
+        summary = await reconcile(fleet, metrics)
     assert await fleet.state(ok) is OrderState.FAILED
     assert summary.failures == {"open": 1, "refunds": 1, "rowless": 1}
     for phase, order_id in (("open", refused), ("refunds", endless), ("rowless", unwritten)):
@@ -208,7 +208,7 @@ async def test_what_fails_for_one_order_is_told_and_the_others_are_settled(
     # As soon as nothing is in the way, they are settled too.
     await owner.execute("DROP FUNCTION refuse CASCADE")
     await owner.execute("DELETE FROM payments WHERE order_id = $1", endless)
-    assert not (await settle(fleet)).failures
+    assert not (await reconcile(fleet)).failures
     assert await fleet.state(refused) is OrderState.FAILED
     assert await fleet.state(unwritten) is OrderState.FAILED
 
@@ -223,7 +223,7 @@ async def test_every_page_of_closed_workflows_without_a_row_is_adopted(fleet: Fl
     await _all(closed, ids)
     await _closed(fleet, MANY)
     ended = 0
-    while (now := (await settle(fleet)).ended) > 0:
+    while (now := (await reconcile(fleet)).ended) > 0:
         ended += now
     rows = await fleet.pool.fetch("SELECT id, state FROM orders")
     assert {row["id"]: row["state"] for row in rows} == dict.fromkeys(ids, "failed")
@@ -258,7 +258,7 @@ async def test_long_orders_do_not_hide_dead_ones_and_are_not_looked_at(
         return (await fleet.temporal.count_workflows(query)).count == MANY
 
     await eventually(listed)
-    summary = await settle(fleet)
+    summary = await reconcile(fleet)
     assert (summary.ended, summary.refunds_started) == (3, 3)
     assert set(looked_at) == set(dead)
     await _all(lambda order_id: fleet.workflow(order_id).terminate(), long)
@@ -268,7 +268,7 @@ async def test_a_refund_waits_for_no_open_order(
     fleet: Fleet, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The histories of the open orders hang; the refund of an ended one starts all the same."""
-    monkeypatch.setattr("orderfleet.domain.policies.SETTLE_PHASE", timedelta(seconds=2))
+    monkeypatch.setattr("orderfleet.domain.policies.RECONCILE_PHASE", timedelta(seconds=2))
 
     async def hangs(*_: object) -> None:
         await asyncio.Event().wait()
@@ -278,7 +278,7 @@ async def test_a_refund_waits_for_no_open_order(
     owed = new_id()
     await put_order(owner, owed, OrderState.CANCELLED)
     await put_payment(owner, owed, "captured")
-    summary = await settle(fleet)
+    summary = await reconcile(fleet)
     assert summary.refunds_started == 1
     assert summary.failures.keys() == {"open"}
 
@@ -299,7 +299,7 @@ async def test_events_after_the_end_do_not_put_a_refund_off(
             age,
         )
         await owner.execute("UPDATE orders SET updated_at = now() WHERE id = $1", order_id)
-    assert (await settle(fleet)).refunds_started == 1
+    assert (await reconcile(fleet)).refunds_started == 1
     refund = fleet.temporal.get_workflow_handle(refund_id(late))
     assert (await refund.describe()).task_queue == fleet.common()["order_task_queue"]
 
@@ -307,13 +307,13 @@ async def test_events_after_the_end_do_not_put_a_refund_off(
 async def test_a_run_without_temporal_is_over_soon(
     fleet: Fleet, owner: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orderfleet.domain.policies.SETTLE_PHASE", timedelta(seconds=1))
+    monkeypatch.setattr("orderfleet.domain.policies.RECONCILE_PHASE", timedelta(seconds=1))
     await put_order(owner, new_id(), OrderState.CHARGED)
     async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
         client = await connect(CommonSettings(temporal_address=f"127.0.0.1:{wire.port}"))
         await wire.cut()
-        async with asyncio.timeout(policies.SETTLE_STEP.total_seconds()):
-            summary = await settle(replace(fleet, temporal=client))
+        async with asyncio.timeout(policies.RECONCILE_STEP.total_seconds()):
+            summary = await reconcile(replace(fleet, temporal=client))
     assert summary.failures.keys() == {"open", "rowless"}
 
 
