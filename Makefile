@@ -88,7 +88,7 @@ k8s-secrets:  ## make the passwords and the API key of k8s/overlays/dev, unless 
 lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are generated documents up to date?
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/hadolint services/*/Dockerfile
+	$(BIN)/hadolint services/Dockerfile
 	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh tilt/*.sh
 	$(BIN)/python docs/settings_table.py --check
 	$(BIN)/python docs/cli_reference.py --check

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Builds the services' images; `make images` calls it and hands it these, from the environment:
+# Builds the services' images from services/Dockerfile. `make images` runs it; settings come from the
+# environment:
 #   BUILDER     docker (default), podman or buildah
-#   IMAGES      which services, by folder: "api order_worker shipping_worker"
-#   REGISTRY    what stands before the name; by the default Kubernetes finds an image that was loaded
-#               into a node under its short name
-#   TAG         by default the version of the API
-#   TARGET      another stage than the last, production: dev, which `tilt up` runs
+#   IMAGES      the services to build, by folder; default "api order_worker shipping_worker"
+#   REGISTRY    the prefix of the names; default docker.io/library, under which Kubernetes looks up the
+#               short name of an image that was loaded into a node
+#   TAG         default: the version of the API
+#   TARGET      the stage to build; default: the last, production; `tilt up` runs dev
 #   BUILD_ARGS  further arguments of the build, such as --no-cache
-# Who has a mirror of the package index sets PIP_CONFIG_FILE or PIP_INDEX_URL, as for pip itself.
+# For a mirror of the package index, set PIP_CONFIG_FILE or PIP_INDEX_URL, as for pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,13 +19,13 @@ fail() {
 version_of() { sed -n 's/^version = "\(.*\)"$/\1/p' "services/$1/pyproject.toml"; }
 
 builder=${BUILDER:-docker}
-case $builder in docker | podman | buildah) ;; *) fail "BUILDER is docker, podman or buildah, not $builder" ;; esac
-command -v "$builder" >/dev/null || fail "$builder is not there: install it, or choose by BUILDER=docker, podman or buildah"
+case $builder in docker | podman | buildah) ;; *) fail "BUILDER must be docker, podman or buildah, not $builder" ;; esac
+command -v "$builder" >/dev/null || fail "$builder is not installed: install it, or set BUILDER to docker, podman or buildah"
 tag=${TAG:-$(version_of api)}
 revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 read -ra arguments <<<"${BUILD_ARGS:-}"
 [[ -z ${TARGET:-} ]] || arguments+=(--target "$TARGET")
-# An old docker has its BuildKit off, and buildah keeps what a step made for the next build when told.
+# Old versions of docker do not use BuildKit by default, and buildah does not cache layers by default.
 export DOCKER_BUILDKIT=1 BUILDAH_LAYERS=true
 
 pip_config=${PIP_CONFIG_FILE:-}
@@ -44,13 +45,16 @@ size_of() {
 
 built=()
 for service in ${IMAGES:-api order_worker shipping_worker}; do
-    [[ -f services/$service/Dockerfile ]] || fail "no services/$service/Dockerfile: IMAGES names api, order_worker, shipping_worker"
+    case $service in
+        api | order_worker | shipping_worker) ;;
+        *) fail "IMAGES takes api, order_worker and shipping_worker, not $service" ;;
+    esac
     image=${REGISTRY:-docker.io/library}/orderfleet-${service//_/-}:$tag
     echo "images: $image"
-    # The form with [@]+ is for the bash 3.2 of a Mac, to which an empty array is an unset one.
+    # [@]+ is for bash 3.2 on macOS, which takes an empty array for unset.
     "$builder" build ${arguments[@]+"${arguments[@]}"} \
-        --build-arg "VERSION=$(version_of "$service")" --build-arg "REVISION=$revision" \
-        -t "$image" -f "services/$service/Dockerfile" .
+        --build-arg "SERVICE=$service" --build-arg "VERSION=$(version_of "$service")" \
+        --build-arg "REVISION=$revision" -t "$image" -f services/Dockerfile .
     built+=("$image")
 done
 for image in ${built[@]+"${built[@]}"}; do

@@ -186,6 +186,19 @@ def test_a_change_of_code_makes_one_small_layer(
         builder.remove(name)
 
 
+def test_a_change_of_one_service_leaves_the_others_as_they_are(
+    builder: Builder, images: dict[str, Image], tmp_path: Path
+) -> None:
+    context = _changed_copy(images["api"].service, tmp_path)
+    for image in (images["order_worker"], images["shipping_worker"]):
+        name = builder.build(context, image.service, f"others-{tmp_path.parent.name}")
+        try:
+            with saved(builder, image.service, name) as built:
+                assert built.archive.layers == image.archive.layers
+        finally:
+            builder.remove(name)
+
+
 def _changed_copy(service: Service, directory: Path) -> Path:
     """Copy what images are built from, with one line more in the service's main module."""
     unwanted = shutil.ignore_patterns("__pycache__")

@@ -9,21 +9,19 @@ from typing import Final
 import pytest
 
 from tests.chart.rendering import ROOT, Object, pods
+from tests.images import services as images
 from tests.tilt.recorder import Image, Tilt, evaluate
 from tilt.image.reload import IMAGE, SOURCE
 
 pytestmark = pytest.mark.needs("helm")
 
 COPY: Final = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
-SERVICES: Final = sorted(path.parent.name for path in ROOT.glob("services/*/Dockerfile"))
+DOCKERFILE: Final = (ROOT / "services/Dockerfile").read_text()
+SERVICES: Final = sorted(service.folder for service in images.SERVICES)
 
 
 def service_of(image: Image) -> str:
     return image.ref.removeprefix("orderfleet-").replace("-", "_")
-
-
-def dockerfile_of(image: Image) -> str:
-    return (ROOT / f"services/{service_of(image)}/Dockerfile").read_text()
 
 
 def containers(tilt: Tilt, image: Image) -> list[tuple[Object, Object]]:
@@ -67,16 +65,16 @@ def test_the_command_is_there(image: Image) -> None:
 def test_all_that_gets_into_the_image_makes_a_new_one(image: Image) -> None:
     for dep in image.deps:
         assert (ROOT / dep).exists(), dep
-    sources = " ".join(COPY.findall(dockerfile_of(image))).split()
+    sources = " ".join(COPY.findall(DOCKERFILE)).replace("${SERVICE}", service_of(image)).split()
     allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     copied = {name for name in allowed for source in sources if f"{name}/".startswith(f"{source}/")}
     assert copied
-    deps = {dep for dep in image.deps if not dep.endswith("/Dockerfile")}
+    deps = set(image.deps) - {"services/Dockerfile"}
     assert {dep for name in copied for dep in deps if f"{name}/".startswith(f"{dep}/")} == deps
     assert not {
         name for name in copied if not any(f"{name}/".startswith(f"{dep}/") for dep in deps)
     }
-    assert f"services/{service_of(image)}/Dockerfile" in image.deps
+    assert "services/Dockerfile" in image.deps
 
 
 def test_source_is_synced_and_the_rest_is_not(image: Image) -> None:
@@ -89,7 +87,7 @@ def test_source_is_synced_and_the_rest_is_not(image: Image) -> None:
 def test_source_is_synced_to_the_volume_that_python_looks_in(tilt: Tilt, image: Image) -> None:
     (place,) = {step["remote"] for step in image.live_update}
     assert Path(place) == SOURCE
-    assert f"ENV PYTHONPATH={place}\n" in dockerfile_of(image)
+    assert f"ENV PYTHONPATH={place} " in DOCKERFILE
     found = containers(tilt, image)
     assert found
     for pod, container in found:
@@ -102,13 +100,15 @@ def test_source_is_synced_to_the_volume_that_python_looks_in(tilt: Tilt, image: 
 
 
 def test_the_dev_stage_runs_the_service_by_the_reloader(image: Image) -> None:
-    text = dockerfile_of(image)
-    *_, runtime, dev, production = re.split(r"^FROM ", text, flags=re.MULTILINE)
-    assert dev.startswith("runtime AS dev\n")
-    assert production.startswith("runtime\n")
-    assert f'ENTRYPOINT ["python", "/reloader/reload.py", "{image.ref}"]' in dev
-    assert "COPY tilt/image/reload.py /reloader/" in runtime
-    assert f"--target {IMAGE} " in text
+    *_, reloader, dev, _ = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    assert "COPY tilt/image/reload.py /reloader/" in reloader
+    assert dev.startswith("${SERVICE} AS dev\n")
+    assert 'ENTRYPOINT ["python", "/reloader/reload.py"]' in dev
+    (module,) = re.findall(r"RELOAD_MODULE=(\S+)$", dev, re.MULTILINE)
+    folder = service_of(image)
+    path = module.replace("${SERVICE}", folder).replace(".", "/")
+    assert (ROOT / f"services/{folder}/src/{path}.py").is_file()
+    assert f"--target {IMAGE} " in DOCKERFILE
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class Machine:
         self.write("services/images.sh", '#!/bin/sh\necho "images.sh $TAG $IMAGES" >>"$CALLS"\n')
         self.write("LICENSE", "")
         self.write("services/api/src/orderfleet_api/main.py", "")
-        self.write("services/api/Dockerfile", "FROM scratch\n")
+        self.write("services/Dockerfile", "FROM scratch\n")
         for name in PROGRAMS:
             found = shutil.which(name)
             assert found, name
@@ -230,7 +230,7 @@ def test_another_content_is_another_tag(machine: Machine) -> None:
     for name in (
         "api/src/orderfleet_api/main.py",
         "api/src/orderfleet_api/a.sql",
-        "api/Dockerfile",
+        "Dockerfile",
     ):
         machine.write(f"services/{name}", "new\n")
         tags.append(tag())

@@ -88,4 +88,5 @@ def _digest(directory: Path) -> str:
 if __name__ == "__main__":
     fill(SOURCE, IMAGE)
     drain = float(os.environ.get("ORDERFLEET_DRAIN_SECONDS", "10"))
-    sys.exit(run(sys.argv[1:], SOURCE, drain + _BEYOND_DRAIN_SECONDS))
+    command = [sys.executable, "-m", os.environ["RELOAD_MODULE"]]
+    sys.exit(run(command, SOURCE, drain + _BEYOND_DRAIN_SECONDS))
