@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.trace import StatusCode, get_tracer
 from prometheus_client import CollectorRegistry
 
-from orderfleet.observability.database import DatabaseMetrics
+from orderfleet.observability.database_metrics import DatabaseMetrics
 from orderfleet.observability.otel.statement_spans import trace_statement
-from orderfleet.store.pool import UNAVAILABLE, Pool, Watcher, open_pool
+from orderfleet.store.pool import UNAVAILABLE, Pool, StatementObserver, open_pool
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Database
 from tests.support.spans import exported
@@ -56,7 +56,7 @@ class Measured:
 
 @asynccontextmanager
 async def measured(
-    database: Database, *others: Watcher, lazy: bool = True
+    database: Database, *others: StatementObserver, lazy: bool = True
 ) -> AsyncIterator[Measured]:
     registry = CollectorRegistry()
     metrics = DatabaseMetrics(registry)
@@ -65,10 +65,10 @@ async def measured(
         size=3,
         wait_seconds=0,
         lazy=lazy,
-        watchers=[metrics.statement, *others],
-        on_connect=metrics.connect,
+        observers=[metrics.observe_statement, *others],
+        on_connect=metrics.count_connect,
     ) as pool:
-        metrics.watch(pool)
+        metrics.observe_pool(pool)
         yield Measured(pool, registry)
 
 
@@ -86,7 +86,7 @@ async def test_the_connections_of_the_pool(database: Database) -> None:
 
 @pytest.mark.parametrize("others", [(), (trace_statement,)])
 async def test_each_statement_is_timed_once(
-    database: Database, others: tuple[Watcher, ...]
+    database: Database, others: tuple[StatementObserver, ...]
 ) -> None:
     exported().clear()
     async with measured(database, *others, lazy=False) as one:
@@ -131,7 +131,7 @@ async def test_the_wait_for_a_connection_is_not_in_it(database: Database) -> Non
 
 @pytest.mark.parametrize("others", [(), (trace_statement,)])
 async def test_what_does_not_complete_has_failed(
-    database: Database, others: tuple[Watcher, ...]
+    database: Database, others: tuple[StatementObserver, ...]
 ) -> None:
     async with measured(database, *others) as one:
         with pytest.raises(asyncpg.UndefinedTableError):

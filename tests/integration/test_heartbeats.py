@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from orderfleet.domain import policies
 from orderfleet.domain.orders import OrderState
 from orderfleet.gateways.simulated import Fault
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet_api import order_service
 from tests.integration.support.books import books

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from temporalio.api.enums.v1 import EventType
 
 from orderfleet.domain.orders import OrderState
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet_api import order_service
 from orderfleet_api.schemas import QUEUED

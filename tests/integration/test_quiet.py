@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from orderfleet.domain import contract
 from orderfleet.domain.contract import ShippingInput, ShippingResult, StepStatus
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import interceptors
 from orderfleet.temporal.attempts import StepResult
 from orderfleet_shipping_worker.workflow import ShippingWorkflow

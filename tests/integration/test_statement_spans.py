@@ -21,7 +21,7 @@ INSERT = "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)"
 async def traced(database: Database) -> AsyncIterator[Pool]:
     exported().clear()
     async with open_pool(
-        database.owner_url, size=1, wait_seconds=0, watchers=[trace_statement]
+        database.owner_url, size=1, wait_seconds=0, observers=[trace_statement]
     ) as opened:
         yield opened
 

@@ -7,7 +7,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from temporalio.contrib.opentelemetry import create_tracer_provider
 
-from orderfleet.observability.otel.span_processor import OrderSpans
+from orderfleet.observability.otel.span_processor import OrderSpanProcessor
 
 
 @cache
@@ -15,6 +15,6 @@ def exported() -> InMemorySpanExporter:
     """Return where the spans end; OpenTelemetry takes one provider in the life of a process."""
     exporter = InMemorySpanExporter()
     provider = create_tracer_provider(shutdown_on_exit=False)
-    provider.add_span_processor(OrderSpans(SimpleSpanProcessor(exporter)))
+    provider.add_span_processor(OrderSpanProcessor(SimpleSpanProcessor(exporter)))
     trace.set_tracer_provider(provider)
     return exporter

@@ -13,7 +13,7 @@ from temporalio.worker import Worker
 from orderfleet.domain.contract import OrderResult
 from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import make_worker
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import EventRow, find_order, find_record

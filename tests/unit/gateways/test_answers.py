@@ -14,7 +14,6 @@ import pytest
 
 from orderfleet.domain.orders import Address
 from orderfleet.gateways import http
-from orderfleet.gateways.bounded import BoundedCarrier, BoundedPaymentGateway
 from orderfleet.gateways.http import HTTPCarrier, HTTPPaymentGateway
 from orderfleet.gateways.protocols import (
     Charge,
@@ -24,6 +23,7 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
     Shipment,
 )
+from orderfleet.gateways.sanitized import SanitizedCarrier, SanitizedPaymentGateway
 
 CHARGE = Charge(key="pay-1", order_id="o-1", amount="1.50", currency="USD")
 HOME = Address(street="Königstraße 12", city="Köln", name="Jörg Li", country="DE")
@@ -81,17 +81,17 @@ def endless(piece: bytes, *, pause: float = 0.0, status: str = "200 OK") -> Send
 
 
 @asynccontextmanager
-async def paying(url: str) -> AsyncIterator[BoundedPaymentGateway]:
+async def paying(url: str) -> AsyncIterator[SanitizedPaymentGateway]:
     gateway = HTTPPaymentGateway(url)
     async with gateway._client:
-        yield BoundedPaymentGateway(gateway)
+        yield SanitizedPaymentGateway(gateway)
 
 
 @asynccontextmanager
-async def carrying(url: str) -> AsyncIterator[BoundedCarrier]:
+async def carrying(url: str) -> AsyncIterator[SanitizedCarrier]:
     carrier = HTTPCarrier(url)
     async with carrier._client:
-        yield BoundedCarrier(carrier)
+        yield SanitizedCarrier(carrier)
 
 
 async def charged(url: str) -> bool:
@@ -347,20 +347,20 @@ class MuteError(Exception):
 
 @pytest.mark.parametrize("outcome", ["paid", "", None, 7, b"captured", ["captured"]])
 async def test_an_own_gateway_that_tells_no_status_leaves_it_unknown(outcome: object) -> None:
-    gateway = BoundedPaymentGateway(Own(outcome))
+    gateway = SanitizedPaymentGateway(Own(outcome))
     for call in (gateway.lookup("k"), gateway.void(CHARGE), gateway.refund(CHARGE)):
         with pytest.raises(GatewayUnknownError):
             await call
 
 
 async def test_an_own_gateway_may_tell_a_status_by_its_name() -> None:
-    assert await BoundedPaymentGateway(Own("voided")).lookup("k") is ChargeStatus.VOIDED
-    assert await BoundedPaymentGateway(Own("odd")).charge(CHARGE) is False
+    assert await SanitizedPaymentGateway(Own("voided")).lookup("k") is ChargeStatus.VOIDED
+    assert await SanitizedPaymentGateway(Own("odd")).charge(CHARGE) is False
 
 
 @pytest.mark.parametrize("outcome", [b"T-1", 7, "", object(), True])
 async def test_an_own_carrier_that_tells_nothing_of_use_leaves_it_unknown(outcome: object) -> None:
-    carrier = BoundedCarrier(Own(outcome))
+    carrier = SanitizedCarrier(Own(outcome))
     for call in (carrier.dispatch(SHIPMENT), carrier.lookup(SHIPMENT)):
         with pytest.raises(GatewayUnknownError):
             await call
@@ -387,7 +387,7 @@ async def test_an_own_carrier_that_tells_nothing_of_use_leaves_it_unknown(outcom
 async def test_what_an_own_carrier_raises_is_told_within_bounds(
     raised: Exception, kind: type[Exception], said: str
 ) -> None:
-    carrier = BoundedCarrier(Own(raised))
+    carrier = SanitizedCarrier(Own(raised))
     for call in (carrier.dispatch(SHIPMENT), carrier.lookup(SHIPMENT), carrier.recall(SHIPMENT)):
         with pytest.raises(kind) as found:
             await call
@@ -400,7 +400,7 @@ async def test_what_an_own_carrier_raises_is_told_within_bounds(
 
 
 async def test_how_long_to_wait_is_kept() -> None:
-    carrier = BoundedCarrier(Own(GatewayUnavailableError("busy", retry_after=3.0)))
+    carrier = SanitizedCarrier(Own(GatewayUnavailableError("busy", retry_after=3.0)))
     with pytest.raises(GatewayUnavailableError) as found:
         await carrier.dispatch(SHIPMENT)
     assert found.value.retry_after == 3.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderfleet.gateways.redaction import MASK, cleaned, told
+from orderfleet.gateways.redaction import MASK, redact, sanitize
 
 PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "")
 SAID = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"
@@ -50,7 +50,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_address_is_struck_out_in_every_form(form: str) -> None:
-    found = unicodedata.normalize("NFKC", told(FORMS[form](SAID), 300, PARTS))
+    found = unicodedata.normalize("NFKC", redact(FORMS[form](SAID), 300, PARTS))
     assert " ".join(found.split()) == TOLD
 
 
@@ -68,7 +68,7 @@ def test_an_address_is_struck_out_in_every_form(form: str) -> None:
     ],
 )
 def test_in_other_words(said: str, expected: str) -> None:
-    assert told(said, 300, PARTS) == expected
+    assert redact(said, 300, PARTS) == expected
 
 
 @given(
@@ -77,7 +77,7 @@ def test_in_other_words(said: str, expected: str) -> None:
     st.integers(1, 300),
 )
 def test_whatever_is_said_it_is_printable_and_short(parts: list[str], said: str, most: int) -> None:
-    found = told(said, most, parts)
+    found = redact(said, most, parts)
     assert len(found.encode()) <= max(most, len("(unreadable)"))
     assert all(unicodedata.category(one)[0] != "C" for one in found)
     assert found == " ".join(found.split())
@@ -92,13 +92,13 @@ def test_any_name_is_struck_out(name: str, form: str) -> None:
         said = FORMS[form](f"dear {name}, no")
     except UnicodeError:
         return
-    assert MASK in told(said, 300, [name])
+    assert MASK in redact(said, 300, [name])
 
 
 @pytest.mark.parametrize("before", [0, 3_900, 4_090, 16_380, 100_000])
 def test_no_half_of_an_address_is_left_where_a_text_is_cut(before: int) -> None:
     for filler in ("x", "\x00", "&amp;"):
-        found = told(filler * before + "Königstraße 12", 10_000, PARTS)
+        found = redact(filler * before + "Königstraße 12", 10_000, PARTS)
         assert "nigs" not in found
 
 
@@ -106,10 +106,10 @@ def test_layers_without_end_are_not_told() -> None:
     said = "K\u00f6ln"
     for _ in range(20):
         said = quote(said)
-    assert told(said, 300, PARTS) == "(unreadable)"
+    assert redact(said, 300, PARTS) == "(unreadable)"
 
 
 def test_cleaned_keeps_what_can_be_read() -> None:
-    assert cleaned("a\x00b\u202ec\ud800d\nx\u2028y\U000e0041\uffff", 100) == "a bcd x y"
-    assert cleaned("ééé", 5) == "éé"
-    assert cleaned("\x00" * 1_000_000, 100) == ""
+    assert sanitize("a\x00b\u202ec\ud800d\nx\u2028y\U000e0041\uffff", 100) == "a bcd x y"
+    assert sanitize("ééé", 5) == "éé"
+    assert sanitize("\x00" * 1_000_000, 100) == ""

@@ -8,7 +8,7 @@ import structlog
 from opentelemetry.trace import get_tracer
 from temporalio.testing import ActivityEnvironment
 
-from orderfleet.observability.logging import configure_logs, core_logging
+from orderfleet.observability.logging import configure_logs, sdk_logging_config
 from tests.support.spans import exported
 
 
@@ -103,7 +103,7 @@ def test_the_core_logs_like_all_else_and_no_payload(capsys: pytest.CaptureFixtur
     [line] = lines(capsys)
     assert (line["event"], line["run_id"], line["error"]) == ("not found", "r-1", "gone")
     assert "canary" not in str(line)
-    forwarded = core_logging().forwarding
+    forwarded = sdk_logging_config().forwarding
     assert forwarded is not None
     assert forwarded.logger.name == "temporalio.core"
 

@@ -21,9 +21,10 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
 )
 from orderfleet.observability import sdk_metrics
-from orderfleet.observability.metrics import StepMetrics, WorkerMetrics, make_registry, render
-from orderfleet.observability.sdk_metrics import CoreMetrics, rename_namespace
-from orderfleet.observability.step_metrics import StepsInterceptor
+from orderfleet.observability.process_metrics import make_registry, render
+from orderfleet.observability.sdk_metrics import SdkMetrics, rename_namespace
+from orderfleet.observability.step_metrics import StepMetrics, StepMetricsInterceptor
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.store.transitions import Transition
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
@@ -38,8 +39,8 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture(scope="module")
-def core() -> CoreMetrics:
-    return CoreMetrics()
+def core() -> SdkMetrics:
+    return SdkMetrics()
 
 
 @pytest.mark.parametrize(
@@ -66,24 +67,24 @@ def test_a_taken_port_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
         free = sdk_metrics._free_port()
         ports = iter([taken.getsockname()[1], free])
         monkeypatch.setattr(sdk_metrics, "_free_port", lambda: next(ports))
-        assert CoreMetrics()._port == free
+        assert SdkMetrics()._port == free
 
 
 def test_without_the_core_the_own_metrics_answer(
-    registry: CollectorRegistry, core: CoreMetrics, monkeypatch: pytest.MonkeyPatch
+    registry: CollectorRegistry, core: SdkMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     OrderWorkerMetrics(registry)
     with socket.socket() as deaf:
         # It takes connections and says nothing.
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
-        monkeypatch.setattr(sdk_metrics, "_ANSWER_SECONDS", 0.1)
+        monkeypatch.setattr(sdk_metrics, "_RESPONSE_SECONDS", 0.1)
         for port in (deaf.getsockname()[1], sdk_metrics._free_port()):
             monkeypatch.setattr(core, "_port", port)
             assert render(registry, core) == generate_latest(registry)
 
 
-async def test_every_process_tells_build_and_drain(core: CoreMetrics) -> None:
+async def test_every_process_tells_build_and_drain(core: SdkMetrics) -> None:
     lifecycle = Lifecycle()
     registry = make_registry(
         "orderfleet-api", draining_seconds=lambda: lifecycle.draining_seconds, drain_seconds=7
@@ -137,7 +138,7 @@ def attempt(
         scheduled_time=now - timedelta(seconds=2),
         schedule_to_close_timeout=None if left is None else timedelta(seconds=left + 2),
     )
-    chain = StepsInterceptor(metrics).intercept_activity(Activity(outcome))
+    chain = StepMetricsInterceptor(metrics).intercept_activity(Activity(outcome))
     return asyncio.ensure_future(environment.run(chain.execute_activity, GIVEN))
 
 

@@ -29,7 +29,7 @@ from orderfleet.observability.tracing import Traces, configure_traces
 
 async def main():
     settings = ServiceSettings.from_env()
-    configure_logs("info", "json", service="test", traced=bool(settings.spans_by))
+    configure_logs("info", "json", service="test", traced=bool(settings.trace_protocol))
     async with configure_traces(settings, service="test") as traces:
         assert (traces == Traces()) is not traces.on
         print([name for name in sys.modules if name.startswith("opentelemetry")])
@@ -93,7 +93,7 @@ def test_only_the_exporter_that_is_asked_for_is_imported() -> None:
     ],
 )
 def test_the_environment_says_whether_and_how(env: dict[str, str], protocol: str) -> None:
-    assert ServiceSettings.from_env(env).spans_by == protocol
+    assert ServiceSettings.from_env(env).trace_protocol == protocol
 
 
 @pytest.mark.parametrize(

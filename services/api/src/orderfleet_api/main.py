@@ -3,7 +3,7 @@
 import gc
 from typing import Final
 
-from orderfleet.environment import start
+from orderfleet.environment import load_settings
 from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle, run_service
@@ -28,9 +28,9 @@ RETRIES: Final = 2
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = start(ApiSettings, PROGRAM)
+    settings = load_settings(ApiSettings, PROGRAM)
     configure_logs(
-        settings.log_level, settings.log_format, service="api", traced=bool(settings.spans_by)
+        settings.log_level, settings.log_format, service="api", traced=bool(settings.trace_protocol)
     )
     run_service(PROGRAM, lambda lifecycle: serve(settings, lifecycle), drain=settings.drain_seconds)
 
@@ -43,7 +43,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
     async with open_resources(settings, lifecycle, program=PROGRAM, lazy=True) as resources:
         client = await connect(
             settings,
-            runtime=resources.core.runtime,
+            runtime=resources.runtime,
             lazy=True,
             retries=RETRIES,
             plugins=resources.traces.plugins,

@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Final, TypeVar
 
-from orderfleet.environment import Env, Settings, SettingsError, is_server
+from orderfleet.environment import Env, Settings, SettingsError, is_http_url
 from orderfleet_cli.errors import UsageError
 
 _FAULTS: Final = ("ORDERFLEET_FLAKY", "ORDERFLEET_GATEWAY_FAULTS")
@@ -24,7 +24,7 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """Refuse what is not the URL of a server, and a key that no header can carry."""
-        if not is_server(self.url):
+        if not is_http_url(self.url):
             # What is no URL may have a password in it all the same.
             got = "" if "@" in self.url else f" (got {self.url[:80]!r})"
             raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{got}")

@@ -1,8 +1,8 @@
 """Frozen settings, read from the environment in `main()` and validated at start.
 
 A settings class is a `msgspec.Struct` whose fields are made by `setting`; msgspec converts and
-checks the values. A service's `main` calls `start`, which prints a wrong value as one line and
-exits with status 2.
+checks the values. A service's `main` calls `load_settings`, which prints a wrong value as one line
+and exits with status 2.
 """
 
 import argparse
@@ -113,15 +113,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
-def start(cls: type[S], program: str) -> S:
+def load_settings(cls: type[S], program: str) -> S:
     """Read a service's settings; answer `--print-config`; exit 2 with one line if one is wrong."""
-    return start_with_names(cls, program, ())[0]
+    return load_settings_and_names(cls, program, ())[0]
 
 
-def start_with_names(
+def load_settings_and_names(
     cls: type[S], program: str, names: Collection[str]
 ) -> tuple[S, tuple[str, ...]]:
-    """Do as `start`, and return too which of the names the program was called with.
+    """Do as `load_settings`, and return too which of the names the program was called with.
 
     It takes no argument if there are no names, else one at least; a repeated name counts once.
     """
@@ -195,7 +195,7 @@ def _shown(value: object, *, secret: bool) -> str:
     return urlunsplit((url.scheme, f"{MASK}@{hosts}" if user else hosts, url.path, "", ""))
 
 
-def is_server(url: str) -> bool:
+def is_http_url(url: str) -> bool:
     """Tell whether a text is the URL of an HTTP server."""
     try:
         parts = urlsplit(url)

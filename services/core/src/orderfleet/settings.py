@@ -125,7 +125,7 @@ class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
     otel_disabled: Annotated[Switch, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
 
     @property
-    def spans_by(self) -> str:
+    def trace_protocol(self) -> str:
         """The protocol by which spans leave; empty if none do."""
         if self.otel_disabled or self.traces_exporter == "none":
             return ""

@@ -13,8 +13,8 @@ from orderfleet.domain.contract import ORDER_CLOSED, AddressChange, Cancel, Orde
 from orderfleet.domain.orders import Order, OrderState, undoable
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
-from orderfleet.gateways.bounded import BoundedPaymentGateway
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
+from orderfleet.gateways.sanitized import SanitizedPaymentGateway
 from orderfleet.store.changes import Changed, cancel_order, review_order, update_address
 from orderfleet.store.payments import PaymentConflictError, begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
@@ -152,7 +152,7 @@ class OrderActivities:
     ) -> None:
         self._pool = pool
         self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
-        self._gateway = MeasuredPaymentGateway(BoundedPaymentGateway(gateway), self._metrics)
+        self._gateway = MeasuredPaymentGateway(SanitizedPaymentGateway(gateway), self._metrics)
         self._shipping_task_queue = shipping_task_queue
 
     def all(self) -> list[Callable[..., Any]]:

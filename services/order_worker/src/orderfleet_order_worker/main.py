@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from orderfleet.environment import start
+from orderfleet.environment import load_settings
 from orderfleet.gateways.factory import make_payment_gateway
 from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.process import Lifecycle, run_service
@@ -24,12 +24,12 @@ WORKFLOWS = (OrderWorkflow, RefundWorkflow, SettleOrders)
 
 def main() -> None:
     """Run the order worker until SIGTERM."""
-    settings = start(OrderWorkerSettings, PROGRAM)
+    settings = load_settings(OrderWorkerSettings, PROGRAM)
     configure_logs(
         settings.log_level,
         settings.log_format,
         service="order-worker",
-        traced=bool(settings.spans_by),
+        traced=bool(settings.trace_protocol),
     )
     run_service(
         PROGRAM,
@@ -43,7 +43,7 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = OrderWorkerMetrics(resources.registry)
         client = await connect(
-            settings, runtime=resources.core.runtime, plugins=resources.traces.plugins
+            settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
         await schedule_reconciliation(client, settings)
         orders = OrderActivities(

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from prometheus_client import CollectorRegistry, Counter
 
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
-from orderfleet.observability.metrics import ENDS, WorkerMetrics
+from orderfleet.observability.worker_metrics import ENDS, WorkerMetrics
 from orderfleet.store.transitions import Transition
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from orderfleet.environment import Env, HTTPAddress, Seconds, SettingsError, is_server
+from orderfleet.environment import Env, HTTPAddress, Seconds, SettingsError, is_http_url
 from orderfleet.gateways.simulated import Faults
 from orderfleet.settings import WorkerSettings
 
@@ -24,5 +24,5 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     def check(self) -> None:
         """Refuse what is not the URL of a server."""
         super().check()
-        if self.payment_gateway_url and not is_server(self.payment_gateway_url):
+        if self.payment_gateway_url and not is_http_url(self.payment_gateway_url):
             raise SettingsError("ORDERFLEET_PAYMENT_GATEWAY_URL: wanted http://host:port")

@@ -19,9 +19,9 @@ from orderfleet.domain.contract import (
 )
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
-from orderfleet.gateways.bounded import BoundedCarrier
 from orderfleet.gateways.protocols import Carrier, GatewayRefusedError, Shipment
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.gateways.sanitized import SanitizedCarrier
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
@@ -40,7 +40,7 @@ class ShippingActivities:
 
     def __init__(self, pool: Pool, carrier: Carrier, metrics: WorkerMetrics | None = None) -> None:
         self._pool = pool
-        self._carrier = BoundedCarrier(carrier)
+        self._carrier = SanitizedCarrier(carrier)
         self._metrics = metrics or WorkerMetrics(CollectorRegistry())
 
     def all(self) -> list[Callable[..., Any]]:

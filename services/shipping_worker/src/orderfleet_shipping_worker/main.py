@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from orderfleet.environment import start
+from orderfleet.environment import load_settings
 from orderfleet.gateways.factory import make_carrier
 from orderfleet.observability.logging import configure_logs
-from orderfleet.observability.metrics import WorkerMetrics
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker
@@ -20,12 +20,12 @@ WORKFLOWS = (ShippingWorkflow,)
 
 def main() -> None:
     """Run the shipping worker until SIGTERM."""
-    settings = start(ShippingWorkerSettings, PROGRAM)
+    settings = load_settings(ShippingWorkerSettings, PROGRAM)
     configure_logs(
         settings.log_level,
         settings.log_format,
         service="shipping-worker",
-        traced=bool(settings.spans_by),
+        traced=bool(settings.trace_protocol),
     )
     run_service(
         PROGRAM,
@@ -39,7 +39,7 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = WorkerMetrics(resources.registry)
         client = await connect(
-            settings, runtime=resources.core.runtime, plugins=resources.traces.plugins
+            settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
         carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
         worker = make_worker(

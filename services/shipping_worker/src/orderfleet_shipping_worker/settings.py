@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from orderfleet.environment import Env, HTTPAddress, SettingsError, is_server
+from orderfleet.environment import Env, HTTPAddress, SettingsError, is_http_url
 from orderfleet.gateways.simulated import Faults
 from orderfleet.settings import WorkerSettings
 
@@ -20,5 +20,5 @@ class ShippingWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     def check(self) -> None:
         """Refuse what is not the URL of a server."""
         super().check()
-        if self.carrier_url and not is_server(self.carrier_url):
+        if self.carrier_url and not is_http_url(self.carrier_url):
             raise SettingsError("ORDERFLEET_CARRIER_URL: wanted http://host:port")

@@ -26,7 +26,7 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
     Shipment,
 )
-from orderfleet.gateways.redaction import cleaned, text_of, told
+from orderfleet.gateways.redaction import decode_text, redact, sanitize
 
 _MOST_READ: Final = 65_536
 _REASON_BYTES: Final = 300
@@ -63,14 +63,14 @@ async def _ask(client: httpx.AsyncClient, method: str, path: str, body: object =
         ):
             return await _understood(answer, method)
     except (GatewayRefusedError, GatewayUnknownError) as error:
-        error.args = (told(f"{method} {path}: {error}", _REASON_BYTES, private),)
+        error.args = (redact(f"{method} {path}: {error}", _REASON_BYTES, private),)
         raise
     except (TimeoutError, httpx.TimeoutException):
         raise GatewayUnknownError(f"{method} {path}: no answer in time") from None
     # Not only httpx's: a host name may be none (`UnicodeError`, a `ValueError`).
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         said = str(error) or type(error).__name__
-        said = told(f"{method} {path}: {said}", _REASON_BYTES, private)
+        said = redact(f"{method} {path}: {said}", _REASON_BYTES, private)
         raise GatewayUnavailableError(said) from None
 
 
@@ -118,7 +118,7 @@ async def _reason(answer: httpx.Response) -> str:
         return f"(reason unreadable: {type(error).__name__})"
     if "utf-16" in answer.headers.get("content-type", "").lower():
         return data.decode("utf-16", "replace")
-    return text_of(data)
+    return decode_text(data)
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
@@ -205,7 +205,7 @@ class HTTPCarrier:
 
 def _tracking(answer: dict[str, Any]) -> str:
     tracking = answer.get("tracking")
-    number = cleaned(tracking, _TRACKING_BYTES) if isinstance(tracking, str) else ""
+    number = sanitize(tracking, _TRACKING_BYTES) if isinstance(tracking, str) else ""
     if not number:
         raise GatewayUnknownError("no tracking number in the answer")
     return number

@@ -30,7 +30,7 @@ _SPACE: Final = re.compile(r"\\+[bfnrt]")
 _HEX_MARKS: Final = re.compile(r"\\+[ux]|%u|[%=]", re.IGNORECASE)
 
 
-def cleaned(text: str, most: int) -> str:
+def sanitize(text: str, most: int) -> str:
     """Return a text on one line without control, format and unassigned characters, cut.
 
     Among them are NUL, which Postgres refuses, halves of surrogates, which no encoder takes, and
@@ -43,7 +43,7 @@ def cleaned(text: str, most: int) -> str:
     return _on_one_line(text[:_READ]).encode()[:most].decode(errors="ignore")
 
 
-def told(text: str, most: int, private: Iterable[str] = ()) -> str:
+def redact(text: str, most: int, private: Iterable[str] = ()) -> str:
     """Return a text of a stranger, fit to be logged, stored and shown.
 
     It is decoded first, so that what is private is found in whatever form it comes: as escapes of
@@ -61,7 +61,7 @@ def told(text: str, most: int, private: Iterable[str] = ()) -> str:
     window = plain[:_LOOKED_AT]
     whole = len(text) <= _READ and len(plain) <= _LOOKED_AT
     end = len(window) if whole else max(len(window) - _TAIL, 0)
-    return cleaned(_struck(window, end, private), most)
+    return sanitize(_struck(window, end, private), most)
 
 
 def _on_one_line(text: str) -> str:
@@ -101,14 +101,14 @@ def _from_code_point(found: re.Match[str]) -> str:
 
 
 def _from_hex(found: re.Match[str]) -> str:
-    return text_of(bytes.fromhex(_HEX_MARKS.sub("", found[0])))
+    return decode_text(bytes.fromhex(_HEX_MARKS.sub("", found[0])))
 
 
 def _from_octal(found: re.Match[str]) -> str:
-    return text_of(bytes(int(one, 8) for one in found[0].split("\\") if one))
+    return decode_text(bytes(int(one, 8) for one in found[0].split("\\") if one))
 
 
-def text_of(data: bytes) -> str:
+def decode_text(data: bytes) -> str:
     """Decode bytes of an unknown encoding: UTF-8, or else Windows' Latin, which always fits."""
     try:
         return data.decode()

@@ -1,12 +1,11 @@
-"""Logs by structlog: JSON in containers, readable on a terminal, each line with its order.
+"""Logs by structlog: JSON in containers, readable on a terminal, the order's id on each line.
 
-The SDK and the workflows log through the standard library; both ways end in one renderer.
+The SDK and the workflows log through the standard library; one renderer formats both.
 """
 
 import logging
 import re
 import sys
-from importlib import import_module
 from typing import Any, Final
 
 import structlog
@@ -17,16 +16,16 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilt
 from orderfleet.domain.contract import order_of
 from orderfleet.temporal.attempts import attempt_of
 
-CORE: Final = "temporalio.core"
+SDK_CORE: Final = "temporalio.core"
 _CORE_FIELDS: Final = (
     *("workflow_id", "workflow_type", "run_id", "activity_id", "activity_type", "attempt"),
     *("task_queue", "error"),
 )
 _CORE_MESSAGE: Final = re.compile(r'message: "(\[TMPRL(?:[^"\\]|\\.)*)')
 _TYPE: Final = re.compile(r'r#type: "((?:[^"\\]|\\.)+)')
-_LONGEST: Final = 500
+_MOST_CHARACTERS: Final = 500
 
-# Chatty at `info`, and about themselves; the last one tells whole payloads at `debug`.
+# Noisy at `info`, and about themselves; the last logs whole payloads at `debug`.
 _QUIET: Final = (
     "httpx",
     "httpcore",
@@ -43,8 +42,8 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
     Args:
         level: debug, info, warning or error.
         format_: json, console, or auto (console on a terminal, json elsewhere).
-        service: the name that each line carries.
-        traced: there may be spans; a line within one then names it.
+        service: the name on each line.
+        traced: add trace and span id to each line within a span.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -59,8 +58,10 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
         _add_order,
     ]
     if traced:
-        # By name, as it imports OpenTelemetry.
-        shared.append(import_module("orderfleet.observability.otel.provider").add_trace)
+        # It imports OpenTelemetry.
+        from orderfleet.observability.otel.provider import add_trace  # noqa: PLC0415
+
+        shared.append(add_trace)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -69,7 +70,7 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
     )
     console = format_ == "console" or (format_ == "auto" and sys.stderr.isatty())
     rendered: list[Processor] = (
-        # By default, where Rich is installed, tracebacks have local variables: addresses, keys.
+        # Where Rich is installed, tracebacks show local variables by default: addresses, keys.
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
@@ -88,12 +89,12 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def core_logging() -> LoggingConfig:
-    """Return how the SDK's core (Rust) is to log: as all else does, not by itself and in colour."""
+def sdk_logging_config() -> LoggingConfig:
+    """Return a configuration that sends the logs of the SDK's core (Rust) through Python's."""
     return LoggingConfig(
         filter=TelemetryFilter(core_level="WARN", other_level="ERROR"),
         forwarding=LogForwardingConfig(
-            logger=logging.getLogger(CORE),
+            logger=logging.getLogger(SDK_CORE),
             append_target_to_name=False,
             prepend_target_on_message=False,
             append_log_fields_to_message=False,
@@ -110,34 +111,34 @@ def _add_service(service: str) -> Processor:
 
 
 def _add_core(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Add those of the core's fields that say where and why; others may hold whole payloads."""
+    """Add the core's fields that say where and why; others may hold whole payloads."""
     core = event.pop("temporal_log", None)
     if core is None:
         return event
     for name in _CORE_FIELDS:
         if name in core.fields:
-            event[name] = str(core.fields[name])[:_LONGEST]
+            event[name] = str(core.fields[name])[:_MOST_CHARACTERS]
     if "failure" in core.fields:
         event["failure"] = _failure(str(core.fields["failure"]))
     return event
 
 
 def _failure(text: str) -> str:
-    """Return what a failed task's failure, as Rust prints it, says of its kind.
+    """Return the kind of a failed task, from its failure as Rust prints it.
 
-    The core's own message, such as `[TMPRL1100] Nondeterminism error: ...`, else the type of the
-    exception: its message may quote an order, and the SDK has logged it with its traceback.
+    The core's own message, such as `[TMPRL1100] Nondeterminism error: ...`, else the exception's
+    type: its message may quote an order, and the SDK has logged it with its traceback.
     """
     for pattern in (_CORE_MESSAGE, _TYPE):
-        if found := pattern.search(text):
-            return found[1].replace('\\"', '"')[:_LONGEST]
+        if match := pattern.search(text):
+            return match[1].replace('\\"', '"')[:_MOST_CHARACTERS]
     return "unknown"
 
 
 def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Add order, workflow, run, activity and attempt, from wherever the line was written."""
-    found: dict[str, Any] = event.pop("temporal_workflow", None) or {}
-    found = event.pop("temporal_activity", None) or found
+    """Add order, workflow, run, activity and attempt, from whatever context wrote the line."""
+    fields: dict[str, Any] = event.pop("temporal_workflow", None) or {}
+    fields = event.pop("temporal_activity", None) or fields
     if activity.in_activity():
         info = activity.info()
         event.setdefault("workflow_id", info.workflow_id)
@@ -152,8 +153,8 @@ def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
         ("activity", "activity_type"),
         ("attempt", "attempt"),
     ):
-        if source in found:
-            event.setdefault(name, found[source])
+        if source in fields:
+            event.setdefault(name, fields[source])
     if isinstance(workflow_id := event.get("workflow_id"), str):
         event.setdefault("order_id", order_of(workflow_id))
     return event

@@ -1,7 +1,7 @@
-"""What the Temporal SDK's core (Rust, a registry of its own) counts, as text for `/metrics`.
+"""Metrics of the Temporal SDK's core (Rust, with a registry of its own), as text for `/metrics`.
 
-It can serve its metrics over HTTP only: it does so on a port of loopback, and they are fetched
-from there at each scrape.
+The core serves its metrics over HTTP only: on a loopback port, from which each scrape fetches
+them.
 """
 
 import re
@@ -12,38 +12,38 @@ from typing import Final
 
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
-from orderfleet.observability.logging import core_logging
+from orderfleet.observability.logging import sdk_logging_config
 
 _LOOPBACK: Final = "127.0.0.1"
-# It answers in a millisecond; a scrape's patience is some seconds, and the rest goes without it.
-_ANSWER_SECONDS: Final = 1.0
+# The core responds in a millisecond. A scrape waits some seconds, and does without it if need be.
+_RESPONSE_SECONDS: Final = 1.0
 _TRIES: Final = 20
 
-# Edges in seconds around an order's 15; the core's own go from 10 to 30.
+# Buckets in seconds around an order's 15; the core's own jump from 10 to 30.
 _END_TO_END: Final = (0.1, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0)
-_EDGES: Final = {
+_BUCKETS: Final = {
     "workflow_endtoend_latency": _END_TO_END,
     "activity_succeed_endtoend_latency": _END_TO_END,
     "local_activity_succeed_endtoend_latency": _END_TO_END,
 }
 
-# A quote inside a label's value is escaped, so this finds names of labels only.
+# A quote inside a label's value is escaped, so this matches label names only.
 _NAMESPACE: Final = re.compile(rb'([{,])namespace="')
 
 
-class CoreMetrics:
-    """A `Runtime` for the process's one client, and what it counts."""
+class SdkMetrics:
+    """A `Runtime` for the process's only client, and its metrics."""
 
     def __init__(self) -> None:
         self.runtime, self._port = _start()
 
     def read(self) -> bytes:
-        """Return its metrics in text format 0.0.4, or nothing if it does not answer."""
-        connection = HTTPConnection(_LOOPBACK, self._port, timeout=_ANSWER_SECONDS)
+        """Return the metrics in text format 0.0.4, or nothing if the core does not respond."""
+        connection = HTTPConnection(_LOOPBACK, self._port, timeout=_RESPONSE_SECONDS)
         try:
             connection.request("GET", "/metrics")
-            answer = connection.getresponse()
-            text = answer.read() if answer.status == HTTPStatus.OK else b""
+            response = connection.getresponse()
+            text = response.read() if response.status == HTTPStatus.OK else b""
         except (OSError, HTTPException):
             return b""
         finally:
@@ -52,15 +52,15 @@ class CoreMetrics:
 
 
 def rename_namespace(text: bytes) -> bytes:
-    """Call the label `namespace` by another name: Prometheus gives its targets one like it."""
+    """Rename the label `namespace`, which Prometheus in Kubernetes sets on its targets."""
     return _NAMESPACE.sub(rb'\1temporal_namespace="', text)
 
 
 def _start() -> tuple[Runtime, int]:
-    """Start a runtime on a free port of loopback, which it wants to be told.
+    """Start a runtime on a free loopback port; the SDK takes a port number only, never 0.
 
     Raises:
-        OSError: a free port was taken by somebody else each time.
+        OSError: another process took the free port each time.
     """
     for _ in range(_TRIES):
         port = _free_port()
@@ -69,13 +69,13 @@ def _start() -> tuple[Runtime, int]:
             unit_suffix=True,
             counters_total_suffix=True,
             durations_as_seconds=True,
-            histogram_bucket_overrides=_EDGES,
+            histogram_bucket_overrides=_BUCKETS,
         )
         try:
-            telemetry = TelemetryConfig(logging=core_logging(), metrics=metrics)
+            telemetry = TelemetryConfig(logging=sdk_logging_config(), metrics=metrics)
             return Runtime(telemetry=telemetry), port
         except ValueError as error:
-            # The SDK's word for a port that is taken.
+            # The SDK's error for a port in use.
             if "in use" not in str(error):
                 raise
     raise OSError(f"no free port on {_LOOPBACK} for the SDK's metrics")

@@ -1,50 +1,44 @@
-"""Traces, as a service's `main` sees them; OpenTelemetry is imported only if spans go somewhere.
+"""Traces for a service's `main`; OpenTelemetry is imported only where spans are exported.
 
-Its SDK and an exporter cost a process 0.3 s at start and 20 MB, so the modules that import it
-(`spans`, `statements`, `attempts`) are loaded by name, once it is known that they are wanted.
+Its SDK and an exporter cost a process 0.3 s at start and 20 MB, so the modules of `otel/` are
+imported inside functions.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
 
 from temporalio.client import Plugin
 
 from orderfleet.settings import ServiceSettings
-from orderfleet.store.pool import Watcher
+from orderfleet.store.pool import StatementObserver
 
 
 @dataclass(frozen=True)
 class Traces:
-    """What makes spans, to hand to those that connect; without traces it is what they would use."""
+    """What creates spans, for the client of Temporal and for the pool; empty without traces."""
 
     on: bool = False
     plugins: tuple[Plugin, ...] = ()
-    """For the client of Temporal, and so for its worker."""
-    watchers: tuple[Watcher, ...] = ()
+    """For the client of Temporal, whose worker takes them over."""
+    statement_observers: tuple[StatementObserver, ...] = ()
     """For the pool."""
 
 
 @asynccontextmanager
 async def configure_traces(settings: ServiceSettings, *, service: str) -> AsyncIterator[Traces]:
-    """Send the spans of this process to the collector that the settings name, if they name one.
-
-    At the end what is left is sent, as far as the collector takes it at once.
+    """Export the spans of this process if the settings name a collector; flush them at the end.
 
     Args:
-        settings: where the spans go, and how.
+        settings: where the spans go, and by which protocol.
         service: the service's name unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES has one.
     """
-    if not settings.spans_by:
+    if not settings.trace_protocol:
         yield Traces()
         return
-    spans = import_module("orderfleet.observability.otel.provider")
-    async with spans.exported(settings.spans_by, service):
-        yield Traces(
-            on=True,
-            plugins=spans.plugins(),
-            watchers=(
-                import_module("orderfleet.observability.otel.statement_spans").trace_statement,
-            ),
-        )
+    # They import OpenTelemetry.
+    from orderfleet.observability.otel.provider import exported, plugins  # noqa: PLC0415
+    from orderfleet.observability.otel.statement_spans import trace_statement  # noqa: PLC0415
+
+    async with exported(settings.trace_protocol, service):
+        yield Traces(on=True, plugins=plugins(), statement_observers=(trace_statement,))

@@ -7,7 +7,7 @@ from typing import Annotated
 import asyncpg
 import structlog
 
-from orderfleet.environment import Env, start
+from orderfleet.environment import Env, load_settings
 from orderfleet.observability.logging import configure_logs
 from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
@@ -38,7 +38,7 @@ async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
 
 def main() -> None:
     """Run the migrations once and exit: 0 done, 1 failed, 2 wrong settings."""
-    settings = start(MigrateSettings, "orderfleet-migrate")
+    settings = load_settings(MigrateSettings, "orderfleet-migrate")
     configure_logs(settings.log_level, settings.log_format, service="migrate")
     try:
         done = asyncio.run(_migrate_when_up(settings))

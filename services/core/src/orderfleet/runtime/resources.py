@@ -1,14 +1,15 @@
-"""What all three services have around their work: a pool, and metrics and spans of it."""
+"""What every service opens at start: the pool, the metrics registry, the traces."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
+from temporalio.runtime import Runtime
 
-from orderfleet.observability.database import DatabaseMetrics
-from orderfleet.observability.metrics import make_registry, render
-from orderfleet.observability.sdk_metrics import CoreMetrics
+from orderfleet.observability.database_metrics import DatabaseMetrics
+from orderfleet.observability.process_metrics import make_registry, render
+from orderfleet.observability.sdk_metrics import SdkMetrics
 from orderfleet.observability.tracing import Traces, configure_traces
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
@@ -17,31 +18,36 @@ from orderfleet.store.pool import Pool, open_pool
 
 @dataclass(frozen=True)
 class Resources:
-    """A process's pool, and what watches the process."""
+    """A process's pool, metrics and traces."""
 
     pool: Pool
     registry: CollectorRegistry
     traces: Traces
-    core: CoreMetrics
+    sdk_metrics: SdkMetrics
+
+    @property
+    def runtime(self) -> Runtime:
+        """The SDK's runtime for the process's only client, whose metrics `metrics` includes."""
+        return self.sdk_metrics.runtime
 
     def metrics(self) -> bytes:
-        """Return what `/metrics` answers."""
-        return render(self.registry, self.core)
+        """Return the response of `/metrics`."""
+        return render(self.registry, self.sdk_metrics)
 
 
 @asynccontextmanager
 async def open_resources(
     settings: ServiceSettings, lifecycle: Lifecycle, *, program: str, lazy: bool = False
 ) -> AsyncIterator[Resources]:
-    """Open the pool, and watch it and the process, until the block ends.
+    """Open the pool with its metrics and traces until the block ends.
 
     Args:
         settings: the service's.
-        lifecycle: what its metrics say of draining.
-        program: its distribution's name, which its spans have too.
-        lazy: not to wait for Postgres, but to connect at the first statement.
+        lifecycle: of the process; the metrics show its draining.
+        program: the name of the service's distribution, and of the service in its spans.
+        lazy: do not wait for Postgres; connect at the first statement.
     """
-    core = CoreMetrics()
+    sdk_metrics = SdkMetrics()
     registry = make_registry(
         program,
         draining_seconds=lambda: lifecycle.draining_seconds,
@@ -55,9 +61,9 @@ async def open_resources(
             size=settings.database_pool_size,
             wait_seconds=0 if lazy else settings.start_wait_seconds,
             lazy=lazy,
-            watchers=(database.statement, *traces.watchers),
-            on_connect=database.connect,
+            observers=(database.observe_statement, *traces.statement_observers),
+            on_connect=database.count_connect,
         ) as pool,
     ):
-        database.watch(pool)
-        yield Resources(pool, registry, traces, core)
+        database.observe_pool(pool)
+        yield Resources(pool, registry, traces, sdk_metrics)

@@ -15,7 +15,7 @@ from asyncpg import PostgresError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.contract import ORDER_STATE
-from orderfleet.environment import start_with_names
+from orderfleet.environment import load_settings_and_names
 from orderfleet.observability.logging import configure_logs
 from orderfleet.polling import poll
 from orderfleet.runtime.process import run_service
@@ -39,7 +39,7 @@ _LOG_AGAIN: Final = 10.0
 
 def main() -> None:
     """Wait for what the arguments name and exit: 0 it is there, 1 it is not, 2 wrong settings."""
-    settings, names = start_with_names(CommonSettings, "orderfleet-wait", _LOOKS)
+    settings, names = load_settings_and_names(CommonSettings, "orderfleet-wait", _LOOKS)
     configure_logs(settings.log_level, settings.log_format, service="wait")
     run_service("orderfleet-wait", lambda _: _serve(settings, names), drain=0)
 

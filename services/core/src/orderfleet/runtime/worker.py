@@ -19,10 +19,10 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.domain.policies import HEARTBEAT_INTERVAL
-from orderfleet.observability.logging import CORE
-from orderfleet.observability.metrics import WorkerMetrics
-from orderfleet.observability.run_names import RunNames
-from orderfleet.observability.step_metrics import StepsInterceptor
+from orderfleet.observability.logging import SDK_CORE
+from orderfleet.observability.sdk_log_context import SdkLogContext
+from orderfleet.observability.step_metrics import StepMetricsInterceptor
+from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import WorkerSettings
@@ -41,7 +41,7 @@ STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
 def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
     """Return what every activity of the fleet runs inside, and what every workflow does."""
-    outer: list[Interceptor] = [StepsInterceptor(metrics.steps), AttemptsInterceptor()]
+    outer: list[Interceptor] = [StepMetricsInterceptor(metrics.steps), AttemptsInterceptor()]
     faults = [FlakyInterceptor(flaky)] if flaky else []
     return [*outer, *faults, PatienceInterceptor(), LostFuturesInterceptor()]
 
@@ -61,14 +61,14 @@ def make_worker(
     runner: WorkflowRunner = (
         SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
     )
-    runs = RunNames()
-    logging.getLogger(CORE).addFilter(runs)
+    log_context = SdkLogContext()
+    logging.getLogger(SDK_CORE).addFilter(log_context)
     return Worker(
         client,
         task_queue=task_queue,
         workflows=workflows,
         activities=activities,
-        interceptors=[*interceptors(settings.flaky, metrics), runs],
+        interceptors=[*interceptors(settings.flaky, metrics), log_context],
         workflow_runner=runner,
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_slots,

@@ -30,8 +30,8 @@ else:
 
 log = structlog.stdlib.get_logger(__name__)
 
-# Called after each statement of the fleet, in the context of whoever asked.
-Watcher: TypeAlias = Callable[[LoggedQuery], None]
+# Called after each statement of the fleet, in the context of its caller.
+StatementObserver: TypeAlias = Callable[[LoggedQuery], None]
 
 # "Not now": the statement is sound, and the same one may succeed later. A request is answered by
 # 503, a step is tried again. All else (syntax, types, constraints, rights, a missing table, damaged
@@ -88,10 +88,10 @@ class Pool(AsyncpgPool):
         *,
         size: int,
         lazy: bool,
-        watchers: Sequence[Watcher],
+        observers: Sequence[StatementObserver],
         on_connect: Callable[[bool], None],
     ) -> None:
-        self._watchers = watchers
+        self._observers = observers
         self._on_connect = on_connect
         super().__init__(
             url,
@@ -143,14 +143,14 @@ class Pool(AsyncpgPool):
 
     async def _prepare(self, connection: Connection) -> None:
         await set_codecs(connection)
-        connection.add_query_logger(self._tell)
+        connection.add_query_logger(self._observe)
         # asyncpg forgets it when a connection ends, just before the statement that ends with it.
-        connection.add_termination_listener(lambda _: connection.add_query_logger(self._tell))
+        connection.add_termination_listener(lambda _: connection.add_query_logger(self._observe))
 
-    def _tell(self, statement: LoggedQuery) -> None:
+    def _observe(self, statement: LoggedQuery) -> None:
         if not any(mark in statement.query for mark in _ASYNCPGS_OWN):
-            for watcher in self._watchers:
-                watcher(statement)
+            for observer in self._observers:
+                observer(statement)
 
     async def _take_back(self, connection: Connection) -> None:
         """Leave the session as it is, which no statement of the fleet changes.
@@ -171,7 +171,7 @@ async def open_pool(
     size: int,
     wait_seconds: float,
     lazy: bool = False,
-    watchers: Sequence[Watcher] = (),
+    observers: Sequence[StatementObserver] = (),
     on_connect: Callable[[bool], None] = lambda _: None,
 ) -> AsyncIterator[Pool]:
     """Open a pool and close it at the end; wait up to `wait_seconds` for Postgres to come up.
@@ -181,13 +181,13 @@ async def open_pool(
         size: most connections.
         wait_seconds: for the first connection.
         lazy: connect at the first statement.
-        watchers: called after each statement.
+        observers: called after each statement.
         on_connect: called after each try to open a connection; True if it was opened.
 
     Raises:
         TimeoutError: Postgres did not let us in in time.
     """
-    make = partial(Pool, url, size=size, lazy=lazy, watchers=watchers, on_connect=on_connect)
+    make = partial(Pool, url, size=size, lazy=lazy, observers=observers, on_connect=on_connect)
     try:
         pool = await retry(
             # A pool that failed to connect cannot try again.

@@ -28,7 +28,7 @@ from temporalio.worker import (
 from orderfleet.domain import policies
 from orderfleet.domain.contract import StepStatus
 from orderfleet.gateways.protocols import GatewayUnavailableError
-from orderfleet.gateways.redaction import cleaned
+from orderfleet.gateways.redaction import sanitize
 from orderfleet.temporal.heartbeats import beating
 
 # What is said of an attempt that left no word: it took too long, or its worker was heard no more.
@@ -137,7 +137,7 @@ class _Attempts(ActivityInboundInterceptor):
 
 def _words(error: Exception) -> str:
     told = error.message if isinstance(error, ApplicationError) else str(error)
-    return cleaned(told, _ERROR_BYTES) or type(error).__name__
+    return sanitize(told, _ERROR_BYTES) or type(error).__name__
 
 
 def _left_behind(details: Sequence[Any]) -> tuple[list[str], float]:

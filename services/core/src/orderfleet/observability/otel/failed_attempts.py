@@ -1,4 +1,4 @@
-"""Failed attempts of activities, on their spans: what kind of failure it was."""
+"""Marks the spans of failed attempts of activities with the type of the failure."""
 
 import asyncio
 from contextvars import ContextVar
@@ -17,11 +17,11 @@ from temporalio import activity, client, worker
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
-# The SDK logs a failure when the attempt's span is over; what is set here outlasts it.
-FAILED: Final = ContextVar[SpanContext]("orderfleet.failed", default=INVALID_SPAN_CONTEXT)
+# The SDK logs a failure after the attempt's span has ended; this outlasts the span.
+FAILED_SPAN: Final = ContextVar[SpanContext]("orderfleet.failed", default=INVALID_SPAN_CONTEXT)
 
 
-# A client's interceptors are its worker's outermost ones, if they are both.
+# An interceptor of both kinds on a client is also the outermost one of its worker.
 class FailedAttempts(client.Interceptor, worker.Interceptor):
     """Marks the current span of an attempt that fails."""
 
@@ -36,29 +36,29 @@ class _FailedAttempt(ActivityInboundInterceptor):
         try:
             return await super().execute_activity(input)
         except asyncio.CancelledError:
-            # The plugin takes it for no failure; out of time or of its worker it is one.
-            if kind := _given_up():
-                _mark(span, kind)
-            FAILED.set(span.get_span_context())
+            # The plugin marks no cancelled span; a time-out or a worker's shutdown is a failure.
+            if error_type := _interruption():
+                _mark(span, error_type)
+            FAILED_SPAN.set(span.get_span_context())
             raise
         except Exception as error:
-            told = error.type if isinstance(error, ApplicationError) else None
-            _mark(span, told or type(error).__qualname__)
-            FAILED.set(span.get_span_context())
+            failure_type = error.type if isinstance(error, ApplicationError) else None
+            _mark(span, failure_type or type(error).__qualname__)
+            FAILED_SPAN.set(span.get_span_context())
             raise
 
 
-def _mark(span: Span, kind: str) -> None:
+def _mark(span: Span, error_type: str) -> None:
     span.set_status(Status(StatusCode.ERROR))
-    span.set_attribute(ERROR_TYPE, kind)
+    span.set_attribute(ERROR_TYPE, error_type)
 
 
-def _given_up() -> str:
-    """Return why Temporal ended the attempt, or nothing if the workflow asked for it."""
+def _interruption() -> str:
+    """Return why Temporal ended the attempt, or nothing if the workflow cancelled it."""
     details = activity.cancellation_details()
     if details is None:
         return ""
-    # The server's answer to the beat of an attempt that it has given up is that it knows none.
+    # The server answers the heartbeat of an attempt that timed out with `not found`.
     if details.timed_out or details.not_found:
         return "timed_out"
     return "worker_shutdown" if details.worker_shutdown else ""

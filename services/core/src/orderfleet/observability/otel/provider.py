@@ -1,14 +1,12 @@
 """Spans by OpenTelemetry: the global tracer provider, its exporter and Temporal's plugins.
 
-Everything that OpenTelemetry's own OTEL_* variables say (endpoint, headers, sampler, limits, size
-of the queue) is read by its SDK.
+OpenTelemetry's SDK reads its own OTEL_* variables: endpoint, headers, sampler, limits, queue size.
 """
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -25,46 +23,51 @@ from structlog.typing import EventDict
 from temporalio.contrib.opentelemetry import OpenTelemetryPlugin, create_tracer_provider
 from temporalio.plugin import SimplePlugin
 
-from orderfleet.observability.otel.failed_attempts import FAILED, FailedAttempts
-from orderfleet.observability.otel.span_processor import OrderSpans
-from orderfleet.observability.otel.trace_headers import ReadableTraces
+from orderfleet.observability.otel.failed_attempts import FAILED_SPAN, FailedAttempts
+from orderfleet.observability.otel.span_processor import OrderSpanProcessor
+from orderfleet.observability.otel.trace_headers import TraceHeaderFilter
 
-# One of the two is imported: gRPC alone is a tenth of a second.
-_EXPORTERS: Final = {
-    "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
-    "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-}
-# A collector that is away must not hold up the end of the process.
+# An unreachable collector must not delay the end of the process.
 FLUSH_SECONDS: Final = 2.0
 
 
 @asynccontextmanager
 async def exported(protocol: str, service: str) -> AsyncIterator[None]:
     """Export the spans of this process until the block ends."""
-    exporter: SpanExporter = import_module(_EXPORTERS[protocol]).OTLPSpanExporter()
-    # Bounded: 2,048 spans unless OTEL_BSP_MAX_QUEUE_SIZE says otherwise; more are dropped.
-    processor = OrderSpans(BatchSpanProcessor(exporter))
+    # Its queue takes 2,048 spans (OTEL_BSP_MAX_QUEUE_SIZE) and drops more.
+    processor = OrderSpanProcessor(BatchSpanProcessor(_exporter(protocol)))
     provider = create_tracer_provider(resource=resource(service), shutdown_on_exit=False)
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
-        await _within(FLUSH_SECONDS, provider.shutdown)
+        await _run_in_thread(provider.shutdown, FLUSH_SECONDS)
+
+
+def _exporter(protocol: str) -> SpanExporter:
+    # One of the two only: the import of gRPC alone takes 0.1 s.
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc  # noqa: PLC0415
+
+        return grpc.OTLPSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter as http  # noqa: PLC0415
+
+    return http.OTLPSpanExporter()
 
 
 def plugins() -> tuple[SimplePlugin, ...]:
-    """Return the plugins of a client that make spans of its calls and of its worker's work."""
+    """Return a client's plugins that create spans of its calls and of its worker's work."""
     return (
-        SimplePlugin("orderfleet.trace-headers", interceptors=[ReadableTraces()]),
+        SimplePlugin("orderfleet.trace-headers", interceptors=[TraceHeaderFilter()]),
         OpenTelemetryPlugin(add_temporal_spans=True),
-        # After it and so inside: the attempt's span is the current one there.
+        # After and so inside of OpenTelemetry's: there the attempt's span is the current one.
         SimplePlugin("orderfleet.temporal.attempts", interceptors=[FailedAttempts()]),
     )
 
 
 def resource(service: str) -> Resource:
-    """Return what the spans say of this process; the environment has the last word."""
+    """Return the attributes of this process; OpenTelemetry's variables override them."""
     own = Resource(
         {
             SERVICE_NAME: service,
@@ -76,27 +79,27 @@ def resource(service: str) -> Resource:
 
 
 def add_trace(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Add to a line of the log the span within which it was written."""
+    """Add the current span, or the span of the attempt that just failed, to a log line."""
     context = trace.get_current_span().get_span_context()
     if not context.is_valid:
-        context = FAILED.get()
+        context = FAILED_SPAN.get()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
         event["span_id"] = trace.format_span_id(context.span_id)
     return event
 
 
-async def _within(seconds: float, call: Any) -> None:
-    """Run a call that may block, but wait only so long.
+async def _run_in_thread(call: Callable[[], None], seconds: float) -> None:
+    """Run a blocking call, but wait for it no longer than `seconds`.
 
-    Not by asyncio's own threads: the event loop waits for those at its end, however long.
+    Not in asyncio's own threads: at its end the event loop waits for those without a limit.
     """
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
     def run() -> None:
         call()
-        # The loop is gone if nobody waits any more.
+        # The loop is closed if the wait timed out.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(done.set)
 

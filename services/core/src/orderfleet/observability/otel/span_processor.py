@@ -1,4 +1,4 @@
-"""What every span of the fleet carries, and what none may: on its way to the exporter."""
+"""Adds the order to every span and redacts exceptions, before spans reach the exporter."""
 
 from typing import Final
 
@@ -16,62 +16,62 @@ from orderfleet.temporal.attempts import attempt_of
 ORDER_ID: Final = "orderfleet.order.id"
 TASK_QUEUE: Final = "temporal.task_queue"
 ATTEMPT: Final = "temporal.attempt"
-# How Temporal's plugin names its own.
+# Set by Temporal's plugin on its own spans.
 _WORKFLOW_ID: Final = "temporalWorkflowID"
 _EXCEPTION_TYPE: Final = "exception.type"
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
-class OrderSpans(SpanProcessor):
-    """Names the order on every span, and keeps out of it what an exception says.
+class OrderSpanProcessor(SpanProcessor):
+    """Adds the order's id to every span, and removes the messages of exceptions.
 
-    An exception's message may quote whatever it failed on: a statement's values, a carrier's
-    answer with the address in it. Its type goes out, as `error.type`; what it says is in the log
-    and in Temporal.
+    A message may quote whatever the call failed on: a statement's values, a carrier's answer with
+    the address in it. The exception's type stays, as `error.type`; the message is in the log and in
+    Temporal.
     """
 
-    def __init__(self, following: SpanProcessor) -> None:
-        self._following = following
+    def __init__(self, next_processor: SpanProcessor) -> None:
+        self._next = next_processor
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Add order, task queue and attempt, from wherever the span was started."""
+        """Add order, task queue and attempt, from whatever context started the span."""
         if activity.in_activity():
             info = activity.info()
             span.set_attribute(TASK_QUEUE, info.task_queue)
             span.set_attribute(ATTEMPT, attempt_of(info))
             workflow_id: object = info.workflow_id
         elif workflow.in_workflow():
-            about = workflow.info()
-            span.set_attribute(TASK_QUEUE, about.task_queue)
-            workflow_id = about.workflow_id
+            workflow_info = workflow.info()
+            span.set_attribute(TASK_QUEUE, workflow_info.task_queue)
+            workflow_id = workflow_info.workflow_id
             if span.kind is SpanKind.SERVER:
-                _link(span, about)
+                _link(span, workflow_info)
         else:
             workflow_id = (span.attributes or {}).get(_WORKFLOW_ID)
         if isinstance(workflow_id, str):
             span.set_attribute(ORDER_ID, order_of(workflow_id))
-        self._following.on_start(span, parent_context)
+        self._next.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hand the span on without the words of its exceptions."""
-        self._following.on_end(_wordless(span))
+        """Pass the span on without the messages of its exceptions."""
+        self._next.on_end(_redact(span))
 
     def shutdown(self) -> None:
-        """Send what is left."""
-        self._following.shutdown()
+        """Send the remaining spans and stop."""
+        self._next.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Send what there is."""
-        return self._following.force_flush(timeout_millis)
+        """Send the remaining spans."""
+        return self._next.force_flush(timeout_millis)
 
 
-def _link(span: Span, about: workflow.Info) -> None:
-    """Link what another request asks of a workflow to the trace in which the workflow was started.
+def _link(span: Span, info: workflow.Info) -> None:
+    """Link a handler's span, in another request's trace, to the trace that started the workflow.
 
-    That trace is in the headers of the start: known to the first handler already, which may run
-    before the workflow itself, and the same at every replay.
+    The headers of the start have that trace: they are there before the first handler, which may run
+    before the workflow's own function, and they are the same at every replay.
     """
-    carrier = carrier_of(about.headers)
+    carrier = carrier_of(info.headers)
     if carrier is None:
         return
     started = _PROPAGATOR.extract(carrier, Context())
@@ -80,20 +80,20 @@ def _link(span: Span, about: workflow.Info) -> None:
         span.add_link(context)
 
 
-def _wordless(span: ReadableSpan) -> ReadableSpan:
-    kinds = [(event.attributes or {}).get(_EXCEPTION_TYPE) for event in span.events]
-    if not any(kinds) and not span.status.description:
+def _redact(span: ReadableSpan) -> ReadableSpan:
+    types = [(event.attributes or {}).get(_EXCEPTION_TYPE) for event in span.events]
+    if not any(types) and not span.status.description:
         return span
     attributes = dict(span.attributes or {})
-    for kind in filter(None, kinds):
-        attributes.setdefault(ERROR_TYPE, str(kind))
+    for exception_type in filter(None, types):
+        attributes.setdefault(ERROR_TYPE, str(exception_type))
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
         attributes=attributes,
-        events=[event for event, kind in zip(span.events, kinds, strict=True) if not kind],
+        events=[event for event, type_ in zip(span.events, types, strict=True) if not type_],
         links=span.links,
         kind=span.kind,
         status=Status(span.status.status_code),

@@ -1,8 +1,8 @@
 """A span for each SQL statement inside another span: its text, never its values.
 
-OpenTelemetry's own instrumentation of asyncpg makes a second span for every statement (the pool
-resets a connection when it takes it back), names nearly all of ours `WITH`, and lets Postgres'
-messages out, which quote values.
+OpenTelemetry's own instrumentation of asyncpg creates a second span for every statement (the
+pool's reset of the connection), names nearly all of the fleet's statements `WITH`, and exports
+Postgres' messages, which quote values.
 """
 
 import re
@@ -23,20 +23,20 @@ from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
 from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.trace import SpanKind, Status, StatusCode, get_current_span, get_tracer
 
-# A verb and its table; `FROM` a function is not one.
+# A verb and its table; `FROM` a function does not match.
 _OPERATION: Final = re.compile(
     r"\b(?:(INSERT\s+INTO|UPDATE|DELETE\s+FROM)|FROM|JOIN)\s+(?!SET\b)([a-z_][a-z0-9_.]*+)"
     r"(?(1)|(?!\s*\())",
     re.IGNORECASE,
 )
-_NAMED: Final = re.compile(r"(?:\bWITH|,)\s+([a-z_]+)\s+AS\s*\(", re.IGNORECASE)
+_CTE: Final = re.compile(r"(?:\bWITH|,)\s+([a-z_]+)\s+AS\s*\(", re.IGNORECASE)
 _SUMMARY_LENGTH: Final = 255
 
 
 def trace_statement(statement: LoggedQuery) -> None:
-    """Make the span of a statement that has ended, unless it would be a trace of its own.
+    """Create the span of a statement that has ended, unless it would be a root span.
 
-    There is nothing to see in one: a probe, a look of the metrics.
+    Such statements have no request or order: probes and the queries of the metrics.
     """
     if not get_current_span().get_span_context().trace_flags.sampled:
         return
@@ -50,12 +50,12 @@ def trace_statement(statement: LoggedQuery) -> None:
             DB_NAMESPACE: statement.conn_params.database,
             DB_QUERY_SUMMARY: summary,
             DB_QUERY_TEXT: statement.query,
-            **_place(statement.conn_addr),
+            **_server(statement.conn_addr),
         },
         start_time=ended - int(statement.elapsed * 1e9),
     )
     error = statement.exception
-    # A statement that was cancelled is none that went wrong.
+    # CancelledError is no Exception: a cancelled statement did not fail.
     if isinstance(error, Exception):
         span.set_status(Status(StatusCode.ERROR))
         state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
@@ -65,7 +65,7 @@ def trace_statement(statement: LoggedQuery) -> None:
     span.end(ended)
 
 
-def _place(address: tuple[str, int] | str) -> dict[str, str | int]:
+def _server(address: tuple[str, int] | str) -> dict[str, str | int]:
     if isinstance(address, tuple):
         return {SERVER_ADDRESS: address[0], SERVER_PORT: address[1]}
     return {SERVER_ADDRESS: address}
@@ -73,11 +73,11 @@ def _place(address: tuple[str, int] | str) -> dict[str, str | int]:
 
 @lru_cache(maxsize=256)
 def summary_of(query: str) -> str:
-    """Return what a statement does to which tables, in its order: `SELECT orders UPDATE orders`."""
-    inner = {name.lower() for name in _NAMED.findall(query)}
-    steps: dict[str, None] = {}
+    """Return a statement's verbs and tables in order: `SELECT orders UPDATE orders`."""
+    ctes = {name.lower() for name in _CTE.findall(query)}
+    operations: dict[str, None] = {}
     for verb, table in _OPERATION.findall(query):
-        if table.lower() not in inner:
-            steps[f"{verb.split()[0].upper() if verb else 'SELECT'} {table}"] = None
-    summary = " ".join(steps) or query.split(maxsplit=1)[0].upper()
+        if table.lower() not in ctes:
+            operations[f"{verb.split()[0].upper() if verb else 'SELECT'} {table}"] = None
+    summary = " ".join(operations) or query.split(maxsplit=1)[0].upper()
     return summary[:_SUMMARY_LENGTH]

@@ -18,7 +18,7 @@ from orderfleet.gateways.protocols import (
     PaymentGateway,
     Shipment,
 )
-from orderfleet.gateways.redaction import MASK, cleaned, told
+from orderfleet.gateways.redaction import MASK, redact, sanitize
 from orderfleet.store.pool import UNAVAILABLE
 
 A = TypeVar("A")
@@ -29,7 +29,7 @@ _TRACKING_BYTES: Final = 200
 _CODE_LENGTH: Final = 3
 
 
-class BoundedPaymentGateway:
+class SanitizedPaymentGateway:
     """A `PaymentGateway` within bounds."""
 
     def __init__(self, gateway: PaymentGateway) -> None:
@@ -55,7 +55,7 @@ class BoundedPaymentGateway:
         return await _bounded(call, argument, "the payment gateway")
 
 
-class BoundedCarrier:
+class SanitizedCarrier:
     """A `Carrier` within bounds; a look-up needs the address, to know it when it hears it."""
 
     def __init__(self, carrier: Carrier) -> None:
@@ -95,7 +95,7 @@ async def _bounded(
 
 def _raise_told(error: Exception, private: tuple[str, ...]) -> NoReturn:
     """Raise an error that says the same within bounds. It keeps the traceback, not the cause."""
-    said = told(_said(error), _REASON_BYTES, private) or type(error).__name__
+    said = redact(_said(error), _REASON_BYTES, private) or type(error).__name__
     bounded: Exception
     match error:
         case GatewayRefusedError():
@@ -108,7 +108,9 @@ def _raise_told(error: Exception, private: tuple[str, ...]) -> NoReturn:
         case _ if isinstance(error, UNAVAILABLE):
             bounded = GatewayUnavailableError(said)
         case _:
-            bounded = GatewayUnknownError(cleaned(f"{type(error).__name__}: {said}", _REASON_BYTES))
+            bounded = GatewayUnknownError(
+                sanitize(f"{type(error).__name__}: {said}", _REASON_BYTES)
+            )
     raise bounded.with_traceback(error.__traceback__) from None
 
 
@@ -127,10 +129,10 @@ def _status(found: object) -> ChargeStatus:
 
 
 def _tracking(found: object, shipment: Shipment) -> str:
-    tracking = cleaned(found, _TRACKING_BYTES) if isinstance(found, str) else ""
+    tracking = sanitize(found, _TRACKING_BYTES) if isinstance(found, str) else ""
     if not tracking:
         raise GatewayUnknownError("the carrier tells no tracking number")
     # A number may well have a region's or a country's code in it.
     telling = [part for part in shipment.private if len(part) > _CODE_LENGTH]
-    plain = told(tracking, _TRACKING_BYTES, telling)
+    plain = redact(tracking, _TRACKING_BYTES, telling)
     return plain if MASK in plain else tracking

@@ -1,4 +1,4 @@
-"""What a process tells of its Postgres: the pool's connections and the time of its statements."""
+"""Metrics of a process's Postgres: the pool's connections and the duration of its statements."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from orderfleet.store.pool import STATEMENT_SECONDS, Pool
 
-_EDGES: Final = (
+_BUCKETS: Final = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
     STATEMENT_SECONDS,
     5.0,
@@ -34,7 +34,7 @@ class DatabaseMetrics:
             "orderfleet_statement_duration_seconds",
             "Time of a statement in Postgres and on the way: completed or failed.",
             ["outcome"],
-            buckets=_EDGES,
+            buckets=_BUCKETS,
             registry=registry,
         )
         connects = Counter(
@@ -43,22 +43,23 @@ class DatabaseMetrics:
             ["outcome"],
             registry=registry,
         )
-        # A rate does not see the way from absent to 1; and a look-up by label costs a microsecond.
-        self._completed, self._failed = (duration.labels(one) for one in _OUTCOMES)
-        self._opened, self._refused = (connects.labels(one) for one in _OUTCOMES)
+        # Create the series at 0: `increase()` misses the first increment of a new series. Keep
+        # them, too: each look-up by label takes a microsecond.
+        self._completed, self._failed = (duration.labels(outcome) for outcome in _OUTCOMES)
+        self._opened, self._refused = (connects.labels(outcome) for outcome in _OUTCOMES)
 
-    def statement(self, ended: LoggedQuery) -> None:
-        """Time a statement that has ended."""
-        duration = self._completed if ended.exception is None else self._failed
-        duration.observe(ended.elapsed)
+    def observe_statement(self, statement: LoggedQuery) -> None:
+        """Record the duration of a statement that has ended."""
+        duration = self._completed if statement.exception is None else self._failed
+        duration.observe(statement.elapsed)
 
-    def connect(self, opened: bool) -> None:  # noqa: FBT001 (a callback's one argument)
-        """Count a try to open a connection."""
+    def count_connect(self, opened: bool) -> None:  # noqa: FBT001 (a callback's only argument)
+        """Count an attempt to open a connection."""
         (self._opened if opened else self._refused).inc()
 
-    def watch(self, pool: Pool) -> None:
-        """Tell at each scrape of this pool's connections."""
-        # The two are looked at one after the other, in a scrape's thread.
+    def observe_pool(self, pool: Pool) -> None:
+        """Read this pool's connections at each scrape."""
+        # The scrape's thread reads the two numbers one after the other.
         used = lambda: max(pool.get_size() - pool.get_idle_size(), 0)  # noqa: E731
         self._connections.labels("used").set_function(used)
         self._connections.labels("idle").set_function(pool.get_idle_size)
