@@ -189,6 +189,34 @@ async def test_temporal_away(unused_tcp_port: int) -> None:
         await wait(settings, ["temporal"])
 
 
+@pytest.mark.parametrize(
+    ("env", "missing"),
+    [
+        ({"TEMPORAL_ADDRESS": "here:99999"}, "Temporal at here:99999: .*invalid port number"),
+        # A mount that is not there yet.
+        ({"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "/nowhere/ca.pem"}, "Temporal at .*/nowhere/ca.pem"),
+    ],
+)
+async def test_an_address_or_a_certificate_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], missing: str
+) -> None:
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    settings = msgspec.structs.replace(CommonSettings.from_env(), start_wait_seconds=0)
+    with pytest.raises(TimeoutError, match=f"^{missing}"):
+        await wait(settings, ["temporal"])
+
+
+@pytest.mark.parametrize("bug", [RuntimeError("bug"), ValueError("bug"), TypeError("bug")])
+async def test_a_bug_is_nothing_to_wait_for(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, bug: Exception
+) -> None:
+    monkeypatch.setattr("orderfleet.runtime.wait.require_namespace", AsyncMock(side_effect=bug))
+    settings = CommonSettings(temporal_address=servers.temporal.address)
+    with pytest.raises(type(bug), match=r"^bug$"):
+        await wait(settings, ["temporal"])
+
+
 @pytest.mark.parametrize("name", ["postgres", "temporal"])
 async def test_a_signal_ends_it_at_once_and_is_no_success(unused_tcp_port: int, name: str) -> None:
     there = f"127.0.0.1:{unused_tcp_port}"

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
 
 _PROGRAM = """
 import asyncio, atexit, os, sys
+from orderfleet.environment import SettingsError
+from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.process import Lifecycle, run_service
 
 # What a thread of the SDK does to an interpreter that is taken down, now and then.
@@ -18,6 +21,7 @@ atexit.register(os.abort)
 async def serve(lifecycle: Lifecycle) -> None:
     {body}
 
+configure_logs("error", "json", service="program")
 run_service("program", serve, drain={drain})
 """
 _POLITE = """
@@ -80,16 +84,34 @@ def test_a_start_that_waits_is_given_up_at_once() -> None:
         assert said(process)[0] == 0
 
 
-def test_what_is_away_is_one_line_and_status_1() -> None:
+def test_a_dependency_that_does_not_come_up_is_one_line_and_status_1() -> None:
     with running('raise TimeoutError("Postgres did not answer")') as process:
         assert said(process) == (1, "", "program: Postgres did not answer\n")
 
 
-def test_a_bug_is_a_traceback_and_no_success() -> None:
-    with running('raise ValueError("bug")') as process:
-        status, _, err = said(process)
-        assert status != 0
-        assert "ValueError: bug" in err
+def test_an_unusable_setting_is_one_line_and_status_2() -> None:
+    with running('raise SettingsError("TEMPORAL_ADDRESS: no port")') as process:
+        assert said(process) == (2, "", "program: TEMPORAL_ADDRESS: no port\n")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'raise ValueError("bug")',
+        'raise asyncio.InvalidStateError("bug")',
+        # No start-up error any more.
+        'lifecycle.started = True; raise TimeoutError("bug")',
+        'lifecycle.started = True; lifecycle.request_shutdown(); raise OSError("bug")',
+    ],
+)
+def test_an_unexpected_error_is_a_traceback_in_the_log_and_status_1(body: str) -> None:
+    with running(body) as process:
+        status, out, err = said(process)
+        assert (status, out) == (1, "")
+        line = msgspec.json.decode(err)
+        assert (line["level"], line["event"]) == ("error", "unexpected error")
+        assert line["exception"].startswith("Traceback (most recent call last):")
+        assert line["exception"].endswith("Error: bug")
 
 
 def test_it_does_not_outlive_its_hard_limit() -> None:

@@ -15,7 +15,7 @@ from asyncpg import PostgresError
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.contract import ORDER_STATE
-from orderfleet.environment import load_settings_and_names
+from orderfleet.environment import SettingsError, load_settings_and_names
 from orderfleet.observability.logging import configure_logs
 from orderfleet.polling import poll
 from orderfleet.runtime.process import run_service
@@ -124,8 +124,8 @@ async def _look_at_temporal(settings: CommonSettings) -> str:
         if error.status is RPCStatusCode.NOT_FOUND:
             return f"no namespace {settings.temporal_namespace!r} in {where}"
         return f"{where}: {_words(error)}"
-    except (*UNAVAILABLE, RuntimeError, ValueError) as error:
-        # The last two are the SDK's words for what it cannot reach, or not even understand.
+    except (OSError, SettingsError) as error:
+        # A certificate's file may still be missing, and its mount may come.
         return f"{where}: {_words(error.__cause__ or error)}"
     return "" if good else f"search attribute {ORDER_STATE.name} {found} in {where}"
 

@@ -29,6 +29,7 @@ from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
+from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.retries import PatienceInterceptor
 
 log = structlog.stdlib.get_logger(__name__)
@@ -98,6 +99,7 @@ async def run_worker(
         ready=lambda: lifecycle.ready and worker.is_running,
         metrics=metrics,
     ):
+        await require_namespace(worker.client)
         running = asyncio.create_task(worker.run())
         stopping = asyncio.create_task(lifecycle.stopping.wait())
         lifecycle.started = True

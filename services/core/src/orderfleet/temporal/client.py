@@ -9,6 +9,7 @@ from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
+from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.converter import DATA_CONVERTER
@@ -34,7 +35,7 @@ async def connect(
 
     Raises:
         TimeoutError: Temporal did not answer in time.
-        ValueError: the address or a TLS setting is unusable.
+        SettingsError: the address or a TLS setting is unusable.
     """
     config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
     config["target_host"] = settings.temporal_address
@@ -54,6 +55,8 @@ async def connect(
         except RuntimeError as error:
             # The SDK's error for whatever went wrong with the connection or with the first call.
             raise ConnectionError(str(error)) from error
+        except ValueError as error:
+            raise SettingsError(f"TEMPORAL_ADDRESS or TEMPORAL_TLS_*: {error}") from error
 
     def log_waiting(error: Exception) -> None:
         log.warning("waiting for Temporal", address=settings.temporal_address, error=str(error))
