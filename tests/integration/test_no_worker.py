@@ -73,6 +73,23 @@ async def test_a_cancel_is_applied_once(fleet: Fleet, backends: Backends) -> Non
     assert found.charges == found.shipments == []
 
 
+async def test_a_change_is_queued_if_too_many_wait_for_a_worker(
+    fleet: Fleet, backends: Backends
+) -> None:
+    order_id = await _accepted(backends)
+    backends.bulkheads.worker_calls.limit = 0
+    view = await order_service.update_address(backends, order_id, "a", _A)
+    assert view.outcome == QUEUED
+    # It has no signal.
+    with pytest.raises(ProblemDetailsException, match="too many") as raised:
+        await order_service.review(backends, order_id, "r", Review(approved=True))
+    assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    async with fleet.working():
+        assert (await fleet.result(order_id)).state is OrderState.FULFILLED
+    record = await books(fleet.pool, order_id)
+    assert record.taken[0]["address_json"]["street"] == _A.street
+
+
 async def test_a_review_needs_a_worker(backends: Backends) -> None:
     order_id = await _accepted(backends)
     with pytest.raises(ProblemDetailsException) as raised:

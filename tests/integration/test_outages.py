@@ -10,7 +10,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from orderfleet.domain.contract import Review
 from orderfleet.domain.orders import OrderState
 from orderfleet.settings import CommonSettings
-from orderfleet.store.pool import open_pool
+from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
@@ -82,6 +82,22 @@ async def test_away_only_after_the_start_the_order_stays_accepted(fleet: Fleet, 
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
     types = await fleet.event_types(order_id)
     assert types.count("received") == 1
+
+
+async def test_refused_only_after_the_start_the_order_stays_accepted(
+    fleet: Fleet, owner: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Postgres is there and will not have the row: no outage, and the order is accepted by then."""
+    order_id = new_id()
+    await owner.execute("ALTER TABLE events ADD CONSTRAINT refused CHECK (type <> 'received')")
+    accepted = await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+    assert accepted.state is OrderState.RECEIVED
+    assert await fleet.state(order_id) is None
+    assert "accepted without a row" in caplog.text
+    assert "CheckViolationError" in caplog.text
+    await owner.execute("ALTER TABLE events DROP CONSTRAINT refused")
+    async with fleet.working():
+        assert (await fleet.result(order_id)).state is OrderState.FULFILLED
 
 
 async def test_without_temporal_nothing_is_accepted(fleet: Fleet, unused_tcp_port: int) -> None:

@@ -80,15 +80,15 @@ async def test_a_twin_that_is_accepted_after_the_look_is_the_same_order(
 ) -> None:
     backends, order_id = fleet.backends(), new_id()
     order = an_order(f"pay-{order_id}")
-    look = queries.known_order
+    look = queries.find_existing
 
-    async def then_the_twin(pool: Pool, order_id: str, payment_id: str) -> queries.Known:
-        monkeypatch.setattr(queries, "known_order", look)
+    async def then_the_twin(pool: Pool, order_id: str, payment_id: str) -> queries.ExistingOrder:
+        monkeypatch.setattr(queries, "find_existing", look)
         known = await look(pool, order_id, payment_id)
         await order_service.accept(backends, order_id, order)
         return known
 
-    monkeypatch.setattr(queries, "known_order", then_the_twin)
+    monkeypatch.setattr(queries, "find_existing", then_the_twin)
     accepted = await order_service.accept(backends, order_id, order)
     assert (accepted.order_id, accepted.state) == (order_id, OrderState.RECEIVED)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from litestar import Litestar
 from litestar.types import ASGIApp, Middleware
 
-from orderfleet_api import assets, errors, openapi
+from orderfleet_api import assets, error_handlers, openapi
 from orderfleet_api.auth import require_key
 from orderfleet_api.backends import Backends
 from orderfleet_api.dependencies import make_dependencies
@@ -25,8 +25,8 @@ def create_app(backends: Backends, middleware: Sequence[Middleware] = ()) -> ASG
             assets.route(),
         ],
         dependencies=make_dependencies(backends),
-        plugins=[errors.PLUGIN],
-        exception_handlers=errors.HANDLERS,
+        plugins=[error_handlers.PLUGIN],
+        exception_handlers=error_handlers.HANDLERS,
         request_max_body_size=MAX_BODY_BYTES,
         openapi_config=openapi.config(secured=bool(keys)),
         logging_config=None,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 from msgspec import Struct, field
@@ -22,6 +22,10 @@ log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
 
+# How the SDK's plain RuntimeError begins when a client that connects lazily cannot connect. Any
+# other RuntimeError is a bug.
+_CANNOT_CONNECT: Final = "Failed client connect"
+
 
 class Backends(Struct, frozen=True):
     """What the routes work with."""
@@ -29,61 +33,75 @@ class Backends(Struct, frozen=True):
     pool: Pool
     temporal: Client
     settings: ApiSettings
-    # Set when the process has been asked to stop: what would go on ends.
+    # Set when the process has been asked to stop: streams end then.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     metrics: ApiMetrics = field(default_factory=lambda: ApiMetrics(CollectorRegistry()))
     bulkheads: Bulkheads = field(
         default_factory=lambda: Bulkheads(ApiSettings(), CollectorRegistry())
     )
 
-    async def start(self, call: Coroutine[Any, Any, T]) -> T:
-        """Await the start of an order, which has a bulkhead of its own; see `ask`."""
-        return await self._ask(self.bulkheads.starts, call)
-
-    async def ask(self, call: Coroutine[Any, Any, T]) -> T:
-        """Await a call of Temporal that needs no worker, no longer than the settings allow.
+    async def start_workflow(self, start: Coroutine[Any, Any, T]) -> T:
+        """Await the start of an order, which has a bulkhead of its own.
 
         Raises:
-            RPCError: Temporal does not know the workflow.
-            ProblemDetailsException: it took longer, or Temporal is full, busy or away.
+            ProblemDetailsException: there are too many, or Temporal is busy or unavailable.
         """
-        return await self._ask(self.bulkheads.temporal_calls, call)
+        return await self._call(self.bulkheads.starts, start)
 
-    async def ask_worker(self, seconds: float, call: Coroutine[Any, Any, T]) -> T:
-        """Await a call that a worker answers for so long.
+    async def call_temporal(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call of Temporal that needs no worker.
 
         Raises:
-            TimeoutError: it took longer.
-            RPCError: Temporal does not know the workflow.
-            ProblemDetailsException: there are too many, or Temporal is busy or away.
+            RPCError: Temporal has no such workflow.
+            ProblemDetailsException: there are too many, or Temporal is busy or unavailable.
         """
+        return await self._call(self.bulkheads.temporal_calls, call)
+
+    async def call_worker(
+        self,
+        call: Coroutine[Any, Any, T],
+        *,
+        timeout: float,  # noqa: ASYNC109 (each kind of call has its own, from the settings)
+    ) -> T:
+        """Await a call that a worker answers.
+
+        Raises:
+            TimeoutError: no worker answered in time.
+            RPCError: Temporal has no such workflow.
+            BulkheadFullError: there are too many such calls.
+            ProblemDetailsException: Temporal is busy or unavailable.
+        """
+        # Closed also if it is never awaited, of which Python would warn.
         with closing(call):
             async with self.bulkheads.worker_calls:
-                return await within(seconds, call)
+                return await call_temporal(call, timeout=timeout)
 
-    async def _ask(self, bulkhead: Bulkhead, call: Coroutine[Any, Any, T]) -> T:
+    async def _call(self, bulkhead: Bulkhead, call: Coroutine[Any, Any, T]) -> T:
         try:
-            # Closed if it is not let in: else Python warns that nobody awaited it.
             with closing(call):
                 async with bulkhead:
-                    return await within(self.settings.temporal_wait_seconds, call)
+                    return await call_temporal(call, timeout=self.settings.temporal_wait_seconds)
         except TimeoutError:
             raise errors.unavailable("Temporal is away") from None
 
 
-async def within(seconds: float, call: Awaitable[T]) -> T:
-    """Await a call of Temporal for so long.
+async def call_temporal(
+    call: Awaitable[T],
+    *,
+    timeout: float,  # noqa: ASYNC109 (the errors of the call itself are told apart from it)
+) -> T:
+    """Await a call of Temporal for so many seconds.
 
     The bound is asyncio's: the client retries beyond its own `rpc_timeout` (6.3 s at 2 s), and a
     query without a worker never returns.
 
     Raises:
-        TimeoutError: it took longer.
-        RPCError: Temporal does not know the workflow.
-        ProblemDetailsException: Temporal is busy or away.
+        TimeoutError: the time is over.
+        RPCError: Temporal has no such workflow.
+        ProblemDetailsException: Temporal is busy or unavailable.
     """
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout):
             return await call
     except RPCTimeoutOrCancelledError:
         raise TimeoutError from None
@@ -92,14 +110,15 @@ async def within(seconds: float, call: Awaitable[T]) -> T:
             raise
         raise errors.temporal_failed(error) from error
     except RuntimeError as error:
-        # The SDK's word for a refused connection of a client that connects lazily.
+        if not str(error).startswith(_CANNOT_CONNECT):
+            raise
         log.warning("Temporal failed", error=str(error))
         raise errors.unavailable("Temporal is away") from error
 
 
 @contextmanager
 def postgres() -> Iterator[None]:
-    """Turn what a missing Postgres raises into 503."""
+    """Turn an outage of Postgres into 503."""
     try:
         yield
     except UNAVAILABLE as error:

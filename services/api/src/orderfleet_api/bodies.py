@@ -14,6 +14,7 @@ from litestar import Request
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from orderfleet_api import errors
+from orderfleet_api.violations import in_words
 
 _INDEX: Final = re.compile(r"\[(\d+)\]")
 _NAMED: Final = re.compile(r"(?:missing required|contains unknown) field `([^`]+)`")
@@ -108,7 +109,7 @@ def _invalid(message: str) -> ProblemDetailsException:
     named = _NAMED.search(detail)
     if named:
         pointer = f"{pointer}/{_escaped(named[1])}"
-    return errors.unprocessable((pointer, detail))
+    return errors.unprocessable((pointer, in_words(detail)))
 
 
 def _escaped(name: str) -> str:

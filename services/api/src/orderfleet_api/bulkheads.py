@@ -7,6 +7,7 @@ once; only a read waits for its turn first, and not for long.
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Final
 
@@ -29,6 +30,20 @@ _READS_OF_POOL: Final = 2 / 3
 _TURN_SECONDS: Final = 1.0
 
 
+class BulkheadFullError(ProblemDetailsException):
+    """503: as many are under way as may be."""
+
+    def __init__(self, what: str, limit: int) -> None:
+        status = HTTPStatus.SERVICE_UNAVAILABLE
+        super().__init__(
+            status_code=status,
+            type_="about:blank",
+            title=status.phrase,
+            detail=f"too many {what} at once, {limit} are under way",
+            headers=errors.RETRY_AFTER,
+        )
+
+
 class Bulkhead:
     """Lets so many in at once, within a block."""
 
@@ -42,7 +57,7 @@ class Bulkhead:
         """Go in.
 
         Raises:
-            ProblemDetailsException: 503, it is full.
+            BulkheadFullError: it is full.
         """
         if self.in_use >= self.limit:
             raise self.refuse()
@@ -52,10 +67,10 @@ class Bulkhead:
         """Make room for another one."""
         self.in_use -= 1
 
-    def refuse(self) -> ProblemDetailsException:
-        """Count one that is not let in, and return what to raise."""
+    def refuse(self) -> BulkheadFullError:
+        """Count a refusal and return the error to raise."""
         self.refused += 1
-        return errors.unavailable(f"too many {self._what} at once, {self.limit} are under way")
+        return BulkheadFullError(self._what, self.limit)
 
     async def __aenter__(self) -> None:
         self.enter()

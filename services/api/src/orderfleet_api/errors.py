@@ -4,20 +4,13 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
-from litestar.plugins.problem_details import (
-    ProblemDetailsConfig,
-    ProblemDetailsException,
-    ProblemDetailsPlugin,
-)
-from litestar.types import ExceptionHandlersMap
+from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError, RPCStatusCode
 
 log = structlog.stdlib.get_logger(__name__)
 
 _AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
-_RETRY_AFTER = {"Retry-After": "1"}
+RETRY_AFTER = {"Retry-After": "1"}
 # A name that a caller chose is repeated so far.
 _SHOWN = 200
 
@@ -81,53 +74,14 @@ def other_change() -> ProblemDetailsException:
 
 def unavailable(detail: str) -> ProblemDetailsException:
     """Something that is needed is away; nothing was done, or a repeat does no harm."""
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_RETRY_AFTER)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_AFTER)
 
 
 def temporal_failed(error: RPCError) -> ProblemDetailsException:
     """Temporal answered with an error: it is busy, or away, or will not have us."""
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
         detail = "Temporal is busy"
-        return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_RETRY_AFTER)
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER)
     log.warning("Temporal failed", status=error.status.name, error=error.message)
     away = error.status in _AWAY
     return unavailable("Temporal is away" if away else "Temporal refused the call")
-
-
-def _from_validation(error: ValidationException) -> ProblemDetailsException:
-    """A parameter is wrong; a body is only ever missing here, see `bodies`."""
-    if not isinstance(error.extra, list):
-        # A parameter that is needed is not there at all.
-        return bad_request(error.detail.split(" for ", 1)[0])
-    return unprocessable(*(_parameter(one) for one in error.extra if isinstance(one, dict)))
-
-
-def _parameter(error: dict[str, Any]) -> tuple[str, str]:
-    key = str(error.get("key", ""))
-    if key == "data":
-        return "", "The body is missing"
-    source = str(getattr(error.get("source"), "value", "body"))
-    name = key.removeprefix("in_").replace("_", "-")
-    return f"{source} {name}", str(error.get("message"))
-
-
-def _from_http(error: HTTPException) -> ProblemDetailsException:
-    headers = dict(error.headers) if error.headers else None
-    return problem(HTTPStatus(error.status_code), error.detail, headers=headers)
-
-
-def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem(status, "an error that is logged").to_response(request)
-
-
-PLUGIN = ProblemDetailsPlugin(
-    ProblemDetailsConfig(
-        exception_to_problem_detail_map={
-            ValidationException: _from_validation,
-            HTTPException: _from_http,
-        }
-    )
-)
-HANDLERS: ExceptionHandlersMap = {Exception: _unexpected}

@@ -14,6 +14,7 @@ from orderfleet.domain.orders import ID_PATTERN, OrderState
 from orderfleet_api import errors
 from orderfleet_api.listing import CURSOR_PATTERN
 
+EVENT_NUMBER_PATTERN: Final = r"^[0-9]{1,9}$(?!\n)"
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 
 # Litestar reads the bounds of a parameter from its own classes only.
@@ -44,7 +45,7 @@ LastEventId = Annotated[
     str,
     HeaderParameter(
         name="Last-Event-ID",
-        pattern=r"^[0-9]{1,9}$(?!\n)",
+        pattern=EVENT_NUMBER_PATTERN,
         description="The number of the last event that was seen.",
     ),
 ]

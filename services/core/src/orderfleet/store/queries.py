@@ -140,15 +140,15 @@ async def list_orders(
     return [_summary(row) for row in rows]
 
 
-class Known(Struct, frozen=True):
-    """What Postgres knows of an order that is to be accepted: its row, and whose its payment is."""
+class ExistingOrder(Struct, frozen=True):
+    """The row of an order to be accepted, if there is one, and the order that its payment pays."""
 
     fingerprint: str | None
     state: OrderState | None
     payer: str | None
 
 
-_KNOWN: Final = """
+_EXISTING: Final = """
 SELECT orders.fingerprint, orders.state, (
     SELECT id FROM orders WHERE payment_id = $2 ORDER BY created_at, id LIMIT 1
 ) AS payer, current_setting('transaction_read_only') = 'on' AS read_only
@@ -156,19 +156,19 @@ FROM (VALUES ($1)) AS given (id) LEFT JOIN orders USING (id)
 """
 
 
-async def known_order(pool: Pool, order_id: str, payment_id: str) -> Known:
-    """Return what is known of an order, and the first order that came with its payment id.
+async def find_existing(pool: Pool, order_id: str, payment_id: str) -> ExistingOrder:
+    """Return what exists of an order, and the first order that came with its payment id.
 
     Raises:
         UNAVAILABLE: Postgres is away, or would not take an order that it does not know.
     """
-    row = await pool.fetchrow(_KNOWN, order_id, payment_id)
+    row = await pool.fetchrow(_EXISTING, order_id, payment_id)
     if row is None:
         raise LookupError("a row was asked for one of which there always is one")
     state = None if row["state"] is None else OrderState(row["state"])
     if state is None and row["read_only"]:
         raise asyncpg.ReadOnlySQLTransactionError("it takes no writes")
-    return Known(row["fingerprint"], state, row["payer"])
+    return ExistingOrder(row["fingerprint"], state, row["payer"])
 
 
 def _order(row: Iterable[Any]) -> OrderRow:

@@ -1,0 +1,89 @@
+"""Accept an order: look it up, start its workflow, write its row."""
+
+from datetime import timedelta
+
+import structlog
+from asyncpg import PostgresError
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from orderfleet.domain import contract, policies
+from orderfleet.domain.contract import OrderInput
+from orderfleet.domain.orders import Order, OrderState
+from orderfleet.store import queries
+from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.transitions import receive
+from orderfleet_api import errors
+from orderfleet_api.backends import Backends, postgres
+from orderfleet_api.order_service import workflow_lookup
+from orderfleet_api.schemas import Accepted
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+async def accept(backends: Backends, order_id: str, order: Order, *, actor: str = "") -> Accepted:
+    """Accept an order; a repeat of the same order is accepted again, and changes nothing.
+
+    The workflow's start is the acceptance. Without Postgres nothing is started. If only the row
+    cannot be written after the start, the workflow's first step writes it.
+
+    Raises:
+        ProblemDetailsException: the id or the payment id belongs to another order, or Postgres or
+            Temporal is unavailable.
+    """
+    with postgres():
+        existing = await queries.find_existing(backends.pool, order_id, order.payment_id)
+    if existing.state is not None:
+        return _repeat(order, existing.fingerprint, Accepted(order_id, existing.state))
+    if existing.payer is not None:
+        raise errors.conflict(f"payment id {order.payment_id} is used by another order")
+    try:
+        await backends.start_workflow(_start(backends, order_id, order, actor))
+    except WorkflowAlreadyStartedError:
+        fingerprint = await workflow_lookup.fingerprint(backends, order_id)
+        return _repeat(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
+    backends.metrics.order_accepted()
+    await _write_row(backends, order_id, order, actor)
+    return Accepted(order_id, OrderState.RECEIVED)
+
+
+async def _start(backends: Backends, order_id: str, order: Order, actor: str) -> None:
+    settings = backends.settings
+    await backends.temporal.start_workflow(
+        contract.ORDER_WORKFLOW,
+        OrderInput(
+            payment_id=order.payment_id,
+            address=order.address,
+            items=order.items,
+            currency=order.currency,
+            deadline_seconds=settings.order_deadline_seconds,
+            review_seconds=settings.review_seconds,
+            actor=actor,
+        ),
+        id=order_id,
+        task_queue=settings.order_task_queue,
+        execution_timeout=timedelta(seconds=settings.order_deadline_seconds),
+        task_timeout=policies.TASK_TIMEOUT,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        memo=workflow_lookup.memo(order.fingerprint),
+        search_attributes=TypedSearchAttributes(
+            [SearchAttributePair(contract.ORDER_STATE, contract.OPEN)]
+        ),
+    )
+
+
+async def _write_row(backends: Backends, order_id: str, order: Order, actor: str) -> None:
+    """Write the row of an accepted order; it stays accepted if Postgres cannot or will not."""
+    try:
+        await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
+    except UNAVAILABLE as error:
+        log.warning("accepted without a row", order_id=order_id, error=str(error))
+    except PostgresError:
+        # Not an outage: a bug, or a schema that does not fit.
+        log.exception("accepted without a row", order_id=order_id)
+
+
+def _repeat(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted:
+    if fingerprint != order.fingerprint:
+        raise errors.conflict(f"order {accepted.order_id} exists and is another one")
+    return accepted
