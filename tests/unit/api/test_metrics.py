@@ -7,8 +7,9 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from orderfleet_api.failures import LINES_A_SECOND, FailureLog
+from orderfleet_api.failure_log import LINES_A_SECOND, FailureLog
 from orderfleet_api.metrics import ApiMetrics
+from orderfleet_api.middleware.request_metrics import measured
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -30,6 +31,11 @@ async def request(app: App, method: str = "GET", kind: str = "http") -> None:
         pass
 
     await app({"type": kind, "method": method, "path": "/orders/o-1"}, receive, send)
+
+
+def measured_app(app: App, registry: CollectorRegistry, failures: FailureLog | None = None) -> App:
+    wrapped = measured(cast("Any", app), ApiMetrics(registry), failures or FailureLog())
+    return cast("App", wrapped)
 
 
 def answering(status: int | None, route: str | None) -> App:
@@ -54,7 +60,7 @@ def answering(status: int | None, route: str | None) -> App:
 )
 async def test_labels(app: App, method: str, labels: tuple[str, str, str]) -> None:
     registry = CollectorRegistry()
-    await request(cast("App", ApiMetrics(registry).measured(cast("Any", app))), method)
+    await request(measured_app(app, registry), method)
     assert counted(registry) == [labels]
     count = registry.get_sample_value(
         "orderfleet_http_request_duration_seconds_count", {"method": labels[0], "route": labels[1]}
@@ -72,7 +78,7 @@ async def test_an_error_counts_too_and_nothing_stays_in_progress() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError):
-        await request(cast("App", ApiMetrics(registry).measured(cast("Any", app))))
+        await request(measured_app(app, registry))
     assert under_way == [1]
     assert registry.get_sample_value("orderfleet_http_requests_in_progress") == 0
     # The server answers it so.
@@ -94,7 +100,7 @@ async def test_each_failure_is_a_line_with_its_reason(caplog: pytest.LogCaptureF
 
     failures = FailureLog()
     statuses = iter([200, 404, 429, 503, 500, *[503] * 2 * LINES_A_SECOND])
-    served = cast("App", ApiMetrics(CollectorRegistry(), failures).measured(cast("Any", app)))
+    served = measured_app(app, CollectorRegistry(), failures)
     for _ in range(5):
         await request(served)
     told = [vars(record) for record in caplog.records if record.msg == "request failed"]
@@ -113,6 +119,6 @@ async def test_each_failure_is_a_line_with_its_reason(caplog: pytest.LogCaptureF
 
 async def test_the_life_of_the_server_is_no_request() -> None:
     registry = CollectorRegistry()
-    app = cast("App", ApiMetrics(registry).measured(cast("Any", answering(None, None))))
+    app = measured_app(answering(None, None), registry)
     await request(app, kind="lifespan")
     assert counted(registry) == []

@@ -13,10 +13,11 @@ from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.bulkheads import Bulkheads
 from orderfleet_api.connections import Connections
-from orderfleet_api.failures import FailureLog
+from orderfleet_api.failure_log import FailureLog
 from orderfleet_api.fleet_exporter import fleet_gauges
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.middleware.limits import limited
+from orderfleet_api.middleware.request_metrics import measured
 from orderfleet_api.server import serve_http
 from orderfleet_api.settings import ApiSettings
 
@@ -49,7 +50,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             plugins=resources.traces.plugins,
         )
         failures = FailureLog()
-        metrics = ApiMetrics(resources.registry, failures)
+        metrics = ApiMetrics(resources.registry)
         bulkheads = Bulkheads(settings, resources.registry)
         spans = []
         if resources.traces.on:
@@ -71,7 +72,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
         async with fleet_gauges(resources.registry, resources.pool, client, settings):
             with probes:
                 _collect_less()
-                served = metrics.measured(limited(app, lifecycle.stopping))
+                served = measured(limited(app, lifecycle.stopping), metrics, failures)
                 await serve_http(served, settings, lifecycle, connections)
 
 

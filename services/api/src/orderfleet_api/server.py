@@ -15,7 +15,8 @@ from litestar.types import ASGIApp
 
 from orderfleet.runtime.listening import listen
 from orderfleet.runtime.process import Lifecycle
-from orderfleet_api.connections import IDLE_SECONDS, Connection, Connections
+from orderfleet_api.connections import Connections
+from orderfleet_api.http_protocol import IDLE_SECONDS, HttpProtocol
 from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -65,7 +66,7 @@ async def serve_http(
     with listen(settings.api_host, settings.api_port) as listener:
         config = uvicorn.Config(
             app,
-            http=Connection,
+            http=HttpProtocol,
             ws="none",
             log_config=None,
             access_log=False,

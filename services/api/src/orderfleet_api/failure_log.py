@@ -1,6 +1,6 @@
-"""A line in the log for each answer of 500 and above, wherever it was made.
+"""A log line for each answer of 500 and above, whoever made it.
 
-The answer itself tells the reason: it is a problem document.
+The reason is the answer's own: it is a problem document.
 """
 
 import time
@@ -13,7 +13,7 @@ from msgspec import Struct
 
 log = structlog.stdlib.get_logger(__name__)
 
-# A pod answers some 2,000 requests a second: an outage fills no disk, and hides no other line.
+# A pod answers some 2,000 requests a second: an outage must not fill the disk or hide other lines.
 LINES_A_SECOND: Final = 200
 
 
@@ -22,7 +22,7 @@ class _Problem(Struct):
 
 
 class FailureLog:
-    """Writes the lines; of those beyond `LINES_A_SECOND` it tells how many there were of a kind."""
+    """Logs up to `LINES_A_SECOND` failures one by one, and counts those beyond by kind."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -30,7 +30,7 @@ class FailureLog:
         self._more: Counter[tuple[str, str, int, str]] = Counter()
 
     def answered(self, method: str, route: str, status: int, body: bytes) -> None:
-        """Log an answer, by the reason that its body gives."""
+        """Log a failed request with the reason in its answer's body."""
         kind = method, route, status, _reason(body)
         second = int(time.monotonic())
         if second != self._second:
@@ -44,7 +44,7 @@ class FailureLog:
             self._more[kind] += 1
 
     def flush(self) -> None:
-        """Tell of those that got no line of their own."""
+        """Log how many failures got no line of their own."""
         more, self._more = self._more, Counter()
         for kind, count in more.items():
             _write(kind, more=count)
