@@ -81,7 +81,7 @@ async def test_a_change_is_queued_if_too_many_wait_for_a_worker(
     view = await order_service.update_address(backends, order_id, "a", _A)
     assert view.outcome == QUEUED
     # It has no signal.
-    with pytest.raises(ProblemDetailsException, match="too many") as raised:
+    with pytest.raises(ProblemDetailsException, match="Too many") as raised:
         await order_service.review(backends, order_id, "r", Review(approved=True))
     assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     async with fleet.working():

@@ -44,7 +44,7 @@ async def test_what_is_beyond_the_limit_is_refused_at_once() -> None:
     [first, second] = refused(await asyncio.gather(*tasks, return_exceptions=True))
     assert first.status_code == second.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert first.headers == {"Retry-After": "1"}
-    assert "too many things" in first.detail
+    assert "Too many things" in first.detail
     assert held.bulkhead.in_use == 0
     async with held.bulkhead:
         assert held.bulkhead.in_use == 1
@@ -64,7 +64,7 @@ async def test_a_turn_that_does_not_come_is_given_up() -> None:
     held = Held(Turns("reads", 1, waiting=3, seconds=0.05))
     inside = asyncio.create_task(held.visit())
     await turns_of_the_loop()
-    with pytest.raises(ProblemDetailsException, match="too many reads"):
+    with pytest.raises(ProblemDetailsException, match="Too many reads"):
         await held.visit()
     assert held.bulkhead.refused == 1
     held.go.set()

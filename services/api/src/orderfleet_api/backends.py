@@ -1,4 +1,4 @@
-"""Postgres and Temporal as the routes reach them: bounded in time, and 503 when they are away."""
+"""Postgres and Temporal for the routes: each call is bounded in time, an outage is 503."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
@@ -82,7 +82,7 @@ class Backends(Struct, frozen=True):
                 async with bulkhead:
                     return await call_temporal(call, timeout=self.settings.temporal_wait_seconds)
         except TimeoutError:
-            raise errors.unavailable("Temporal is away") from None
+            raise errors.unavailable("Temporal is unavailable.") from None
 
 
 async def call_temporal(
@@ -113,7 +113,7 @@ async def call_temporal(
         if not str(error).startswith(_CANNOT_CONNECT):
             raise
         log.warning("Temporal failed", error=str(error))
-        raise errors.unavailable("Temporal is away") from error
+        raise errors.unavailable("Temporal is unavailable.") from error
 
 
 @contextmanager
@@ -123,4 +123,4 @@ def postgres() -> Iterator[None]:
         yield
     except UNAVAILABLE as error:
         log.warning("Postgres failed", error=str(error) or type(error).__name__)
-        raise errors.unavailable("Postgres is away") from error
+        raise errors.unavailable("Postgres is unavailable.") from error

@@ -44,17 +44,17 @@ def decode(body: bytes, type_: Any) -> Any:
             parse_constant=_no_number,
         )
         if pointer := _twice(document):
-            raise errors.unprocessable((pointer, "The member comes twice"))
+            raise errors.unprocessable((pointer, "Duplicate member"))
         # Written anew, as half a surrogate pair is found so; msgspec converts texts as they are.
         return msgspec.json.decode(msgspec.json.encode(document), type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     except RecursionError:
-        raise errors.bad_request("the JSON is nested too deep") from None
+        raise errors.bad_request("The JSON is nested too deeply.") from None
     except UnicodeError:
-        raise errors.bad_request("the JSON is not UTF-8") from None
+        raise errors.bad_request("The body is not valid UTF-8.") from None
     except (ValueError, OverflowError, msgspec.DecodeError) as error:
-        raise errors.bad_request(f"this is not JSON: {error}") from None
+        raise errors.bad_request(f"The body is not valid JSON: {error}") from None
 
 
 def _number(text: str) -> int | float:

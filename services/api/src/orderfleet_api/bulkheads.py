@@ -39,7 +39,7 @@ class BulkheadFullError(ProblemDetailsException):
             status_code=status,
             type_="about:blank",
             title=status.phrase,
-            detail=f"too many {what} at once, {limit} are under way",
+            detail=f"Too many {what}: {limit} are in progress.",
             headers=errors.RETRY_AFTER,
         )
 
@@ -126,13 +126,13 @@ class Bulkheads:
         reads = max(1, int(settings.database_pool_size * _READS_OF_POOL))
         self.connections = Bulkhead("connections", settings.api_connections)
         self.streams = Bulkhead("event streams", settings.api_streams)
-        self.starts = Bulkhead("starts of orders", _TEMPORAL_CALLS)
-        self.worker_calls = Bulkhead("calls that wait for a worker", _TEMPORAL_CALLS)
-        self.temporal_calls = Bulkhead("calls of Temporal", _TEMPORAL_CALLS)
+        self.starts = Bulkhead("order starts", _TEMPORAL_CALLS)
+        self.worker_calls = Bulkhead("calls waiting for a worker", _TEMPORAL_CALLS)
+        self.temporal_calls = Bulkhead("Temporal calls", _TEMPORAL_CALLS)
         # Whoever has a connection may wait: 240 streams that were opened at once were 134 refusals
         # where 100 could wait. The time is the bound.
         self.reads = Turns(
-            "reads of Postgres", reads, waiting=settings.api_connections, seconds=_TURN_SECONDS
+            "Postgres reads", reads, waiting=settings.api_connections, seconds=_TURN_SECONDS
         )
         registry.register(_Metrics(vars(self)))
 

@@ -46,7 +46,9 @@ def _from_http(error: HTTPException) -> ProblemDetailsException:
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     log.error("unexpected error", path=request.url.path, exc_info=error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return errors.problem(status, "an error that is logged").to_response(request)
+    return errors.problem(
+        status, "An unexpected error occurred. The log has the details."
+    ).to_response(request)
 
 
 PLUGIN = ProblemDetailsPlugin(

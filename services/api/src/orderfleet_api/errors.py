@@ -1,7 +1,7 @@
 """Errors as `application/problem+json` (RFC 9457)."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
@@ -9,10 +9,14 @@ from temporalio.service import RPCError, RPCStatusCode
 
 log = structlog.stdlib.get_logger(__name__)
 
-_AWAY = {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
-RETRY_AFTER = {"Retry-After": "1"}
-# A name that a caller chose is repeated so far.
-_SHOWN = 200
+_OUTAGE: Final = {
+    RPCStatusCode.UNAVAILABLE,
+    RPCStatusCode.DEADLINE_EXCEEDED,
+    RPCStatusCode.CANCELLED,
+}
+RETRY_AFTER: Final = {"Retry-After": "1"}
+# How much of a text that the caller chose is repeated.
+_SHOWN: Final = 200
 
 
 def problem(
@@ -34,54 +38,54 @@ def problem(
 
 
 def bad_request(detail: str) -> ProblemDetailsException:
-    """It cannot be read."""
+    """The request cannot be read."""
     return problem(HTTPStatus.BAD_REQUEST, detail)
 
 
+def unauthorized() -> ProblemDetailsException:
+    """The request has no valid key."""
+    headers = {"WWW-Authenticate": 'Bearer realm="orderfleet"'}
+    return problem(HTTPStatus.UNAUTHORIZED, "A valid API key is required.", headers=headers)
+
+
 def forbidden(detail: str) -> ProblemDetailsException:
-    """It comes from where nothing is done for it."""
+    """The request comes from where nothing is served."""
     return problem(HTTPStatus.FORBIDDEN, detail)
-
-
-def unprocessable(*errors: tuple[str, str]) -> ProblemDetailsException:
-    """Values are wrong: each is a pointer to one, and what is wrong with it."""
-    found = [{"pointer": pointer[:_SHOWN], "detail": detail[:_SHOWN]} for pointer, detail in errors]
-    detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in found)
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, extra={"errors": found})
 
 
 def not_found(order_id: str) -> ProblemDetailsException:
     """No order has this id."""
-    return problem(HTTPStatus.NOT_FOUND, f"no order {order_id}")
-
-
-def unauthorized() -> ProblemDetailsException:
-    """There is no key, or none that we know."""
-    headers = {"WWW-Authenticate": 'Bearer realm="orderfleet"'}
-    return problem(HTTPStatus.UNAUTHORIZED, "an API key is needed", headers=headers)
+    return problem(HTTPStatus.NOT_FOUND, f"There is no order {order_id}.")
 
 
 def conflict(detail: str) -> ProblemDetailsException:
-    """It cannot be done as things stand."""
+    """The order's state, or another order, does not allow it."""
     return problem(HTTPStatus.CONFLICT, detail)
 
 
+def unprocessable(*errors: tuple[str, str]) -> ProblemDetailsException:
+    """Values are invalid: for each of them a pointer and a detail."""
+    shown = [{"pointer": pointer[:_SHOWN], "detail": detail[:_SHOWN]} for pointer, detail in errors]
+    detail = "; ".join(f"{error['pointer']}: {error['detail']}" for error in shown)
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, extra={"errors": shown})
+
+
 def other_change() -> ProblemDetailsException:
-    """The caller's Idempotency-Key names a change that is not this one."""
-    detail = "this Idempotency-Key names another change of the order"
+    """The caller's Idempotency-Key belongs to a different change."""
+    detail = "This Idempotency-Key was used for a different change of the order."
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 def unavailable(detail: str) -> ProblemDetailsException:
-    """Something that is needed is away; nothing was done, or a repeat does no harm."""
+    """Something that is needed is unavailable; nothing was done, or a repeat does no harm."""
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_AFTER)
 
 
 def temporal_failed(error: RPCError) -> ProblemDetailsException:
-    """Temporal answered with an error: it is busy, or away, or will not have us."""
+    """Temporal answered with an error: it is busy, unavailable, or refuses the call."""
     if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        detail = "Temporal is busy"
-        return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=RETRY_AFTER)
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        return problem(status, "Temporal is busy.", headers=RETRY_AFTER)
     log.warning("Temporal failed", status=error.status.name, error=error.message)
-    away = error.status in _AWAY
-    return unavailable("Temporal is away" if away else "Temporal refused the call")
+    outage = error.status in _OUTAGE
+    return unavailable("Temporal is unavailable." if outage else "Temporal refused the call.")

@@ -19,12 +19,14 @@ class Health(Struct, frozen=True):
     "/health",
     security=[{}],
     tags=["health"],
-    responses={503: openapi.problem("It is about to stop: ask another one.")},
+    responses={503: openapi.problem("The process is shutting down; ask another one.")},
 )
 async def health(backends: InjectedBackends) -> Health:
-    """Tell whether this process takes requests; Postgres and Temporal are not asked."""
+    """Report whether this process takes requests, whatever Postgres and Temporal do."""
     if backends.stopping.is_set():
         raise errors.problem(
-            HTTPStatus.SERVICE_UNAVAILABLE, "it is about to stop", headers={"Retry-After": "1"}
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "This process is shutting down.",
+            headers={"Retry-After": "1"},
         )
     return Health()

@@ -110,7 +110,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._ignoring_input:
             return
         if len(self.url) > MAX_URL_BYTES:
-            detail = f"at most {MAX_URL_BYTES} bytes of URL"
+            detail = f"The URL is longer than {MAX_URL_BYTES} bytes."
             self.refuse(HTTPStatus.REQUEST_URI_TOO_LONG, detail, "too large")
         elif len(self.headers) > MAX_HEADERS or (
             # Few heads need to be measured: mostly not even so many bytes have come.
@@ -189,7 +189,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own words)
         """Refuse what is no HTTP."""
-        self.refuse(HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1", "not HTTP")
+        self.refuse(HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1.", "not HTTP")
 
     def drop(self, reason: str) -> None:
         """Close without an answer, whatever is still to be sent or read."""
@@ -211,7 +211,7 @@ class HttpProtocol(HttpToolsProtocol):
             case Wait.READ:
                 self.drop("unread answer")
             case Wait.HEAD if self._bytes_read:
-                detail = f"no whole head of a request within {HEADER_SECONDS} s"
+                detail = f"The headers were not received within {HEADER_SECONDS} s."
                 self.refuse(HTTPStatus.REQUEST_TIMEOUT, detail, "slow head")
             case Wait.HEAD:
                 self.drop("slow head")
@@ -228,7 +228,7 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _refuse_head(self) -> None:
-        detail = f"at most {MAX_HEADERS} headers and {MAX_HEADER_BYTES} bytes of them"
+        detail = f"There are more than {MAX_HEADERS} headers or {MAX_HEADER_BYTES} bytes of them."
         self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail, "too large")
 
     def _wait(self, what: Wait, seconds: float) -> None:

@@ -23,17 +23,17 @@ from orderfleet_api.schemas import (
 )
 
 _WHY: Final = {
-    400: "Not JSON, or a header that is needed is missing or comes twice.",
-    401: "No API key, or none that is known.",
-    403: "Where no key is needed: from a page of another origin, or by a foreign Host.",
+    400: "Not JSON, or a required header is missing or repeated.",
+    401: "No valid API key.",
+    403: "Without API keys: a page of another origin, or a foreign Host.",
     404: "No such order.",
-    408: "The body did not come in time.",
-    409: "Too late, or it exists and is another one.",
+    408: "The body was not received in time.",
+    409: "Too late, or another order has this id or payment id.",
     413: "The body is too large.",
-    415: "The body is not said to be JSON, or is compressed.",
-    422: "A value is wrong; `errors` points to it.",
-    429: "Temporal is busy: come back after Retry-After.",
-    503: "Temporal, Postgres or every worker is away: come back after Retry-After.",
+    415: "The body is not declared as JSON, or is compressed.",
+    422: "A value is invalid; `errors` points to it.",
+    429: "Temporal is busy; retry after Retry-After.",
+    503: "Temporal, Postgres or every worker is unavailable; retry after Retry-After.",
 }
 _ALWAYS: Final = (400, 401, 403, 422, 429, 503)
 
@@ -55,7 +55,9 @@ def other_responses(*statuses: int) -> dict[int, ResponseSpec]:
         problems.add(HTTPStatus.REQUEST_TIMEOUT)
     responses = {status: problem(_WHY[status]) for status in sorted(problems)}
     if HTTPStatus.NO_CONTENT in statuses:
-        responses[204] = ResponseSpec(None, description="No more will come: do not come back.")
+        responses[204] = ResponseSpec(
+            None, description="There will be no more events; do not reconnect."
+        )
     if HTTPStatus.ACCEPTED in statuses:
         queued = "No worker answered in time: queued as a signal for the next one."
         responses[202] = ResponseSpec(ChangeView, generate_examples=False, description=queued)

@@ -76,9 +76,9 @@ def _check_query(handler: HTTPRouteHandler, query: Iterable[tuple[str, str]]) ->
     for name, text in query:
         detail = ""
         if name not in parameters:
-            detail = "There is no such parameter"
+            detail = "Unknown parameter"
         elif name in seen:
-            detail = "The parameter comes twice"
+            detail = "Duplicate parameter"
         elif text == "null":
             detail = "Expected a value, or no parameter"
         elif parameters[name].annotation is int and not _INTEGER.fullmatch(text):

@@ -1,1 +1,1 @@
-"""What each request passes on its way to a route."""
+"""What each request passes before it reaches a route."""

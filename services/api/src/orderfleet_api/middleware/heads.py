@@ -1,7 +1,8 @@
-"""The head of a request: what it must not say twice, and whom a keyless API listens to.
+"""Checks of a request's head: no repeated headers, and without API keys no foreign web page.
 
-A browser sends any page's requests to this machine. Where nobody needs a key, only the page's
-origin and the name by which it reached the API tell the owner's own page from a stranger's.
+A browser sends any page's requests to this machine. Without keys, only the page's origin and the
+host name of the request tell the owner's own page from a stranger's, see
+`docs/decisions/0022-whom-a-keyless-api-answers.md`.
 """
 
 import ipaddress
@@ -19,7 +20,7 @@ from orderfleet_api import errors
 from orderfleet_api.auth import is_loopback
 from orderfleet_api.settings import ApiSettings
 
-# Two of them, and a proxy may have believed the other one.
+# If one of these is repeated, a proxy may have acted on the other value.
 _ONCE: Final = frozenset(
     {
         b"authorization",
@@ -35,18 +36,21 @@ _ONCE: Final = frozenset(
         b"transfer-encoding",
     }
 )
+_NO_FOREIGN_NAME: Final = "Without API keys, only localhost and loopback addresses are served."
+_NO_FOREIGN_PAGE: Final = "Without API keys, pages of other origins are not served."
 _SAFE: Final = frozenset({"GET", "HEAD"})
 
 Head = dict[bytes, bytes]
 
 
 def checked(app: ASGIApp, settings: ApiSettings) -> ASGIApp:
-    """Return the application without the requests whose head cannot be trusted.
+    """Return the application behind the checks.
 
-    Around the whole application: a middleware within it never sees what no route takes.
+    Around the whole application: a middleware of Litestar's never sees a request that no route
+    takes.
     """
     keyless = not settings.keys
-    # With `ORDERFLEET_API_OPEN` it may have any name: that of a proxy on this machine too.
+    # With `ORDERFLEET_API_OPEN` any name may lead here, also that of a proxy on this machine.
     local = keyless and not settings.api_open and is_loopback(settings.api_host)
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,44 +72,44 @@ def checked(app: ASGIApp, settings: ApiSettings) -> ASGIApp:
 
 
 def _head(scope: HTTPScope) -> Head:
-    """Return the headers; of those that are lists, the last one of a name."""
+    """Return the headers by name; of a header that may be repeated, the last."""
     head: Head = {}
     for name, value in scope["headers"]:
         if name in head and name in _ONCE:
-            raise errors.bad_request(f"the header {name.decode('latin-1')} comes twice")
+            raise errors.bad_request(f"The header {name.decode('latin-1')} must not be repeated.")
         head[name] = value
     coding = head.get(b"content-encoding", b"identity").strip().lower()
     if coding != b"identity" and has_body(head.items()):
         raise errors.problem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "the body must not be compressed",
+            "A compressed body is not supported.",
             headers={"Accept-Encoding": "identity"},
         )
     return head
 
 
 def has_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Tell whether a body follows."""
+    """Return whether a body follows."""
     head = dict(headers)
     return head.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in head
 
 
 def _host(scope: HTTPScope, head: Head) -> str:
-    """Return the name by which the API was reached; HTTP/1.0 need not say it."""
+    """Return the header Host, which HTTP/1.0 does not require."""
     host = head.get(b"host", b"").decode("latin-1").strip().lower()
     if not host and scope["http_version"] == "1.1":
-        raise errors.bad_request("the header host is missing")
+        raise errors.bad_request("The header host is required.")
     return host
 
 
 def _only_local(host: str) -> None:
-    """Refuse a name that a stranger's domain may have been given for this machine's address."""
+    """Refuse a foreign name: a stranger's domain may resolve to this machine (DNS rebinding)."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         name = ""
     if host and not _is_own_name(name):
-        raise errors.forbidden("without keys, the API answers to localhost and 127.0.0.1 only")
+        raise errors.forbidden(_NO_FOREIGN_NAME)
 
 
 def _is_own_name(name: str) -> bool:
@@ -116,14 +120,14 @@ def _is_own_name(name: str) -> bool:
 
 
 def _only_own_pages(scope: HTTPScope, head: Head, host: str) -> None:
-    """Refuse what a page of another origin asks for; a link to this one may be followed."""
+    """Refuse the requests of pages of other origins, except that a user follows a link."""
     origin = head.get(b"origin")
     if origin is not None and origin.decode("latin-1").lower() not in {
         f"http://{host}",
         f"https://{host}",
     }:
-        raise errors.forbidden("without keys, no page of another origin is answered")
+        raise errors.forbidden(_NO_FOREIGN_PAGE)
     site = head.get(b"sec-fetch-site", b"none").strip().lower()
     followed = scope["method"] in _SAFE and head.get(b"sec-fetch-mode") == b"navigate"
     if site not in {b"none", b"same-origin"} and not followed:
-        raise errors.forbidden("without keys, no page of another origin is answered")
+        raise errors.forbidden(_NO_FOREIGN_PAGE)

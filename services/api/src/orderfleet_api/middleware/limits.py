@@ -1,4 +1,4 @@
-"""What a request may be and take: its content type, its time; and the headers of every answer."""
+"""Bounds of a request: its content type, its time. And the headers of every answer."""
 
 import asyncio
 from http import HTTPStatus
@@ -11,14 +11,14 @@ from litestar.types.asgi_types import ReceiveMessage
 from orderfleet_api import errors
 from orderfleet_api.middleware.heads import has_body
 
-# No order comes near it: a hundred items of full lines are 60 kB.
+# A hundred items of full length are 60 kB.
 MAX_BODY_BYTES: Final = 128 * 1024
 MAX_HEADER_BYTES: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 # What proxies take in one line (nginx, Apache); ours are shorter than 300.
 MAX_URL_BYTES: Final = 8 * 1024
 HEADER_SECONDS: Final = 10
-# The whole body; at 128 KiB that is a modem's speed.
+# For the whole body: 128 KiB at a modem's speed.
 BODY_SECONDS: Final = 10.0
 
 SECURITY_HEADERS: Final = (
@@ -30,12 +30,11 @@ SECURITY_HEADERS: Final = (
 
 
 def limited(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
-    """Return the application with its bodies looked at, and with headers on every answer.
+    """Return the application behind the bounds, with the headers on every answer.
 
-    A body of another type is refused, one that does not come is given up. Once the process is asked
-    to stop, each answer tells its client to leave the connection. Around the whole application, not
-    a middleware within it: that never sees a request that no route takes, and Litestar puts one
-    more layer of its own around each route that has any.
+    A body that is not JSON is refused, a body that does not arrive in time is given up. Once the
+    process stops, each answer asks its client to close the connection. Around the whole
+    application: a middleware of Litestar's never sees a request that no route takes.
     """
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +48,7 @@ def limited(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
 
 
 class _Request:
-    """A request whose body is looked at and whose answer gets its headers."""
+    """A request whose body is bounded and whose answer gets the headers."""
 
     __slots__ = ("_complete", "_deadline", "_gone", "_receive", "_scope", "_send", "_stopping")
 
@@ -66,25 +65,27 @@ class _Request:
         """Return the next part of the body, or what comes after it."""
         if self._complete:
             return await self._receive()
-        # Before it is read. Most requests have none, and never come here.
+        # Before the body is read. A request without a body mostly never gets here.
         _only_json(self._scope)
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
             raise errors.problem(
-                HTTPStatus.REQUEST_TIMEOUT, f"no whole body within {BODY_SECONDS:g} s"
+                HTTPStatus.REQUEST_TIMEOUT, f"The body was not received within {BODY_SECONDS:g} s."
             ) from None
         if message["type"] == "http.disconnect":
             self._gone = True
-            raise errors.problem(HTTPStatus.BAD_REQUEST, "the client left before its body")
+            raise errors.problem(
+                HTTPStatus.BAD_REQUEST, "The client disconnected before its body was complete."
+            )
         self._complete = not message.get("more_body")
         return message
 
     async def send(self, message: Message) -> None:
         """Send a part of the answer."""
         if self._gone:
-            # Nobody hears it, and whoever counts requests is not told of an answer.
+            # The client has left: no answer is sent, and none is counted.
             return
         if message["type"] == "http.response.start":
             headers = [*message["headers"], *SECURITY_HEADERS]
@@ -94,9 +95,9 @@ class _Request:
         await self._send(message)
 
     def _unread(self, status: int) -> bool:
-        """Tell whether the rest of a refused body is still to come.
+        """Return whether the rest of a refused body is still to come.
 
-        The server will close then, and a client that is not told would use the connection again.
+        The server closes the connection then, so the client must not use it again.
         """
         return (
             status >= HTTPStatus.BAD_REQUEST
@@ -106,9 +107,11 @@ class _Request:
 
 
 def _only_json(scope: Scope) -> None:
-    """Refuse a body that is not said to be JSON."""
+    """Refuse a body that is not declared as JSON."""
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     media_type = content_type.split(b";", 1)[0].strip().lower()
     json = media_type == b"application/json" or media_type.endswith(b"+json")
     if has_body(scope["headers"]) and not json:
-        raise errors.problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must be application/json")
+        raise errors.problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json."
+        )

@@ -1,8 +1,8 @@
-"""A span for each request to a route of orders; loaded only if spans go somewhere.
+"""A span for each request to a route of orders; imported only if spans are exported.
 
-Litestar's OpenTelemetry plugin names a span by its path, order id and all, and the ASGI
-instrumentation beneath it sends the client's address, its user agent and the query, with no switch
-to leave them out.
+Litestar's OpenTelemetry plugin names a span by its path, order id included, and the ASGI
+instrumentation beneath it sends the client's address, its user agent and the query, without a
+switch to leave them out.
 """
 
 from http import HTTPStatus
@@ -28,10 +28,10 @@ _CONTEXT: Final = (b"traceparent", b"tracestate")
 
 
 class RequestSpans(ASGIMiddleware):
-    """Makes the span, as a part of the caller's trace if the caller has one."""
+    """Starts a span for each request, in the caller's trace if there is one."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Let the request pass within its span."""
+        """Handle the request within its span."""
         method, route = str(scope.get("method", "")), scope["path_template"]
         attributes = {
             HTTP_REQUEST_METHOD: method,
@@ -43,14 +43,14 @@ class RequestSpans(ASGIMiddleware):
             attributes[ORDER_ID] = order_id
         with get_tracer(__name__).start_as_current_span(
             f"{method} {route}",
-            context=_callers(scope),
+            context=_caller_context(scope),
             kind=SpanKind.SERVER,
             attributes=attributes,
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
 
-            async def noted(message: Message) -> None:
+            async def observed_send(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     status = message["status"]
                     span.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
@@ -59,11 +59,11 @@ class RequestSpans(ASGIMiddleware):
                         span.set_status(Status(StatusCode.ERROR))
                 await send(message)
 
-            await next_app(scope, receive, noted)
+            await next_app(scope, receive, observed_send)
 
 
-def _callers(scope: Scope) -> Context:
-    """Return the caller's context; of its baggage nothing is wanted."""
+def _caller_context(scope: Scope) -> Context:
+    """Return the caller's trace context, without its baggage."""
     carrier = {
         name.decode(): value.decode("latin-1")
         for name, value in scope["headers"]

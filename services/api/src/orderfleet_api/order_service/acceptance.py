@@ -36,7 +36,7 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     if existing.state is not None:
         return _repeat(order, existing.fingerprint, Accepted(order_id, existing.state))
     if existing.payer is not None:
-        raise errors.conflict(f"payment id {order.payment_id} is used by another order")
+        raise errors.conflict(f"Payment {order.payment_id} belongs to another order.")
     try:
         await backends.start_workflow(_start(backends, order_id, order, actor))
     except WorkflowAlreadyStartedError:
@@ -85,5 +85,5 @@ async def _write_row(backends: Backends, order_id: str, order: Order, actor: str
 
 def _repeat(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted:
     if fingerprint != order.fingerprint:
-        raise errors.conflict(f"order {accepted.order_id} exists and is another one")
+        raise errors.conflict(f"Order {accepted.order_id} already exists with other contents.")
     return accepted

@@ -89,7 +89,7 @@ async def _deliver(
     if result is not None:
         return _applied(order_id, change, result.state)
     if signal is None:
-        raise errors.unavailable("no worker answers")
+        raise errors.unavailable("No worker answered in time.")
     return await _queue(backends, order_id, change, handle, signal)
 
 
@@ -165,7 +165,7 @@ def _too_late(error: WorkflowUpdateFailedError) -> str | None:
         case contract.INVALID_PAYLOAD:
             raise errors.problem(HTTPStatus.UNPROCESSABLE_ENTITY, message)
     log.warning("update failed", error=str(error.cause))
-    raise errors.unavailable("the change could not be applied, try again")
+    raise errors.unavailable("The change could not be applied. Try again.")
 
 
 async def _refused(
