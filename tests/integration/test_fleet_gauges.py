@@ -202,7 +202,7 @@ async def test_what_nobody_looks_at_any_more_is_not_told(monkeypatch: pytest.Mon
     registry.register(gauges)
     postgres = {"source": "postgres"}
     assert registry.get_sample_value("orderfleet_exporter_up", postgres) is None
-    await gauges.look("postgres", _one)
+    await gauges.poll("postgres", _one)
     assert registry.get_sample_value("orderfleet_exporter_up", postgres) == 1
     assert registry.get_sample_value("orderfleet_one") == 1
     clock += 11
@@ -220,5 +220,5 @@ async def test_a_look_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     registry = CollectorRegistry()
     gauges = FleetGauges(fresh_seconds=10)
     registry.register(gauges)
-    await gauges.look("temporal", hang)
+    await gauges.poll("temporal", hang)
     assert registry.get_sample_value("orderfleet_exporter_up", {"source": "temporal"}) == 0

@@ -9,7 +9,7 @@ import pytest
 from orderfleet.store.health import last_migration_failed
 from orderfleet.store.migrations import Migrated, migrate, migrations
 from orderfleet.store.pool import Pool
-from orderfleet_api.fleet_exporter import look_at_postgres
+from orderfleet_api.fleet_exporter import poll_postgres
 from orderfleet_cli.local.postgres import ROLE
 from tests.e2e.support.programs import run_program
 from tests.integration.support.servers import Database
@@ -26,7 +26,7 @@ def add(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
 
 async def told(pool: Pool) -> float | None:
     """Return the metric as an API of the fleet tells it, None if it is absent."""
-    found = {one.name: one for one in await look_at_postgres(pool, timedelta(seconds=20))}
+    found = {one.name: one for one in await poll_postgres(pool, timedelta(seconds=20))}
     assert "orderfleet_open_orders" in found
     gauge = found.get("orderfleet_migration_failed")
     return gauge.samples[0].value if gauge else None

@@ -22,7 +22,7 @@ from orderfleet.store.migrations import migrate
 from orderfleet.store.pool import UNAVAILABLE, Pool, connect, open_pool
 from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
-from orderfleet_api.fleet_exporter import POSTGRES, FleetGauges, look_at_postgres
+from orderfleet_api.fleet_exporter import POSTGRES, FleetGauges, poll_postgres
 from orderfleet_cli.local.postgres import ROLE
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.ill import (
@@ -164,7 +164,7 @@ async def test_a_server_that_takes_no_writes(
     registry.register(gauges)
 
     async def up(pool: Pool) -> float | None:
-        await gauges.look(POSTGRES, lambda: look_at_postgres(pool, timedelta(seconds=20)))
+        await gauges.poll(POSTGRES, lambda: poll_postgres(pool, timedelta(seconds=20)))
         return registry.get_sample_value("orderfleet_exporter_up", {"source": POSTGRES})
 
     async with (

@@ -1,7 +1,6 @@
-"""The body of a request: JSON as the route's type has it, with nothing made to fit.
+"""The body of a request: strict JSON of the route's type, without conversions.
 
-Not by Litestar's own reading, which takes `"1"` for true and `"null"` for nothing, as it must for
-what comes in a query.
+Not Litestar's own decoding, which takes `"1"` for true and `"null"` for nothing, as a query needs.
 """
 
 import json
@@ -41,11 +40,11 @@ def decode(body: bytes, type_: Any) -> Any:
             body.decode(),
             object_pairs_hook=_members,
             parse_float=_number,
-            parse_constant=_no_number,
+            parse_constant=_not_a_number,
         )
-        if pointer := _twice(document):
+        if pointer := _duplicate(document):
             raise errors.unprocessable((pointer, "Duplicate member"))
-        # Written anew, as half a surrogate pair is found so; msgspec converts texts as they are.
+        # Encoded again, which finds half a surrogate pair; `msgspec.convert` would keep it.
         return msgspec.json.decode(msgspec.json.encode(document), type=type_)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
@@ -58,52 +57,52 @@ def decode(body: bytes, type_: Any) -> Any:
 
 
 def _number(text: str) -> int | float:
-    """Return a number that is whole as an integer: to JSON, 1.0 and 1 are the same."""
+    """Return a whole number as an integer: in JSON, 1.0 and 1 are the same."""
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"the number {text[:20]} is too large")
     return int(number) if number.is_integer() else number
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+def _not_a_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a number")
 
 
-class _Twice(NamedTuple):
-    """Takes the place of an object with a member that comes twice, and of all that holds it."""
+class _Duplicate(NamedTuple):
+    """Replaces an object with a duplicate member, and all objects that contain it."""
 
     pointer: str
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Twice:
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Duplicate:
     members: dict[str, Any] = {}
     for name, value in pairs:
-        pointer = _twice(value)
+        pointer = _duplicate(value)
         if pointer or name in members:
-            return _Twice(f"/{_escaped(name)}{pointer}")
+            return _Duplicate(f"/{_escaped(name)}{pointer}")
         members[name] = value
     return members
 
 
-def _twice(value: Any) -> str:
-    """Return the pointer to a member that comes twice, empty if there is none.
+def _duplicate(value: Any) -> str:
+    """Return the pointer to a duplicate member, empty if there is none.
 
-    An object tells of those within it. A list has no hook, so it is looked through: each value
-    once, by the object that holds it.
+    The decoder's hook sees each object. It sees no list, so the object that contains a list goes
+    through it, once.
     """
-    if isinstance(value, _Twice):
+    if isinstance(value, _Duplicate):
         return value.pointer
     if isinstance(value, list):
         for index, member in enumerate(value):
-            if pointer := _twice(member):
+            if pointer := _duplicate(member):
                 return f"/{index}{pointer}"
     return ""
 
 
 def _invalid(message: str) -> ProblemDetailsException:
-    """A value is wrong: 422, with a JSON Pointer to it."""
+    """Return 422 with a JSON Pointer to the invalid value."""
     detail = _AT.sub("", message)
-    # A check of our own may say where in its object it found something: the outer path comes last.
+    # `check_order` adds the path within its object, before which msgspec's own path belongs.
     path = "".join(reversed(_AT.findall(message)))
     pointer = _INDEX.sub(r"/\1", path).replace(".", "/")
     named = _NAMED.search(detail)

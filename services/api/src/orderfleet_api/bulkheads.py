@@ -1,8 +1,8 @@
-"""Bounds of what may be under way at once, so that no kind of work shuts out another.
+"""Bulkheads: a bound on each kind of concurrent work, so that no kind shuts out another.
 
-Connections, event streams, the calls of Temporal that start an order, those that wait for a worker,
-those that do neither, and reads of Postgres have one each. What is beyond it is refused with 503 at
-once; only a read waits for its turn first, and not for long.
+Connections, event streams, Temporal calls that start an order, those that wait for a worker, all
+other Temporal calls, and Postgres reads have one each. What exceeds the bound is refused with 503
+at once; only a read waits for its turn first, for a short time.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from prometheus_client.registry import Collector
 from orderfleet_api import errors
 from orderfleet_api.settings import ApiSettings
 
-# A start takes Temporal 20 ms, an update or a query 50. At 250 orders a second the API has used up
-# its core (4 ms each, docs/sizing.md), with 5 and 13 of them at once. So 100 are under way only if
-# Temporal is many times slower than that, or no worker answers.
+# A start takes Temporal 20 ms, an update or a query 50. At 250 orders a second the API uses up its
+# core (4 ms each, docs/sizing.md), with 5 starts and 13 other calls at once. So 100 are in progress
+# only if Temporal is many times slower than that, or no worker answers.
 _TEMPORAL_CALLS: Final = 100
-# Of the pool's connections a third is left to what orders and changes ask and write.
+# The last third of the pool is for the statements of orders and changes.
 _READS_OF_POOL: Final = 2 / 3
-# A read takes 1 ms: who has waited so long for a turn waits for a Postgres that hangs.
+# A read takes 1 ms: after such a wait for a turn, Postgres hangs.
 _TURN_SECONDS: Final = 1.0
 
 
 class BulkheadFullError(ProblemDetailsException):
-    """503: as many are under way as may be."""
+    """503: the bulkhead is full."""
 
     def __init__(self, what: str, limit: int) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE
@@ -45,7 +45,7 @@ class BulkheadFullError(ProblemDetailsException):
 
 
 class Bulkhead:
-    """Lets so many in at once, within a block."""
+    """Lets up to `limit` in at once, each for a block."""
 
     def __init__(self, what: str, limit: int) -> None:
         self.limit = limit
@@ -64,7 +64,7 @@ class Bulkhead:
         self.in_use += 1
 
     def leave(self) -> None:
-        """Make room for another one."""
+        """Make room."""
         self.in_use -= 1
 
     def refuse(self) -> BulkheadFullError:
@@ -85,7 +85,7 @@ class Bulkhead:
 
 
 class Turns(Bulkhead):
-    """A bulkhead before which some wait for a while."""
+    """A bulkhead at which up to `waiting` wait for their turn, each for up to `seconds`."""
 
     def __init__(self, what: str, limit: int, *, waiting: int, seconds: float) -> None:
         super().__init__(what, limit)
@@ -95,7 +95,7 @@ class Turns(Bulkhead):
         self._seconds = seconds
 
     def leave(self) -> None:
-        """Make room for another one."""
+        """Make room."""
         super().leave()
         self._free.release()
 
@@ -129,8 +129,8 @@ class Bulkheads:
         self.starts = Bulkhead("order starts", _TEMPORAL_CALLS)
         self.worker_calls = Bulkhead("calls waiting for a worker", _TEMPORAL_CALLS)
         self.temporal_calls = Bulkhead("Temporal calls", _TEMPORAL_CALLS)
-        # Whoever has a connection may wait: 240 streams that were opened at once were 134 refusals
-        # where 100 could wait. The time is the bound.
+        # Every connection may wait, as the time is the bound: where only 100 could, 240 streams
+        # opened at once were 134 refusals.
         self.reads = Turns(
             "Postgres reads", reads, waiting=settings.api_connections, seconds=_TURN_SECONDS
         )
@@ -138,7 +138,7 @@ class Bulkheads:
 
 
 class _Metrics(Collector):
-    """Tells at each scrape how full they are; counting each request would cost it more."""
+    """Reads the bulkheads at each scrape, which costs a request nothing."""
 
     def __init__(self, bulkheads: Mapping[str, Bulkhead]) -> None:
         self._bulkheads = dict(bulkheads)

@@ -1,7 +1,7 @@
-"""What the API tells of the whole fleet: orders in Postgres, task queues in Temporal.
+"""Metrics of the whole fleet: orders in Postgres, task queues in Temporal.
 
-The API does, and not the workers, because a queue's backlog matters most when it has no worker.
-A source is looked at every few seconds, apart from scrapes, and told as long as it is fresh.
+The API exports them and not the workers, because a queue's backlog matters most when it has no
+worker. Each source is polled every few seconds, apart from scrapes, and exported while it is fresh.
 """
 
 import asyncio
@@ -28,56 +28,56 @@ log = structlog.stdlib.get_logger(__name__)
 
 POSTGRES: Final = "postgres"
 TEMPORAL: Final = "temporal"
-# Longer than a look takes by far, shorter than an alert waits.
-_LOOK_SECONDS: Final = 2.5
+# Far longer than a poll takes, shorter than an alert waits.
+_POLL_SECONDS: Final = 2.5
 # An order ends within its deadline, or SettleOrders ends it at the latest 5 s after it.
 _GRACE: Final = timedelta(seconds=5)
-Look = Callable[[], Awaitable[list[Metric]]]
+Poll = Callable[[], Awaitable[list[Metric]]]
 
 
-class _Seen(Struct, frozen=True):
-    """What the last look at a source found, None if it failed; and when."""
+class _Polled(Struct, frozen=True):
+    """The result of the last poll of a source, None if it failed; and when."""
 
     at: float
     gauges: list[Metric] | None
 
 
 class FleetGauges(Collector):
-    """Tells at a scrape what the last looks saw."""
+    """Exports the results of the last polls."""
 
     def __init__(self, fresh_seconds: float) -> None:
         self._fresh_seconds = fresh_seconds
-        self._seen: dict[str, _Seen] = {}
+        self._polled: dict[str, _Polled] = {}
 
-    async def look(self, source: str, look: Look) -> None:
-        """Look at a source and remember what was there."""
-        before = self._seen.get(source)
+    async def poll(self, source: str, poll: Poll) -> None:
+        """Poll a source and keep the result."""
+        before = self._polled.get(source)
         gauges = None
         try:
-            async with asyncio.timeout(_LOOK_SECONDS):
-                gauges = await look()
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is told, and tried again)
+            async with asyncio.timeout(_POLL_SECONDS):
+                gauges = await poll()
+        except Exception as error:  # noqa: BLE001 (any failure is logged, and the next poll retries)
             if before is None or before.gauges is not None:
-                why = str(error) or type(error).__name__
-                log.warning("a source of metrics is away", source=source, error=why)
-        self._seen[source] = _Seen(monotonic(), gauges)
+                reason = str(error) or type(error).__name__
+                log.warning("a source of metrics is away", source=source, error=reason)
+        self._polled[source] = _Polled(monotonic(), gauges)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges of the sources whose last look worked. Called in a scrape's thread."""
+        """Yield the gauges of the sources whose last poll worked. Runs in a scrape's thread."""
         up = _gauge(
             "exporter_up", "1 if the last look at postgres or temporal worked, else 0.", "source"
         )
-        for source, seen in sorted(self._seen.items()):
-            # Old, if the event loop is stuck: nobody looks any more.
-            fresh = monotonic() - seen.at < self._fresh_seconds
-            told = seen.gauges if fresh else None
-            up.add_metric([source], float(told is not None))
-            yield from told or ()
+        for source, polled in sorted(self._polled.items()):
+            # Stale if the event loop is stuck, so that nothing polls any more.
+            fresh = monotonic() - polled.at < self._fresh_seconds
+            gauges = polled.gauges if fresh else None
+            up.add_metric([source], float(gauges is not None))
+            yield from gauges or ()
         if up.samples:
             yield up
 
     def describe(self) -> Iterable[Metric]:
-        """Say nothing: what there will be depends on the looks."""
+        """Describe nothing: the metrics are not known before the first poll."""
         return ()
 
 
@@ -85,22 +85,22 @@ class FleetGauges(Collector):
 async def fleet_gauges(
     registry: CollectorRegistry, pool: Pool, temporal: Client, settings: ApiSettings
 ) -> AsyncIterator[None]:
-    """Look at Postgres and Temporal, each by itself, until the block ends."""
-    gauges = FleetGauges(3 * (settings.exporter_seconds + _LOOK_SECONDS))
+    """Poll Postgres and Temporal, each in its own task, until the block ends."""
+    gauges = FleetGauges(3 * (settings.exporter_seconds + _POLL_SECONDS))
     registry.register(gauges)
     overdue = timedelta(seconds=settings.order_deadline_seconds) + _GRACE
     queues = (settings.order_task_queue, settings.shipping_task_queue)
-    looks: dict[str, Look] = {
-        POSTGRES: lambda: look_at_postgres(pool, overdue),
-        TEMPORAL: lambda: look_at_temporal(temporal, queues),
+    polls: dict[str, Poll] = {
+        POSTGRES: lambda: poll_postgres(pool, overdue),
+        TEMPORAL: lambda: poll_temporal(temporal, queues),
     }
 
-    async def keep_looking(source: str, look: Look) -> NoReturn:
+    async def keep_polling(source: str, poll: Poll) -> NoReturn:
         while True:
-            await gauges.look(source, look)
+            await gauges.poll(source, poll)
             await asyncio.sleep(settings.exporter_seconds)
 
-    tasks = [asyncio.create_task(keep_looking(*one)) for one in looks.items()]
+    tasks = [asyncio.create_task(keep_polling(*item)) for item in polls.items()]
     try:
         yield
     finally:
@@ -110,7 +110,7 @@ async def fleet_gauges(
         registry.unregister(gauges)
 
 
-async def look_at_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]:
+async def poll_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]:
     """Return the gauges of orders, refunds and the schema."""
     totals = await read_totals(pool, overdue_after=overdue_after)
     version = await schema_version(pool)
@@ -120,7 +120,7 @@ async def look_at_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]
     )
     for state, count in totals.open.items():
         states.add_metric([state], count)
-    found: list[Metric] = [
+    gauges: list[Metric] = [
         states,
         _gauge(
             "overdue_orders",
@@ -140,14 +140,14 @@ async def look_at_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]
     ]
     if version is not None:
         what = "Number of the newest migration that ran."
-        found.append(_gauge("schema_version", what, value=version))
+        gauges.append(_gauge("schema_version", what, value=version))
     if failed is not None:
         what = "1 if the last recorded run of orderfleet-migrate failed, else 0."
-        found.append(_gauge("migration_failed", what, value=failed))
-    return found
+        gauges.append(_gauge("migration_failed", what, value=failed))
+    return gauges
 
 
-async def look_at_temporal(client: Client, queues: Iterable[str]) -> list[Metric]:
+async def poll_temporal(client: Client, queues: Iterable[str]) -> list[Metric]:
     """Return the gauges of the task queues."""
     backlog = _gauge(
         "task_queue_backlog",
@@ -167,12 +167,12 @@ async def look_at_temporal(client: Client, queues: Iterable[str]) -> list[Metric
         "task_queue",
         "type",
     )
-    asked = [(queue, kind) for queue in sorted(set(queues)) for kind in TYPES]
-    within = timedelta(seconds=_LOOK_SECONDS)
+    targets = [(queue, kind) for queue in sorted(set(queues)) for kind in TYPES]
+    within = timedelta(seconds=_POLL_SECONDS)
     answers = await asyncio.gather(
-        *(describe_task_queue(client, *one, within=within) for one in asked)
+        *(describe_task_queue(client, *target, within=within) for target in targets)
     )
-    for labels, answer in zip(asked, answers, strict=True):
+    for labels, answer in zip(targets, answers, strict=True):
         backlog.add_metric(labels, answer.stats.approximate_backlog_count)
         age.add_metric(labels, answer.stats.approximate_backlog_age.ToTimedelta().total_seconds())
         pollers.add_metric(labels, count_pollers(answer))

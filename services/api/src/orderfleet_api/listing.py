@@ -9,8 +9,8 @@ from orderfleet.store.queries import OrderSummary
 from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.schemas import OrderList
 
-# When the page's last order was created, in microseconds, and its id: what the listing sorts by.
-# Whatever fits the pattern is a place in the listing.
+# The listing's sort key of the page's last order: when it was created, in microseconds, and its id.
+# Any text that matches the pattern is a place in the listing.
 CURSOR_PATTERN: Final = r"^[0-9]{1,16}\." + ID_PATTERN.removeprefix("^")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -23,12 +23,12 @@ async def page(
     before = None if cursor is None else _decode(cursor)
     async with backends.bulkheads.reads:
         with postgres():
-            # One more than asked for tells whether there is a next page.
-            found = await queries.list_orders(
+            # One more than the limit: if it comes, there is a next page.
+            rows = await queries.list_orders(
                 backends.pool, state=state, before=before, limit=limit + 1
             )
-    orders = found[:limit]
-    return OrderList(orders, _encode(orders[-1]) if len(found) > limit else None)
+    orders = rows[:limit]
+    return OrderList(orders, _encode(orders[-1]) if len(rows) > limit else None)
 
 
 def _encode(last: OrderSummary) -> str:

@@ -22,8 +22,8 @@ from orderfleet_api.server import serve_http
 from orderfleet_api.settings import ApiSettings
 
 PROGRAM: Final = "orderfleet-api"
-# A busy Temporal is asked again after 1 s, then 2 s, 4 s, ...: with 3 s in all, a client that went
-# on would never say that it is busy and not away.
+# The client retries a busy Temporal after 1 s, 2 s, 4 s, ...: with more retries, the 3 s of a call
+# would end before the client reports that Temporal is busy and not unavailable.
 RETRIES: Final = 2
 
 
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
-    """Answer requests; at the end take no new ones and finish those under way.
+    """Serve until the process is asked to stop.
 
-    Neither Postgres nor Temporal is waited for: without them the answer is 503.
+    The API does not wait for Postgres and Temporal: without them it answers with 503.
     """
     async with open_resources(settings, lifecycle, program=PROGRAM, lazy=True) as resources:
         client = await connect(
@@ -54,7 +54,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
         bulkheads = Bulkheads(settings, resources.registry)
         spans = []
         if resources.traces.on:
-            # It imports OpenTelemetry, which is loaded only if spans go somewhere.
+            # It imports OpenTelemetry, which is loaded only if spans are exported.
             from orderfleet_api.middleware.tracing import RequestSpans  # noqa: PLC0415
 
             spans.append(RequestSpans())
@@ -77,7 +77,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
 
 
 def _collect_less() -> None:
-    """Look for cycles seldom, and never in what is loaded by now: 5 % of a request's CPU."""
+    """Collect garbage rarely, and never what is loaded by now: saves 5 % of a request's CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 50)

@@ -52,7 +52,7 @@ async def place_order(
     idempotency_key: RequiredIdempotencyKey,
 ) -> Response[Accepted]:
     """Accept an order whose id is made from the Idempotency-Key, which is required here."""
-    # A key has no space, and its caller's name none either: no two callers meet.
+    # Neither a key nor a caller's name has a space, so the ids of two callers never collide.
     name = " ".join(filter(None, (actor, idempotency_key)))
     order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{name}"))
     bind_contextvars(order_id=order_id)
@@ -67,14 +67,14 @@ async def place_order(
 async def start_order(
     backends: InjectedBackends, actor: Actor, order_id: PathId, data: OrderBody
 ) -> Response[Accepted]:
-    """Accept an order; the same order again is the same answer, another one 409."""
+    """Accept an order; a repeat is answered alike, another order of the same id with 409."""
     return _accepted(await order_service.accept(backends, order_id, data, actor=actor))
 
 
 @get("/orders", responses=other_responses())
 async def list_orders(
     backends: InjectedBackends,
-    # Litestar reserves the name `state`; errors name it without the `in_`.
+    # Litestar reserves the name `state`; errors leave out the `in_`.
     in_state: StateFilter = None,
     limit: Limit = 50,
     cursor: Cursor = None,
@@ -90,20 +90,20 @@ async def list_orders(
     include_in_schema=False,
 )
 async def orders_methods() -> Response[None]:
-    """Name both methods; the framework's own answer names only the first one registered."""
+    """Name both methods; Litestar's own answer names only the first that was registered."""
     allow = {"Allow": "GET, OPTIONS, POST"}
     return Response(None, status_code=HTTPStatus.NO_CONTENT, headers=allow)
 
 
 @get("/orders/{order_id:str}/status", responses=other_responses(404))
 async def order_status(backends: InjectedBackends, order_id: PathId) -> StatusView:
-    """Tell state, step, attempts, errors and the time left."""
+    """Return state, step, attempts, errors and the time left."""
     return await order_service.status(backends, order_id)
 
 
 @get("/orders/{order_id:str}", responses=other_responses(404))
 async def show_order(backends: InjectedBackends, order_id: PathId) -> OrderView:
-    """Show the order's row, its payments and its audit trail."""
+    """Return the order, its payments and its audit trail, as Postgres has them."""
     return await order_service.show(backends, order_id)
 
 
@@ -115,9 +115,9 @@ async def show_order(backends: InjectedBackends, order_id: PathId) -> OrderView:
 async def order_events(
     streams: InjectedStreams, order_id: PathId, last_event_id: LastEventId = "0"
 ) -> Stream | Response[None]:
-    """Stream the audit trail until nothing more comes: the order has ended, its money is back.
+    """Stream the audit trail until no more can follow: the order has ended, refunds included.
 
-    Who comes back after that is answered 204, which tells an EventSource to stay away.
+    After that the answer is 204, which stops an EventSource from reconnecting.
     """
     return await streams.open(order_id, after=int(last_event_id))
 
@@ -185,7 +185,7 @@ def orders_router(middleware: Sequence[Middleware]) -> Router:
         request_class=StrictRequest,
         tags=["orders"],
         route_handlers=[
-            # First: a path gets the framework's own OPTIONS with the first other method on it.
+            # First: with any other method of a path, Litestar adds an OPTIONS of its own.
             orders_methods,
             place_order,
             start_order,

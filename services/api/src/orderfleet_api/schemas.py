@@ -1,4 +1,4 @@
-"""What the API takes and gives."""
+"""Bodies of requests and answers."""
 
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -46,7 +46,7 @@ class OrderList(Struct, frozen=True):
 
 
 class FieldError(Struct, frozen=True):
-    """What is wrong with one value, and where it stands."""
+    """What is wrong with a value, and where it is."""
 
     pointer: str
     detail: str
@@ -79,7 +79,7 @@ class ChangeView(Struct, frozen=True):
 
 
 class StatusView(Status, kw_only=True):
-    """The status of an order, and who answered: its workflow, or the record in Postgres."""
+    """The status of an order, and its source: the workflow, or the record in Postgres."""
 
     source: Literal["workflow", "record"]
 

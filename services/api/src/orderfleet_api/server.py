@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn in this process, with its connections bounded, and its end in order."""
+"""The HTTP server: uvicorn in this process, with bounded connections and a graceful end."""
 
 import asyncio
 import logging
@@ -21,16 +21,16 @@ from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
 
-# A request that was on its way when the process was asked to stop has come by then.
-_ON_THE_WAY_SECONDS: Final = 0.5
+# By then a request that was on its way at SIGTERM has arrived.
+_IN_FLIGHT_SECONDS: Final = 0.5
 _SWEEP_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 0.05
-# Descriptors beside the connections: the pool, Temporal, the internal port, those refused.
+_POLL_SECONDS: Final = 0.05
+# File descriptors beside the connections: pool, Temporal, internal port, refused connections.
 _OTHER_FILES: Final = 512
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens and leaves the signals to the process."""
+    """uvicorn's server, with an event for "it listens", and without its signal handlers."""
 
     def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
@@ -49,15 +49,15 @@ class _Server(uvicorn.Server):
 async def serve_http(
     app: ASGIApp, settings: ApiSettings, lifecycle: Lifecycle, connections: Connections
 ) -> None:
-    """Answer requests until the process is asked to stop, and then those under way.
+    """Serve until the process is asked to stop, then finish the requests under way.
 
-    Whoever asks meanwhile is served, and told to close its connection: for half of the drain at
-    most, so that the other half is for what has begun.
+    New requests are still served meanwhile, for at most half of the drain, and their answers ask
+    the client to close its connection. The other half is for what has begun.
 
     Raises:
         OSError: the port is taken.
     """
-    # What it warns of are clients that speak no HTTP: they are counted.
+    # Its warnings are about clients that do not speak HTTP, which are counted.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     files = _raise_file_limit(settings.api_connections + _OTHER_FILES)
     connections.bulkhead.limit = min(
@@ -74,7 +74,7 @@ async def serve_http(
             server_header=False,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=ceil(settings.drain_seconds / 2),
-            # What one request has bound for the log is not the next one's.
+            # What a request binds for its log lines must not be in those of the next.
             reset_contextvars=True,
         )
         server = _Server(config, connections)
@@ -91,15 +91,15 @@ async def _stop(server: _Server, settings: ApiSettings, lifecycle: Lifecycle) ->
     await lifecycle.stopping.wait()
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.drain_seconds / 2
-    await asyncio.sleep(_ON_THE_WAY_SECONDS)
-    while server.server_state.tasks and loop.time() < until:  # noqa: ASYNC110 (uvicorn tells nobody)
-        await asyncio.sleep(_LOOK_SECONDS)
+    await asyncio.sleep(_IN_FLIGHT_SECONDS)
+    while server.server_state.tasks and loop.time() < until:  # noqa: ASYNC110 (uvicorn has no event for it)
+        await asyncio.sleep(_POLL_SECONDS)
     server.should_exit = True
 
 
 @asynccontextmanager
 async def _swept(connections: Connections) -> AsyncIterator[None]:
-    """Close the connections of slow clients, until the block ends."""
+    """Close the connections of slow clients until the block ends."""
 
     async def sweep() -> None:
         while True:
@@ -115,12 +115,14 @@ async def _swept(connections: Connections) -> AsyncIterator[None]:
 
 
 def _raise_file_limit(needed: int) -> int:
-    """Let the process open so many files if it may, and return how many; 1,024 are usual."""
+    """Raise the limit of open files, usually 1,024, as far as allowed; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return needed
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed < needed:
-        log.warning("few files may be open, so few connections", limit=allowed, wanted=needed)
+        log.warning(
+            "the limit of open files also limits the connections", limit=allowed, wanted=needed
+        )
     return allowed
