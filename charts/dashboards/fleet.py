@@ -37,7 +37,7 @@ _NOW: Final = [
     ),
     number(
         "Overdue orders",
-        "Open more than 5 s past their deadline. SettleOrders ends them within seconds.",
+        "Open more than 5 s past their deadline. ReconcileOrders ends them within seconds.",
         fleet_wide("orderfleet_overdue_orders"),
         limit=Limit(red=1),
         runbook="SettlementNeeded",

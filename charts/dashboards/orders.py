@@ -66,7 +66,7 @@ _NOW: Final = [
     ),
     number(
         "Overdue",
-        "Open more than 5 s past their deadline. SettleOrders ends them within seconds.",
+        "Open more than 5 s past their deadline. ReconcileOrders ends them within seconds.",
         fleet_wide("orderfleet_overdue_orders"),
         limit=Limit(red=1),
         runbook="SettlementNeeded",
@@ -185,7 +185,7 @@ _MONEY: Final = [
     ),
     graph(
         "Settled by the backstop",
-        "Orders that SettleOrders had to end: their workflow was terminated or lost. And what it"
+        "Orders that ReconcileOrders had to end: their workflow was terminated or lost. And what it"
         " fails on, which nobody else does.",
         Query(rate("orderfleet_settled_orders_total", ORDER_WORKER, "state"), "{{state}}"),
         Query(

@@ -2,7 +2,7 @@
 
 No worker runs, so nothing but acceptance takes place. Both kinds take turns, so that they meet the
 same server. The workflows end by their execution timeout, in a namespace and a database of their
-own: SettleOrders would look after them while something else is measured.
+own: ReconcileOrders would look after them while something else is measured.
 """
 
 from datetime import timedelta

@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from orderfleet.domain.contract import ORDER_WORKFLOW
 
 # A refund has no deadline. After an overload of a minute the last is through in some ten seconds;
-# SettleOrders looks every ten.
+# ReconcileOrders looks every ten.
 _PATIENCE: Final = 60.0
 
 # Orders that are open, and orders whose money or package is not where their end says.

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 # At 4 a second, the orders stand at every step from the review to the dispatch when the pod goes.
 _ORDERS = 20
 _APART = 0.25
-# The pod's start, the orders' 15 s, and SettleOrders' next two rounds.
+# The pod's start, the orders' 15 s, and ReconcileOrders' next two rounds.
 _SETTLED_SECONDS = 150
 _WORKS_SECONDS = 120
 _AGAIN = 1.0

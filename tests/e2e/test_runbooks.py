@@ -54,10 +54,10 @@ _SAID: Final = {
     ("RefundsPendingTooLong", "temporal workflow list"): "/refund",
     ("RefundsPendingTooLong", "temporal workflow describe"): "failed before (injected)",
     ("RefundsPendingTooLong", "orderfleet show"): "captured",
-    ("SettlementNeeded", "temporal schedule describe"): "SettleOrders",
-    ("SettlementNeeded", "temporal workflow list"): "SettleOrders",
-    ("SettlingFails", "kubectl"): "settling failed",
-    ("SettlingFails", "temporal workflow list"): "SettleOrders",
+    ("SettlementNeeded", "temporal schedule describe"): "ReconcileOrders",
+    ("SettlementNeeded", "temporal workflow list"): "ReconcileOrders",
+    ("SettlingFails", "kubectl"): "reconciliation failed",
+    ("SettlingFails", "temporal workflow list"): "ReconcileOrders",
     ("WorkflowNonDeterminism", "kubectl"): "[TMPRL1100] Nondeterminism error",
     ("WorkflowNonDeterminism", "orderfleet history"): "TMPRL1100",
     ("WorkflowTaskFailures", "kubectl"): "Failing workflow task",
@@ -197,7 +197,9 @@ async def test_while_postgres_is_away(sick: Sick) -> None:
     async def told() -> bool:
         await sick.orders.http.get("/orders")
         said = {name: log.read_text().lower() for name, log in logs.items()}
-        return "source of metrics" in said["api"] and "settling failed" in said["order-worker"]
+        return (
+            "source of metrics" in said["api"] and "reconciliation failed" in said["order-worker"]
+        )
 
     try:
         await eventually(told, bool)
@@ -206,7 +208,7 @@ async def test_while_postgres_is_away(sick: Sick) -> None:
                 await sick.check(command)
     finally:
         await fleet.start("postgres")
-    # The run of SettleOrders that met the outage stays the last one for some seconds.
+    # The run of ReconcileOrders that met the outage stays the last one for some seconds.
     doctor = next(one for one in commands(Place.FLEET) if one.text == "orderfleet doctor")
     await eventually(lambda: sick.run(doctor), lambda answer: answer[0] == 0)
 

@@ -1,4 +1,4 @@
-"""The schedule of SettleOrders, and the whole backstop with both workers gone."""
+"""The schedule of ReconcileOrders, and the whole backstop with both workers gone."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 
 @pytest.fixture(autouse=True)
 async def unscheduled(fleet: Fleet) -> AsyncIterator[None]:
-    """Leave no schedule behind: it would start SettleOrders on a queue that nobody polls."""
+    """Leave no schedule behind: it would start ReconcileOrders on a queue that nobody polls."""
     yield
     try:
         await _schedule(fleet).delete()
@@ -58,7 +58,7 @@ async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) 
 
 @asynccontextmanager
 async def _served(fleet: Fleet, port: int) -> AsyncIterator[None]:
-    """Run the order worker as its process does, with SettleOrders every second."""
+    """Run the order worker as its process does, with ReconcileOrders every second."""
     lifecycle = Lifecycle()
     settings = fleet.order_settings(settle_seconds=1.0, probe_port=port)
     serving = asyncio.create_task(serve_orders(settings, lifecycle))

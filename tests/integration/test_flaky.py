@@ -82,7 +82,7 @@ async def test_only_the_five_activities_of_matching_orders_are_hit(name: str) ->
         else:
             assert await _attempt(0.0, name, workflow_id) == "done"
         assert await _attempt(0.68, name, workflow_id) == "done"
-    for workflow_id in ("order-1", "order-1/shipping/1", "not-flaky-1", "settle-orders"):
+    for workflow_id in ("order-1", "order-1/shipping/1", "not-flaky-1", "reconcile-orders"):
         assert await _attempt(0.0, name, workflow_id) == "done"
 
 

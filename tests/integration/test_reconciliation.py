@@ -1,4 +1,4 @@
-"""SettleOrders ends what a workflow left open when it closed, and gives the money back."""
+"""ReconcileOrders ends what a workflow left open when it closed, and gives the money back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ async def test_a_terminated_order_is_failed_and_refunded(fleet: Fleet) -> None:
     async with fleet.working():
         await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
     reason = (await books(fleet.pool, order_id)).events[-2]["payload_json"]["reason"]
-    assert reason == "settled: workflow terminated"
+    assert reason == "reconciled: workflow terminated"
 
 
 async def test_an_order_that_runs_is_left_alone(fleet: Fleet) -> None:

@@ -59,8 +59,8 @@ async def test_an_order_that_temporal_knows_fulfilled_is(
     assert not any(run.failures or run.refunds_started for run in runs)
     found = await books(fleet.pool, order_id)
     assert found.events[-1]["payload_json"] == {
-        "by": "SettleOrders",
-        "reason": "settled: completed without a record",
+        "by": "ReconcileOrders",
+        "reason": "reconciled: completed without a record",
         "tracking": f"SIM-{order_id}/1",
     }
     assert [one["status"] for one in found.charges] == ["captured"]
@@ -153,7 +153,7 @@ async def test_a_refund_that_was_done_is_found_again(fleet: Fleet, owner: Pool, 
 async def test_commits_lost_under_a_running_order_leave_nothing_unpaid_or_unrefunded(
     fleet: Fleet, owner: Pool, keep: int
 ) -> None:
-    """They are lost while the carrier works; the order ends by itself, and SettleOrders helps."""
+    """They are lost while the carrier works; the order ends by itself or by ReconcileOrders."""
     order_id = new_id()
     slow = Fault("dispatch", "hang_after", orders=order_id, times=1, seconds=1.5)
     async with fleet.working((slow,)):

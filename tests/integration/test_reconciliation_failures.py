@@ -1,4 +1,4 @@
-"""A run of SettleOrders that fails is seen, and the next one makes up for it."""
+"""A run of ReconcileOrders that fails is seen, and the next one makes up for it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

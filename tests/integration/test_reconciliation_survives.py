@@ -1,4 +1,4 @@
-"""Whatever is in the namespace or in the database, SettleOrders gets to every order."""
+"""Whatever is in the namespace or in the database, ReconcileOrders gets to every order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

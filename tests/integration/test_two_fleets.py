@@ -91,30 +91,32 @@ async def test_each_has_its_schedule(fleet: Fleet, elder: Fleet) -> None:
 
 
 def test_the_fleet_of_the_default_queue_keeps_the_name() -> None:
-    assert reconcile_schedule("orders-tq") == RECONCILE_SCHEDULE == "settle-orders"
+    assert reconcile_schedule("orders-tq") == RECONCILE_SCHEDULE == "reconcile-orders"
 
 
+@pytest.mark.parametrize("suffixed", [True, False])
 @pytest.mark.parametrize("own", [True, False])
-async def test_the_schedule_of_a_release_before_is_given_up_by_its_fleet_alone(
-    fleet: Fleet, elder: Fleet, own: bool
+async def test_the_schedule_of_a_release_before_is_deleted_by_its_fleet_alone(
+    fleet: Fleet, elder: Fleet, own: bool, suffixed: bool
 ) -> None:
     settings = fleet.order_settings()
     queue = (fleet if own else elder).common()["order_task_queue"]
+    schedule_id = f"settle-orders-{queue}" if suffixed else "settle-orders"
     before = Schedule(
-        action=ScheduleActionStartWorkflow(
-            RECONCILE_WORKFLOW, id=RECONCILE_SCHEDULE, task_queue=queue
-        ),
+        action=ScheduleActionStartWorkflow("SettleOrders", id=schedule_id, task_queue=queue),
         spec=ScheduleSpec(),
         state=ScheduleState(paused=True),
     )
-    await _delete(fleet, RECONCILE_SCHEDULE)
+    await _delete(fleet, schedule_id)
     try:
-        await fleet.temporal.create_schedule(RECONCILE_SCHEDULE, before)
+        await fleet.temporal.create_schedule(schedule_id, before)
         await schedule_reconciliation(fleet.temporal, settings)
-        assert (await _action(fleet, RECONCILE_SCHEDULE) is None) == own
-        assert await _action(fleet, reconcile_schedule(settings.order_task_queue)) is not None
+        assert (await _action(fleet, schedule_id) is None) == own
+        action = await _action(fleet, reconcile_schedule(settings.order_task_queue))
+        assert action is not None
+        assert action.workflow == RECONCILE_WORKFLOW == "ReconcileOrders"
     finally:
-        await _delete(fleet, RECONCILE_SCHEDULE, reconcile_schedule(settings.order_task_queue))
+        await _delete(fleet, schedule_id, reconcile_schedule(settings.order_task_queue))
 
 
 async def test_the_younger_leaves_the_elders_orders_alone(fleet: Fleet, elder: Fleet) -> None:
@@ -147,7 +149,7 @@ async def test_an_order_whose_id_is_the_others_is_unknown_to_temporal(
         await reconciled(fleet, order_id, OrderState.FAILED, "voided")
     assert await elder.state(order_id) is OrderState.RECEIVED
     reason = (await fleet.events(order_id))[-2].payload["reason"]
-    assert reason == "settled: Temporal does not know the order"
+    assert reason == "reconciled: Temporal does not know the order"
 
 
 async def test_an_order_that_runs_on_a_queue_renamed_since_is_left_alone(fleet: Fleet) -> None:

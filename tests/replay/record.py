@@ -11,15 +11,30 @@ import json
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from temporalio.client import Client
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
 
-from orderfleet.domain.contract import CARRIER_REFUSED, REVIEW_UPDATE, Review, carrier_key
+from orderfleet.domain import policies
+from orderfleet.domain.contract import (
+    CARRIER_REFUSED,
+    RECONCILE_WORKFLOW,
+    REVIEW_UPDATE,
+    Review,
+    carrier_key,
+)
 from orderfleet.domain.orders import Item
+from orderfleet.runtime.worker import make_worker
+from orderfleet.settings import WorkerSettings
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_order_worker.reconciliation.activities import Traces
+from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
+from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet, real_fleet
@@ -29,7 +44,21 @@ REFUSED: Final = fail("strike", CARRIER_REFUSED, permanent=True)
 # What names the machine or its directories, or tells nothing to a replay.
 _SCRUBBED: Final = {"identity": "recorded", "stackTrace": "", "buildId": "recorded"}
 
-Journey = Callable[[Fleet, str], Awaitable[Case]]
+
+@dataclass
+class Run:
+    """A run of the reconciliation, beside a worker that knows nothing else."""
+
+    id: str
+    worker: Worker
+    handle: WorkflowHandle[Any, ReconciliationSummary]
+
+    async def end(self) -> None:
+        async with self.worker:
+            await self.handle.result()
+
+
+Journey = Callable[[Fleet, str], Awaitable[Case | Run]]
 
 
 async def fulfilled(fleet: Fleet, order_id: str) -> Case:
@@ -171,6 +200,45 @@ async def approved_and_watched(fleet: Fleet, order_id: str) -> Case:
     return await approved(fleet, order_id)
 
 
+async def reconciled(fleet: Fleet, run_id: str) -> Run:
+    return await _reconcile(fleet, run_id, RECONCILE_WORKFLOW)
+
+
+async def settled(fleet: Fleet, run_id: str) -> Run:
+    """A run that a release before decision 25 started."""
+    return await _reconcile(fleet, run_id, "SettleOrders")
+
+
+@activity.defn
+async def reconcile(_since: datetime | None = None) -> ReconciliationSummary:
+    return ReconciliationSummary(ended=1, refunds_started=1, began=datetime.now(UTC))
+
+
+@activity.defn
+async def settle(since: datetime | None = None) -> ReconciliationSummary:
+    return await reconcile(since)
+
+
+async def _reconcile(fleet: Fleet, run_id: str, workflow_type: str) -> Run:
+    queue = "reconciliation"
+    worker = make_worker(
+        fleet.client,
+        WorkerSettings(drain_seconds=0),
+        task_queue=queue,
+        workflows=[ReconcileOrders, SettleOrders],
+        activities=[reconcile, settle],
+    )
+    handle = await fleet.client.start_workflow(
+        workflow_type,
+        id=run_id,
+        task_queue=queue,
+        execution_timeout=policies.RECONCILE_RUN,
+        task_timeout=policies.TASK_TIMEOUT,
+        result_type=ReconciliationSummary,
+    )
+    return Run(run_id, worker, handle)
+
+
 PATHS: Final[list[Journey]] = [
     approved_and_watched,
     fulfilled,
@@ -189,6 +257,8 @@ PATHS: Final[list[Journey]] = [
     local_steps_fail,
     local_step_hangs,
     unrecorded,
+    reconciled,
+    settled,
 ]
 # Of these the children are kept too.
 CHILDREN: Final = {

@@ -13,6 +13,7 @@ from temporalio.workflow import NondeterminismError
 
 from orderfleet.observability.otel import provider
 from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -33,7 +34,8 @@ def history(path: Path) -> WorkflowHistory:
 async def replay(
     path: Path, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
 ) -> None:
-    workflows = [order_workflow, RefundWorkflow, ShippingWorkflow]
+    backstop = [ReconcileOrders, SettleOrders]
+    workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *backstop]
     replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER, plugins=plugins)
     await replayer.replay_workflow(history(path))
 

@@ -1,4 +1,4 @@
-"""Runs of SettleOrders' activity, and what they must leave behind."""
+"""Runs of ReconcileOrders' activity, and what they must leave behind."""
 
 from temporalio.testing import ActivityEnvironment
 

@@ -30,7 +30,7 @@ POSTGRES: Final = "postgres"
 TEMPORAL: Final = "temporal"
 # Far longer than a poll takes, shorter than an alert waits.
 _POLL_SECONDS: Final = 2.5
-# An order ends within its deadline, or SettleOrders ends it at the latest 5 s after it.
+# An order ends within its deadline, or ReconcileOrders ends it at the latest 5 s after it.
 _GRACE: Final = timedelta(seconds=5)
 Poll = Callable[[], Awaitable[list[Metric]]]
 
@@ -124,7 +124,7 @@ async def poll_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]:
         states,
         _gauge(
             "overdue_orders",
-            "Orders open more than 5 s past their deadline: they need SettleOrders.",
+            "Orders open more than 5 s past their deadline: they need ReconcileOrders.",
             value=totals.overdue,
         ),
         _gauge(

@@ -234,7 +234,7 @@ class OrderActivities:
         ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
         self._metrics.order_ended(ended)
         if ended is None:
-            # Nothing was ever written, so nothing was charged; SettleOrders writes the row.
+            # Nothing was ever written, so nothing was charged; ReconcileOrders writes the row.
             return Ended(step.state, recorded=False)
         payment = ended.payment
         lost = payment is None and step.charged and ended.state is not OrderState.FULFILLED

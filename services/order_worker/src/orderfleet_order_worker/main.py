@@ -1,4 +1,4 @@
-"""The order worker: OrderWorkflow, RefundWorkflow and SettleOrders on the order queue."""
+"""The order worker: OrderWorkflow, RefundWorkflow and ReconcileOrders on the order queue."""
 
 from typing import Final
 
@@ -13,13 +13,13 @@ from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
-from orderfleet_order_worker.reconciliation.workflow import SettleOrders
+from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_order_worker.workflow import OrderWorkflow
 
 PROGRAM: Final = "orderfleet-order-worker"
-WORKFLOWS = (OrderWorkflow, RefundWorkflow, SettleOrders)
+WORKFLOWS = (OrderWorkflow, RefundWorkflow, ReconcileOrders, SettleOrders)
 
 
 def main() -> None:

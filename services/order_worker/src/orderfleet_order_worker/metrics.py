@@ -27,7 +27,7 @@ _USUAL: Final = {
 
 
 class Phase(StrEnum):
-    """What a run of SettleOrders looks at: each of them by itself."""
+    """What a run of ReconcileOrders looks at: each of them by itself."""
 
     REFUNDS = "refunds"
     OPEN = "open"
@@ -54,19 +54,19 @@ class OrderWorkerMetrics(WorkerMetrics):
         )
         self._reconciled = Counter(
             "orderfleet_settled_orders_total",
-            "Orders that SettleOrders had to end.",
+            "Orders that ReconcileOrders had to end.",
             ["state"],
             registry=registry,
         )
         self._reconciliation_runs = Counter(
             "orderfleet_settle_runs_total",
-            "Runs of SettleOrders: completed, or failed if anything in them did.",
+            "Runs of ReconcileOrders: completed, or failed if anything in them did.",
             ["outcome"],
             registry=registry,
         )
         self._reconciliation_failures = Counter(
             "orderfleet_settle_failures_total",
-            "Orders that a run of SettleOrders failed on, and phases that failed as a whole.",
+            "Orders that a run of ReconcileOrders failed on, and phases that failed as a whole.",
             ["phase"],
             registry=registry,
         )
@@ -93,13 +93,13 @@ class OrderWorkerMetrics(WorkerMetrics):
         self._refunds.labels(status).inc()
 
     def order_reconciled(self, moved: Transition) -> None:
-        """Count an order that SettleOrders ended."""
+        """Count an order that ReconcileOrders ended."""
         self.order_ended(moved)
         if moved.moved:
             self._reconciled.labels(moved.state).inc()
 
     def reconciliation_ended(self, *, clean: bool) -> None:
-        """Count a run of SettleOrders."""
+        """Count a run of ReconcileOrders."""
         self._reconciliation_runs.labels(_RUNS[clean]).inc()
 
     def reconciliation_failed(self, phase: Phase) -> None:

@@ -18,7 +18,8 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
     ] = ()
     settle_seconds: Annotated[
-        Seconds, Env("How often SettleOrders looks for orders left behind; 0 is never.", unit="s")
+        Seconds,
+        Env("How often ReconcileOrders looks for orders left behind; 0 is never.", unit="s"),
     ] = 10.0
 
     def check(self) -> None:

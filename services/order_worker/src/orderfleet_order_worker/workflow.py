@@ -275,7 +275,7 @@ class OrderWorkflow(OrderHandlers):
         self._progress.enter("end")
         ended = await self._write_end(end)
         if ended is None:
-            # Postgres is away: undo what may have been taken, and leave the row to SettleOrders.
+            # Postgres is away: undo what may have been taken, and leave the row to ReconcileOrders.
             if self._charge_begun:
                 await self._start_refund(end)
             return await self._complete(end.state, end.reason, recorded=False)

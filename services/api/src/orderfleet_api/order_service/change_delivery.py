@@ -101,7 +101,7 @@ async def _queue(
     signal: str,
 ) -> ChangeView:
     with postgres():
-        # First: if no worker ever takes the signal up, SettleOrders answers the change by this.
+        # First: if no worker ever takes the signal up, ReconcileOrders answers the change by this.
         same = await change_requests.ask(backends.pool, order_id, change)
     if not same:
         raise errors.other_change()

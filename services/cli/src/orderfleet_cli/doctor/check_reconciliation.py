@@ -1,4 +1,4 @@
-"""Check of SettleOrders: whether it is scheduled and runs, and how its last run came out."""
+"""Check of ReconcileOrders: whether it is scheduled and runs, and how its last run came out."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

@@ -72,7 +72,7 @@ async def check_temporal() -> list[Finding]:
             "start a shipping worker, or set SHIPPING_TASK_QUEUE as the workers have it",
         ),
         _Question(
-            "SettleOrders",
+            "ReconcileOrders",
             lambda: look_at_reconciliation(client, settings.order_task_queue),
             "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule;"
             " of runs that fail docs/runbooks/SettlingFails.md tells more",

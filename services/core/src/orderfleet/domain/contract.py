@@ -15,8 +15,8 @@ from orderfleet.domain.orders import Address, Order, OrderId, OrderState, Paymen
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
-RECONCILE_WORKFLOW: Final = "SettleOrders"
-RECONCILE_SCHEDULE: Final = "settle-orders"
+RECONCILE_WORKFLOW: Final = "ReconcileOrders"
+RECONCILE_SCHEDULE: Final = "reconcile-orders"
 
 CANCEL_SIGNAL: Final = "CancelOrder"
 ADDRESS_SIGNAL: Final = "UpdateAddress"
@@ -46,7 +46,7 @@ CARRIER_REFUSED: Final = "CarrierRefused"
 # The one search attribute; a namespace must know it.
 ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
 # What it says beside the end states: written at start, and by a
-# workflow that could not write its end to Postgres (SettleOrders looks for both).
+# workflow that could not write its end to Postgres (ReconcileOrders looks for both).
 OPEN: Final = "open"
 UNRECORDED: Final = "unrecorded"
 
@@ -226,10 +226,7 @@ def order_of(workflow_id: str) -> str:
 
 
 def reconcile_schedule(order_task_queue: str) -> str:
-    """Return the id of a fleet's schedule of SettleOrders: fleets of one namespace have their own.
-
-    The fleet of the default queue has the name that every fleet had once.
-    """
+    """Return the id of a fleet's schedule; fleets of one namespace have schedules of their own."""
     if order_task_queue == ORDER_TASK_QUEUE:
         return RECONCILE_SCHEDULE
     return f"{RECONCILE_SCHEDULE}-{order_task_queue}"

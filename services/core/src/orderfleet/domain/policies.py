@@ -17,7 +17,7 @@ FORWARD_SHARE: Final = 0.8
 TASK_TIMEOUT: Final = timedelta(seconds=2)
 
 # The last moment of an order at which its own workflow still tries to write the end state; the
-# rest goes to the completion itself. What is not written by then is left to SettleOrders.
+# rest goes to the completion itself. What is not written by then is left to ReconcileOrders.
 CLOSING_MARGIN: Final = timedelta(milliseconds=500)
 
 # --- Steps -----------------------------------------------------------------------------------
@@ -82,8 +82,9 @@ GATEWAY_CALL_SECONDS: Final = 2.5
 GATEWAY_LOOKUP_SECONDS: Final = 1.0
 
 # Every activity on a queue has it: the attempt of a worker that dies is given up so long after its
-# last beat, not at the end of its time (3 to 5 s; 10 s for settling). With three beats to a timeout
-# an event loop may stand still for 1 s, or a beat be lost, before a living attempt is given up.
+# last beat, not at the end of its time (3 to 5 s; 10 s for reconciliation). With three beats to a
+# timeout an event loop may stand still for 1 s, or a beat be lost, before a living attempt is given
+# up.
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.5)
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
 
@@ -120,6 +121,11 @@ RECONCILE_ORDER: Final = timedelta(seconds=4)
 RECONCILE_PHASE: Final = timedelta(seconds=8)
 RECONCILE_STEP: Final = timedelta(seconds=10)
 RECONCILE_RUN: Final = timedelta(seconds=15)
+# For an attempt on a worker that dies, or on a worker of an older release, which has no such
+# activity. What fails for an order does not fail the activity: the next run retries it.
+RECONCILE_RETRY: Final = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_attempts=5
+)
 # Orders that a phase is at at once. Most of their time they wait for Temporal.
 RECONCILE_AT_ONCE: Final = 20
 # How far back a first run looks for closed workflows without a row; an hour is for an outage of all

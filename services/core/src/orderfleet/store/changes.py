@@ -155,7 +155,7 @@ def too_late(state: OrderState, change: Change | None = None) -> str:
         return _REVIEW_IS_OVER
     if state is OrderState.DISPATCHING:
         return "already dispatched"
-    # Its row is open, and nobody is there to change it: SettleOrders ends it.
+    # Its row is open, and nobody is there to change it: ReconcileOrders ends it.
     return "the order's time is over"
 
 

@@ -1,4 +1,4 @@
-"""What SettleOrders reads: orders that are open, refunds that are owed, ids without a row.
+"""What ReconcileOrders reads: orders that are open, refunds that are owed, ids without a row.
 
 Both lists come page by page, by key: the last page costs what the first one does, and an order that
 stays on the list does not keep the ones behind it from their turn.
@@ -17,7 +17,7 @@ _PAGE: Final = 500
 
 
 class LeftBehind(Struct, frozen=True):
-    """An order that SettleOrders may have to end or to refund."""
+    """An order that ReconcileOrders may have to end or to refund."""
 
     order_id: str
     payment_id: str

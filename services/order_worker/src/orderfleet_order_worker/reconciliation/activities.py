@@ -1,4 +1,4 @@
-"""The work of SettleOrders: compare Postgres with Temporal and end what was left behind.
+"""The work of ReconcileOrders: compare Postgres with Temporal and end what was left behind.
 
 Four phases, side by side, so that none waits for another: refunds that are owed, orders open in
 Postgres whose workflow has closed, closed workflows without a row, changes that nobody took up.
@@ -74,9 +74,9 @@ class ReconciliationActivities:
 
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
-        return [self.reconcile, self.trace]
+        return [self.reconcile, self.settle, self.trace]
 
-    @activity.defn(name="settle")
+    @activity.defn
     async def reconcile(self, since: datetime | None = None) -> ReconciliationSummary:
         """End every order that is open in Postgres and closed in Temporal; undo its payment.
 
@@ -98,6 +98,11 @@ class ReconciliationActivities:
             for phase, work in phases.items():
                 group.create_task(run.phase(phase, work))
         return run.summary(began)
+
+    @activity.defn
+    async def settle(self, since: datetime | None = None) -> ReconciliationSummary:
+        """Do the same for a run of SettleOrders (decision 25)."""
+        return await self.reconcile(since)
 
     @activity.defn
     async def trace(self, order_id: str) -> Traces:
@@ -122,7 +127,7 @@ class ReconciliationActivities:
         idle = [one for one in owed if contract.refund_id(one.order_id) not in running]
 
         async def start(order: LeftBehind) -> None:
-            await self._start_refund(run, order, order.state, "settled")
+            await self._start_refund(run, order, order.state, "reconciled")
 
         await run.each(Phase.REFUNDS, idle, lambda order: order.order_id, start)
 
@@ -150,7 +155,7 @@ class ReconciliationActivities:
                 id=contract.refund_id(order.order_id),
                 task_queue=self._order_task_queue,
                 task_timeout=policies.TASK_TIMEOUT,
-                # One that closed without settling the payment was terminated or is a bug's;
+                # One that closed without an end of the payment was terminated or is a bug's;
                 # every step of it is idempotent.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -188,7 +193,7 @@ class ReconciliationActivities:
     async def _end(self, run: ReconciliationRun, order: LeftBehind, evidence: Evidence) -> None:
         if evidence.end is None:
             return
-        reason = as_reason(f"settled: {evidence.reason}")
+        reason = as_reason(f"reconciled: {evidence.reason}")
         if evidence.end is OrderState.FULFILLED:
             payload = {**_BY, "reason": reason}
             if evidence.shipped is not None and evidence.shipped.tracking:
@@ -211,12 +216,12 @@ class ReconciliationActivities:
         if ended is not None and ended.moved:
             run.ended += 1
             self._metrics.order_reconciled(ended)
-            log.warning("settled", order_id=order.order_id, state=ended.state)
+            log.warning("order reconciled", order_id=order.order_id, state=ended.state)
 
     # --- Closed workflows without a row --------------------------------------------------------
 
     async def _adopt_rowless(self, run: ReconciliationRun, since: datetime) -> None:
-        """Write the row of closed workflows that have none, and settle them."""
+        """Write the row of closed workflows that have none, and end them."""
         query = (
             f"{of_fleet(contract.ORDER_WORKFLOW, self._order_task_queue)}"
             f" AND CloseTime > '{since.isoformat()}'"

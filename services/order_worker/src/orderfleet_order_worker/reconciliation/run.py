@@ -1,4 +1,4 @@
-"""One run of SettleOrders: what is bounded in it, and what is told of its failures."""
+"""One run of ReconcileOrders: what is bounded in it, and what is told of its failures."""
 
 import asyncio
 from collections import Counter
@@ -27,7 +27,7 @@ _TOLD: Final = 5
 
 
 class ReconciliationSummary(Struct, frozen=True):
-    """What one run of SettleOrders did; the failures by phase, and the first few in words."""
+    """What one run of ReconcileOrders did; the failures by phase, and the first few in words."""
 
     ended: int = 0
     refunds_started: int = 0
@@ -97,7 +97,7 @@ class ReconciliationRun:
             if len(self._errors) < _TOLD:
                 self._errors.append(as_reason(f"{phase}: {order_id} {words}"))
             log.warning(
-                "settling failed",
+                "reconciliation failed",
                 phase=phase,
                 order_id=order_id or None,
                 error=words,

@@ -1,4 +1,4 @@
-"""The schedule of SettleOrders, made or updated when an order worker starts."""
+"""The schedule of ReconcileOrders, made or updated when an order worker starts."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.domain.contract import RECONCILE_SCHEDULE, RECONCILE_WORKFLOW, reconcile_schedule
+from orderfleet.domain.contract import RECONCILE_WORKFLOW, reconcile_schedule
 from orderfleet.domain.policies import RECONCILE_RUN, TASK_TIMEOUT
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
@@ -57,20 +57,23 @@ async def schedule_reconciliation(client: Client, settings: OrderWorkerSettings)
                 return ScheduleUpdate(schedule)
 
             await client.get_schedule_handle(schedule_id).update(replace)
-        if schedule_id != RECONCILE_SCHEDULE:
-            await _give_up_common_schedule(client, settings.order_task_queue)
+        await _delete_schedules_of_releases_before(client, settings.order_task_queue)
     except RPCError as error:
         # Orders can be fulfilled without the backstop; the next worker that starts tries again.
-        log.warning("the schedule of SettleOrders could not be set", error=str(error))
+        log.warning("cannot set the schedule of ReconcileOrders", error=str(error))
 
 
-async def _give_up_common_schedule(client: Client, task_queue: str) -> None:
-    """Delete the schedule that a release before had under the one name, if it is this fleet's."""
-    handle = client.get_schedule_handle(RECONCILE_SCHEDULE)
-    try:
-        action = (await handle.describe()).schedule.action
-        if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue:
-            await handle.delete()
-    except RPCError as error:
-        if error.status is not RPCStatusCode.NOT_FOUND:
-            raise
+async def _delete_schedules_of_releases_before(client: Client, task_queue: str) -> None:
+    """Delete this fleet's schedules of SettleOrders (decision 25).
+
+    All fleets of a namespace once shared the first id.
+    """
+    for schedule_id in ("settle-orders", f"settle-orders-{task_queue}"):
+        handle = client.get_schedule_handle(schedule_id)
+        try:
+            action = (await handle.describe()).schedule.action
+            if isinstance(action, ScheduleActionStartWorkflow) and action.task_queue == task_queue:
+                await handle.delete()
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise

@@ -1,9 +1,10 @@
-"""SettleOrders: the backstop for orders whose workflow closed without ending them."""
+"""ReconcileOrders: the backstop for orders whose workflow closed without ending them."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeAlias
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -11,37 +12,55 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.contract import RECONCILE_WORKFLOW
     from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
     from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
+_Activity: TypeAlias = Callable[
+    [ReconciliationActivities, datetime | None], Awaitable[ReconciliationSummary]
+]
 
 
 @workflow.defn(name=RECONCILE_WORKFLOW)
-class SettleOrders:
-    """Finds them, ends them, and starts the refund where money may be out."""
+class ReconcileOrders:
+    """Finds orders left behind, ends them, and starts the refund where money may be out."""
 
     @workflow.run
     async def run(self, *_: Any) -> ReconciliationSummary:
-        """Settle what is found now; the schedule comes again.
+        """Run once; the schedule starts the next run."""
+        return await _run(ReconciliationActivities.reconcile)
 
-        A run with a failure fails when all else is done, so that it is seen. The next one looks as
-        far back as this one did: the schedule hands it the result of the last run that did not.
 
-        Raises:
-            ApplicationError: something could not be settled.
-        """
-        last = None
-        if workflow.has_last_completion_result():
-            last = workflow.get_last_completion_result(ReconciliationSummary)
-        since = last.began - policies.RECONCILE_OVERLAP if last and last.began else None
-        summary = await workflow.execute_activity_method(
-            ReconciliationActivities.reconcile,
-            since,
-            start_to_close_timeout=policies.RECONCILE_STEP,
-            schedule_to_close_timeout=policies.RECONCILE_RUN,
-            heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-            # The next run is the next try.
-            retry_policy=RetryPolicy(maximum_attempts=1),
-        )
-        if summary.failures:
-            phases = ", ".join(f"{phase} {count}" for phase, count in summary.failures.items())
-            message = f"failures: {phases}; {'; '.join(summary.errors)}"
-            raise ApplicationError(message, summary, type="SettlingFailed", non_retryable=True)
-        return summary
+@workflow.defn(name="SettleOrders")
+class SettleOrders:
+    """ReconcileOrders under its old name, for what a release before started (decision 25)."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> ReconciliationSummary:
+        """Run once."""
+        return await _run(ReconciliationActivities.settle)
+
+
+async def _run(reconcile: _Activity) -> ReconciliationSummary:
+    """Run the activity.
+
+    A run with a failure completes all other work, then fails so that operators see the failure. The
+    next run looks as far back as this run did: the schedule passes the result of the last run that
+    succeeded.
+
+    Raises:
+        ApplicationError: part of the work failed.
+    """
+    last = None
+    if workflow.has_last_completion_result():
+        last = workflow.get_last_completion_result(ReconciliationSummary)
+    since = last.began - policies.RECONCILE_OVERLAP if last and last.began else None
+    summary = await workflow.execute_activity_method(
+        reconcile,
+        since,
+        start_to_close_timeout=policies.RECONCILE_STEP,
+        schedule_to_close_timeout=policies.RECONCILE_RUN,
+        heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+        retry_policy=policies.RECONCILE_RETRY,
+    )
+    if summary.failures:
+        phases = ", ".join(f"{phase} {count}" for phase, count in summary.failures.items())
+        message = f"failures: {phases}; {'; '.join(summary.errors)}"
+        raise ApplicationError(message, summary, type="ReconciliationFailed", non_retryable=True)
+    return summary
