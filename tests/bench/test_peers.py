@@ -14,11 +14,12 @@ import pytest
 import pytest_asyncio
 from temporalio.client import Client
 
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.store import gateway_ledger
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.store.queries import find_order
-from orderfleet.store.transitions import Event, move, receive
+from orderfleet.store.transitions import move, receive
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
@@ -225,7 +226,7 @@ async def fill(owner: Pool) -> None:
         order = Order(payment_id=f"pay-{number}", address=address, items=items, currency="EUR")
         order_id = f"read-{number}"
         await receive(owner, order_id, order, {"actor": "someone"})
-        event = Event("validated", "validated", {"attempt": 1, "n": None})
+        event = Event(EventType.VALIDATED, "validated", {"attempt": 1, "n": None})
         await move(owner, order_id, [event], to=OrderState.IN_REVIEW)
         await owner.execute(
             "INSERT INTO payments (payment_id, order_id, status, amount, currency)"

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import TRANSITIONS, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
 from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, end_order, move
+from orderfleet.store.transitions import end_order, move
 from tests.integration.support.books import books, put_order, put_payment
 
 _STATES = list(OrderState)
@@ -23,7 +24,7 @@ async def test_a_move_is_accepted_along_an_edge_only(
     for to in _STATES:
         order_id = f"{before}-{to}"
         await put_order(owner, order_id, before)
-        moved = await move(pool, order_id, [Event("moved", "moved")], to=to)
+        moved = await move(pool, order_id, [Event(EventType("moved"), "moved")], to=to)
         is_edge = to in TRANSITIONS[before]
         assert moved is not None
         assert (moved.applied, moved.state) == (is_edge, to if is_edge else before)

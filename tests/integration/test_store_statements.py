@@ -9,19 +9,21 @@ import asyncpg
 import pytest
 
 from orderfleet.domain.contract import AddressChange, Cancel
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.changes import cancel_order, update_address
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
 from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.store.transitions import Event, end_order, move, note, receive
+from orderfleet.store.transitions import end_order, move, note, receive
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import an_order, eventually
 
 _AWAY = Address("2 Away Street", "Elsewhere")
 _ID = "one"
+_SEEN = EventType("seen")
 _PAYMENT = f"pay-{_ID}"
 
 
@@ -39,18 +41,18 @@ def _settle(status: PaymentStatus) -> Callable[[Pool], Awaitable[Any]]:
     return lambda pool: record_payment_outcome(pool, _ID, _PAYMENT, status, {})
 
 
-def _move(kind: str, to: OrderState) -> Callable[[Pool], Awaitable[Any]]:
+def _move(kind: EventType, to: OrderState) -> Callable[[Pool], Awaitable[Any]]:
     return lambda pool: move(pool, _ID, [Event(kind, kind)], to=to)
 
 
 _STEPS = [
-    Step("validate", OrderState.RECEIVED, _move("validated", OrderState.IN_REVIEW)),
+    Step("validate", OrderState.RECEIVED, _move(EventType.VALIDATED, OrderState.IN_REVIEW)),
     Step("charging", OrderState.IN_REVIEW, lambda p: begin_charge(p, _ID, _PAYMENT, {}, {})),
     Step("captured", OrderState.CHARGING, _settle(PaymentStatus.CAPTURED), "pending"),
-    Step("prepare", OrderState.CHARGED, _move("prepared", OrderState.SHIPPING)),
+    Step("prepare", OrderState.CHARGED, _move(EventType.PREPARED, OrderState.SHIPPING)),
     Step("claim", OrderState.SHIPPING, lambda p: claim_dispatch(p, _ID, "one/1", "1.1", {})),
     Step("release", OrderState.DISPATCHING, lambda p: release_dispatch(p, _ID, "0.1", 1, "no")),
-    Step("fulfil", OrderState.DISPATCHING, _move("fulfilled", OrderState.FULFILLED)),
+    Step("fulfil", OrderState.DISPATCHING, _move(EventType.FULFILLED, OrderState.FULFILLED)),
     Step("end", OrderState.CHARGED, lambda p: end_order(p, _ID, OrderState.FAILED, "no", [])),
     Step("cancel", OrderState.CHARGED, lambda p: cancel_order(p, _ID, Cancel("c"))),
     Step("late cancel", OrderState.FULFILLED, lambda p: cancel_order(p, _ID, Cancel("c"))),
@@ -62,7 +64,7 @@ _STEPS = [
         OrderState.DISPATCHING,
         lambda p: update_address(p, _ID, AddressChange(_AWAY, "a")),
     ),
-    Step("note", OrderState.CHARGED, lambda p: note(p, _ID, Event("seen", "seen"))),
+    Step("note", OrderState.CHARGED, lambda p: note(p, _ID, Event(_SEEN, "seen"))),
     Step("voided", OrderState.FAILED, _settle(PaymentStatus.VOIDED), "pending"),
     Step("refunded", OrderState.FAILED, _settle(PaymentStatus.REFUNDED), "captured"),
 ]
@@ -141,12 +143,15 @@ async def test_event_numbers_have_no_gaps_under_concurrency(pool: Pool) -> None:
     assert await receive(pool, _ID, an_order(_PAYMENT), {})
     addresses = [Address(f"{n} Street", "Town") for n in range(20)]
     await asyncio.gather(
-        *(note(pool, _ID, Event("seen", f"seen-{n % 20}")) for n in range(40)),
+        *(note(pool, _ID, Event(_SEEN, f"seen-{n % 20}")) for n in range(40)),
         *(
             update_address(pool, _ID, AddressChange(address, f"change-{n}"))
             for n, address in enumerate(addresses * 2)
         ),
-        *(move(pool, _ID, [Event("v", "v")], to=OrderState.IN_REVIEW) for _ in range(5)),
+        *(
+            move(pool, _ID, [Event(EventType.VALIDATED, "v")], to=OrderState.IN_REVIEW)
+            for _ in range(5)
+        ),
         *(begin_charge(pool, _ID, _PAYMENT, {}, {}) for _ in range(5)),
         cancel_order(pool, _ID, Cancel("late")),
     )

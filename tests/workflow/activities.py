@@ -10,15 +10,29 @@ from orderfleet.domain.contract import (
     CARRIER_REFUSED,
     RECALL_ACTIVITY,
     SHIPPING_TASK_QUEUE,
+    Change,
+    ChangeOutcome,
     RecallInput,
     ShippingInput,
+)
+from orderfleet.domain.events import (
+    Event,
+    EventType,
+    applied,
+    change_key,
+    change_type,
+    dispatch_failed,
+    ended,
+    fulfilled,
+    recalled,
+    refused,
+    reviewed,
+    too_late,
 )
 from orderfleet.domain.orders import ADDRESS_OPEN_STATES, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
-from orderfleet.store.changes import Changed, event_key, reviewed, too_late
-from orderfleet.store.dispatch import dispatch_failed
-from orderfleet.store.transitions import Event, Transition
+from orderfleet.store.transitions import Transition
 from orderfleet.temporal.attempts import StepResult
 from orderfleet_order_worker.activities import (
     ORDER_CONFLICT,
@@ -97,7 +111,7 @@ class OrderScript:
             if self._world.payers.get(step.payment_id, step.order_id) != step.order_id:
                 raise permanent("payment id pays for another order", PAYMENT_CONFLICT)
             in_review = frozenset({OrderState.IN_REVIEW})
-            review = Event("reviewed", "reviewed", step.review)
+            review = Event(EventType.REVIEWED, "reviewed", step.review)
             self._world.move(step.order_id, review, before=in_review)
             recorded = row.event("reviewed") if row.state is OrderState.IN_REVIEW else review
             if not recorded.payload["approved"]:
@@ -129,7 +143,7 @@ class OrderScript:
                 return Ended(step.state, recorded=False)
             for event in step.events:
                 self._world.move(step.order_id, event)
-            end = Event(step.state.value, "ended", {"reason": step.reason})
+            end = ended(step.state, step.reason)
             self._world.move(step.order_id, end, to=step.state)
             if not row.state.ended:
                 raise ValueError(f"no edge leads from {row.state} to {step.state}")
@@ -147,59 +161,58 @@ class OrderScript:
         await self._world.act(step.order_id, "note", work)
 
     @activity.defn
-    async def cancel(self, step: CancelInput) -> Changed:
-        async def work() -> Changed:
-            event = Event("cancelled", event_key(step.change), {"reason": step.change.reason})
+    async def cancel(self, step: CancelInput) -> ChangeOutcome:
+        async def work() -> ChangeOutcome:
+            event = applied(step.change)
             moved = self._world.move(step.order_id, event, to=OrderState.CANCELLED)
             if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
-                return Changed(applied=True, state=moved.state)
-            return self._changed(step.order_id, event, moved, "cancel_refused")
+                return ChangeOutcome(applied=True, state=moved.state)
+            return self._changed(step.order_id, step.change, moved)
 
-        result: Changed = await self._world.act(step.order_id, "cancel", work)
+        result: ChangeOutcome = await self._world.act(step.order_id, "cancel", work)
         return result
 
     @activity.defn
-    async def change_address(self, step: AddressInput) -> Changed:
-        async def work() -> Changed:
-            event = Event("address_updated", event_key(step.change))
+    async def change_address(self, step: AddressInput) -> ChangeOutcome:
+        async def work() -> ChangeOutcome:
+            event = applied(step.change)
             moved = self._world.move(step.order_id, event, before=ADDRESS_OPEN_STATES)
             if moved is not None and moved.moved:
                 self._world.rows[step.order_id].address = step.change.address
-            return self._changed(step.order_id, event, moved, "address_update_refused")
+            return self._changed(step.order_id, step.change, moved)
 
-        result: Changed = await self._world.act(step.order_id, "change_address", work)
+        result: ChangeOutcome = await self._world.act(step.order_id, "change_address", work)
         return result
 
     @activity.defn
-    async def review(self, step: ReviewInput) -> Changed:
-        async def work() -> Changed:
+    async def review(self, step: ReviewInput) -> ChangeOutcome:
+        async def work() -> ChangeOutcome:
             event = reviewed(step.change)
             before = frozenset({OrderState.IN_REVIEW})
             moved = self._world.move(step.order_id, event, before=before)
             if moved is not None and moved.repeated:
                 recorded = self._world.rows[step.order_id].event("reviewed")
                 if recorded.payload == event.payload:
-                    return Changed(applied=True, state=moved.state)
+                    return ChangeOutcome(applied=True, state=moved.state)
             if moved is not None and moved.moved:
-                return Changed(applied=True, state=moved.state)
-            refused = Event("review_refused", event_key(step.named))
-            self._world.move(step.order_id, refused)
+                return ChangeOutcome(applied=True, state=moved.state)
             state = self._world.rows[step.order_id].state
-            return Changed(applied=False, state=state, reason=too_late(state, step.named))
+            reason = too_late(state, step.named)
+            self._world.move(step.order_id, refused(step.named, reason))
+            return ChangeOutcome(applied=False, state=state, reason=reason)
 
-        result: Changed = await self._world.act(step.order_id, "review", work)
+        result: ChangeOutcome = await self._world.act(step.order_id, "review", work)
         return result
 
-    def _changed(
-        self, order_id: str, event: Event, moved: Transition | None, refused: str
-    ) -> Changed:
+    def _changed(self, order_id: str, change: Change, moved: Transition | None) -> ChangeOutcome:
         if moved is None:
             raise ApplicationError("the order has no row yet", type="OrderUnknown")
+        reason = too_late(moved.state)
         if not moved.moved:
-            self._world.move(order_id, Event(refused, event.key))
-        found = next(one for one in self._world.rows[order_id].events if one.key == event.key)
-        applied = found.type == event.type
-        return Changed(applied, moved.state, "" if applied else too_late(moved.state))
+            self._world.move(order_id, refused(change, reason))
+        recorded = self._world.rows[order_id].event(change_key(change))
+        stands = recorded.type == change_type(change)
+        return ChangeOutcome(stands, moved.state, "" if stands else reason)
 
     @activity.defn
     async def refund(self, step: RefundPaymentInput) -> str:
@@ -268,7 +281,7 @@ class ShippingScript:
                     self._world.move(step.order_id, event, to=OrderState.SHIPPING)
                 raise
             moved = self._world.move(
-                step.order_id, Event("fulfilled", "ended"), to=OrderState.FULFILLED
+                step.order_id, fulfilled(f"track-{key}"), to=OrderState.FULFILLED
             )
             if moved is None or moved.state is not OrderState.FULFILLED:
                 raise closed(moved)
@@ -285,7 +298,7 @@ class ShippingScript:
             for key in sorted({*undo.keys, *([own] if own else [])}):
                 taken = self._world.packages.get(key, "voided") != "voided"
                 self._world.packages[key] = "recalled" if taken else "voided"
-                self._world.move(undo.order_id, Event("recalled", f"recalled/{key}"))
+                self._world.move(undo.order_id, recalled(key, called_back=taken))
                 any_taken |= taken
             return any_taken
 
@@ -294,4 +307,4 @@ class ShippingScript:
 
 
 def _event(name: str) -> Event:
-    return Event(name, name)
+    return Event(EventType(name), name)

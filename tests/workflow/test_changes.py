@@ -25,8 +25,8 @@ from orderfleet.domain.contract import (
     ChangeResult,
     Review,
 )
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, OrderState
-from orderfleet.store.transitions import Event
 from tests.workflow.actions import after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet
@@ -295,7 +295,9 @@ async def test_a_review_that_a_cancel_has_overtaken_is_refused_with_the_reason(
     case = await in_review(fleet)
 
     async def cancelled() -> None:
-        fleet.world.move(case.id, Event("cancelled", "cancelled/c"), to=OrderState.CANCELLED)
+        fleet.world.move(
+            case.id, Event(EventType.CANCELLED, "cancelled/c"), to=OrderState.CANCELLED
+        )
 
     case.script("review", during(cancelled))
     refused = await refusal(case, REVIEW_UPDATE, Review(approved=True, change_id="r-1"))

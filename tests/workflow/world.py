@@ -12,10 +12,11 @@ from msgspec import Struct, field
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_CLOSED
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import OPEN_STATES, Address, Order, OrderState, states_before
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
-from orderfleet.store.transitions import Event, Transition
+from orderfleet.store.transitions import Transition
 from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import Action, Work, go
@@ -100,7 +101,7 @@ class World:
         elif row.state is not OrderState.DISPATCHING:
             raise permanent(f"order is {row.state}", ORDER_CLOSED)
         row.dispatch_claim = claim
-        row.events.append(Event("dispatching", f"dispatching/{claim}"))
+        row.events.append(Event(EventType.DISPATCHING, f"dispatching/{claim}"))
 
     async def take(self, key: str, address: Address) -> None:
         if self.packages.setdefault(key, address.street) in {"voided", "recalled"}:

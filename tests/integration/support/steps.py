@@ -7,10 +7,10 @@ from typing import Any
 from temporalio.testing import ActivityEnvironment
 
 from orderfleet.domain.contract import AddressChange, Cancel, OrderInput, RecallInput, ShippingInput
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event
 from orderfleet_order_worker.activities import (
     AddressInput,
     CancelInput,
@@ -67,7 +67,7 @@ class Steps:
         return self._orders("change_address", AddressInput(self.order_id, change))
 
     def note(self) -> Attempt:
-        return self._orders("note", NoteInput(self.order_id, Event("seen", "seen")))
+        return self._orders("note", NoteInput(self.order_id, Event(EventType("seen"), "seen")))
 
     def recall(self) -> Attempt:
         return self._shipping("recall", RecallInput(self.order_id))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from orderfleet.domain.currencies import WHOLE_PRICE_PATTERN
+from orderfleet.domain.events import EventType
 from orderfleet.store.pool import open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_app
@@ -164,3 +165,11 @@ async def test_what_is_wrong_with_a_text_is_said_in_words(
         assert error["detail"].startswith("Expected")
         assert "regex" not in error["detail"]
         assert len(error["detail"]) < 100
+
+
+async def test_the_document_lists_the_types_of_events(unused_tcp_port: int) -> None:
+    async with serving(unused_tcp_port) as http:
+        schemas = (await http.get("/docs/openapi.json")).json()["components"]["schemas"]
+    event_type = json.dumps(schemas["EventRow"]["properties"]["type"])
+    assert "#/components/schemas/EventType" in event_type
+    assert schemas["EventType"]["enum"] == [type_.value for type_ in EventType]

@@ -9,18 +9,27 @@ from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.domain.contract import ORDER_CLOSED, AddressChange, Cancel, OrderInput, Review
+from orderfleet.domain import events
+from orderfleet.domain.contract import (
+    ORDER_CLOSED,
+    AddressChange,
+    Cancel,
+    ChangeOutcome,
+    OrderInput,
+    Review,
+)
+from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Order, OrderState, undoable
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.gateways.sanitized import SanitizedPaymentGateway
-from orderfleet.store.changes import Changed, cancel_order, review_order, update_address
+from orderfleet.store.changes import cancel_order, review_order, update_address
 from orderfleet.store.payments import PaymentConflictError, begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import find_record
 from orderfleet.store.restore import restore_payment
-from orderfleet.store.transitions import Event, end_order, move, note, receive
+from orderfleet.store.transitions import end_order, move, note, receive
 from orderfleet.temporal.attempts import StepResult, attempt_of
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
@@ -185,7 +194,7 @@ class OrderActivities:
         """Check what the types cannot, and open the review."""
         if problem := find_problem(step.order):
             return Validated(problem=problem)
-        validated = [Event("validated", "validated", _attempt())]
+        validated = [events.done(EventType.VALIDATED, attempt_of(activity.info()))]
         moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
         if moved is None:
             # Postgres died before it had the row on its disk.
@@ -219,7 +228,7 @@ class OrderActivities:
         except GatewayRefusedError as error:
             # The payment stays pending: an earlier attempt may still go through at the gateway, so
             # the refund closes the key.
-            await note(self._pool, step.order_id, Event("declined", "declined", _reason(error)))
+            await note(self._pool, step.order_id, events.declined(str(error)))
             raise _permanent(str(error), PAYMENT_DECLINED) from error
         except TimeoutError:
             raise TimeoutError("the payment gateway gave no answer") from None
@@ -253,18 +262,18 @@ class OrderActivities:
         await note(self._pool, step.order_id, step.event)
 
     @activity.defn
-    async def cancel(self, step: CancelInput) -> Changed:
+    async def cancel(self, step: CancelInput) -> ChangeOutcome:
         """Cancel the order if its row still allows it."""
         tell = self._metrics.order_ended
         return _known(await cancel_order(self._pool, step.order_id, step.change, tell))
 
     @activity.defn
-    async def change_address(self, step: AddressInput) -> Changed:
+    async def change_address(self, step: AddressInput) -> ChangeOutcome:
         """Change the address if the row still allows it."""
         return _known(await update_address(self._pool, step.order_id, step.change))
 
     @activity.defn
-    async def review(self, step: ReviewInput) -> Changed:
+    async def review(self, step: ReviewInput) -> ChangeOutcome:
         """Record a person's decision if the order is still in its review."""
         return _known(await review_order(self._pool, step.order_id, step.change, step.named))
 
@@ -323,10 +332,6 @@ def _attempt() -> dict[str, Any]:
     return {"attempt": attempt_of(activity.info())}
 
 
-def _reason(error: Exception) -> dict[str, Any]:
-    return {"reason": str(error)}
-
-
 def _permanent(message: str, kind: str) -> ApplicationError:
     return ApplicationError(message, type=kind, non_retryable=True)
 
@@ -335,7 +340,7 @@ def _closed(state: OrderState | None) -> ApplicationError:
     return _permanent(f"order is {state or 'unknown'}", ORDER_CLOSED)
 
 
-def _known(changed: Changed | None) -> Changed:
+def _known(changed: ChangeOutcome | None) -> ChangeOutcome:
     if changed is None:
         raise ApplicationError("the order has no row yet", type="OrderUnknown")
     return changed

@@ -18,13 +18,13 @@ with workflow.unsafe.imports_passed_through():
         AddressChange,
         Cancel,
         Change,
+        ChangeOutcome,
         ChangeResult,
         Review,
     )
+    from orderfleet.domain.events import Event
     from orderfleet.domain.orders import OrderState
     from orderfleet.domain.policies import Budget
-    from orderfleet.store.changes import Changed
-    from orderfleet.store.transitions import Event
     from orderfleet.temporal.steps import run_activity
     from orderfleet_order_worker.activities import (
         AddressInput,
@@ -208,11 +208,11 @@ class Changes:
 
     async def _serialized(
         self,
-        activity: Callable[[OrderActivities, A], Awaitable[Changed]],
+        activity: Callable[[OrderActivities, A], Awaitable[ChangeOutcome]],
         argument: A,
         *,
         most: timedelta = timedelta.max,
-    ) -> Changed:
+    ) -> ChangeOutcome:
         await self._row()
         async with self._turn:
             changed = await self._perform(activity, argument, most=most)

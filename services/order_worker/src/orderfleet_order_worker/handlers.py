@@ -22,11 +22,9 @@ with workflow.unsafe.imports_passed_through():
         Review,
         Status,
     )
+    from orderfleet.domain.events import Event, EventType, dispatch_failed, reviewed
     from orderfleet.domain.policies import Budget
     from orderfleet.domain.text import check_texts, plain
-    from orderfleet.store.changes import reviewed
-    from orderfleet.store.dispatch import dispatch_failed
-    from orderfleet.store.transitions import Event
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
     from orderfleet_order_worker.change_handling import STRICT, Changes, too_late
@@ -62,20 +60,20 @@ class OrderHandlers:
     @workflow.signal(name=contract.CANCEL_SIGNAL)
     async def cancel_order(self, *given: Any) -> None:
         """Cancel; by any Temporal client, with no input or that of the update `cancel`."""
-        if (change := await self._heard(given, Cancel, "cancel_refused")) is not None:
+        if (change := await self._heard(given, Cancel, EventType.CANCEL_REFUSED)) is not None:
             await self._changes.log_failure(self._changes.cancel(change))
 
     @workflow.signal(name=contract.ADDRESS_SIGNAL)
     async def change_address(self, *given: Any) -> None:
         """Change the address; by any Temporal client."""
-        change = await self._heard(given, AddressChange, "address_update_refused")
+        change = await self._heard(given, AddressChange, EventType.ADDRESS_UPDATE_REFUSED)
         if change is not None:
             await self._changes.log_failure(self._changes.update_address(change))
 
     @workflow.signal(name=contract.DISPATCH_FAILED_SIGNAL)
     async def dispatch_failed(self, *given: Any) -> None:
         """Hear from a child that its shipping attempt failed."""
-        failed = await self._heard(given, DispatchFailed, "dispatch_failed_refused")
+        failed = await self._heard(given, DispatchFailed, EventType.DISPATCH_FAILED_REFUSED)
         if failed is not None:
             await self._on_dispatch_failed(failed)
 
@@ -114,7 +112,7 @@ class OrderHandlers:
         if self._changes.decision is not None and not self._changes.knows(review):
             raise too_late("the review is over")
 
-    async def _heard(self, given: tuple[Any, ...], wanted: type[T], refused: str) -> T | None:
+    async def _heard(self, given: tuple[Any, ...], wanted: type[T], refused: EventType) -> T | None:
         """Return a signal's input; a malformed one is recorded, as a signal has no answer."""
         try:
             heard = input_of(given, wanted)
@@ -136,7 +134,7 @@ class OrderHandlers:
         if isinstance(heard, DispatchFailed) and heard.attempt > self._progress.shipping_attempts:
             raise ValueError(f"there is no shipping attempt {heard.attempt} yet")
 
-    async def _refuse(self, refused: str, error: Exception) -> None:
+    async def _refuse(self, refused: EventType, error: Exception) -> None:
         event = Event(refused, str(workflow.uuid4()), {"reason": plain(str(error))})
         await self._changes.refuse(event)
 

@@ -17,6 +17,7 @@ from orderfleet.domain.contract import (
     as_reason,
     carrier_key,
 )
+from orderfleet.domain.events import EventType, done, fulfilled, recalled
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.gateways.protocols import Carrier, GatewayRefusedError, Shipment
@@ -25,7 +26,7 @@ from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
-from orderfleet.store.transitions import Event, Transition, move, note
+from orderfleet.store.transitions import Transition, move, note
 from orderfleet.temporal.attempts import StepResult, attempt_of
 
 
@@ -50,7 +51,7 @@ class ShippingActivities:
     @activity.defn
     async def prepare(self, step: ShippingInput) -> StepResult:
         """Prepare the package: the order is `shipping` from here on."""
-        event = Event("prepared", "prepared", {"attempt": attempt_of(activity.info())})
+        event = done(EventType.PREPARED, attempt_of(activity.info()))
         moved = await move(self._pool, step.order_id, [event], to=OrderState.SHIPPING)
         if moved is None or not moved.applied or moved.state.ended:
             raise _closed(moved)
@@ -82,7 +83,7 @@ class ShippingActivities:
             except GatewayRefusedError as error:
                 if taken_over and await self._recall(shipment):
                     # Taken after all between lookup and refusal; it is on its way back now.
-                    await note(self._pool, step.order_id, _recalled(shipment))
+                    await note(self._pool, step.order_id, recalled(shipment.key))
                 await release_dispatch(self._pool, step.order_id, claim, step.attempt, str(error))
                 raise ApplicationError(
                     str(error), type=CARRIER_REFUSED, non_retryable=True
@@ -115,18 +116,17 @@ class ShippingActivities:
                 continue
             any_called_back |= called_back
             if called_back or key == found.key:
-                await note(self._pool, undo.order_id, _recalled(shipment, called_back=called_back))
+                await note(self._pool, undo.order_id, recalled(key, called_back=called_back))
         if delivered:
             payload = {"tracking": delivered, "reason": "the carrier cannot call it back"}
             await keep_fulfilled(self._pool, undo.order_id, payload)
         return any_called_back
 
     async def _fulfil(self, shipment: Shipment, tracking: str) -> Dispatched:
-        event = Event("fulfilled", "ended", {"tracking": tracking})
         moved = await move(
             self._pool,
             shipment.order_id,
-            [event],
+            [fulfilled(tracking)],
             to=OrderState.FULFILLED,
             dispatch_key=shipment.key,
         )
@@ -144,10 +144,6 @@ class ShippingActivities:
     async def _recall(self, shipment: Shipment) -> bool:
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
             return await self._carrier.recall(shipment)
-
-
-def _recalled(shipment: Shipment, *, called_back: bool = True) -> Event:
-    return Event("recalled", f"recalled/{shipment.key}", {"called_back": called_back})
 
 
 def _dispatched_before(found: Transition | None) -> Dispatched:

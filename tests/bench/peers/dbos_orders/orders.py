@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from dbos import DBOS, DBOSConfiguredInstance
 
+from orderfleet.domain.events import Event, EventType, fulfilled
 from orderfleet.domain.orders import Order, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import Charge, Shipment
@@ -15,7 +16,7 @@ from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGate
 from orderfleet.store.dispatch import claim_dispatch
 from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, Transition, end_order, move, receive
+from orderfleet.store.transitions import Transition, end_order, move, receive
 
 REVIEW = "review"
 
@@ -55,7 +56,7 @@ class Orders(DBOSConfiguredInstance):
     async def validate(self, order_id: str, order: dict[str, Any]) -> str:
         if msgspec.convert(order, Order).amount == "0.00":
             return "nothing to charge"
-        await self._enter(order_id, OrderState.IN_REVIEW, Event("validated", "validated"))
+        await self._enter(order_id, OrderState.IN_REVIEW, Event(EventType.VALIDATED, "validated"))
         return ""
 
     @_step
@@ -74,7 +75,7 @@ class Orders(DBOSConfiguredInstance):
 
     @_step
     async def prepare(self, order_id: str) -> None:
-        await self._enter(order_id, OrderState.SHIPPING, Event("prepared", "prepared"))
+        await self._enter(order_id, OrderState.SHIPPING, Event(EventType.PREPARED, "prepared"))
 
     @_step
     async def dispatch(self, order_id: str) -> str:
@@ -83,8 +84,7 @@ class Orders(DBOSConfiguredInstance):
             raise ValueError(f"no claim on {order_id}")
         shipment = Shipment(claimed.dispatch_key, order_id, claimed.address)
         tracking = await self._carrier.dispatch(shipment)
-        event = Event("fulfilled", "ended", {"tracking": tracking})
-        await self._enter(order_id, OrderState.FULFILLED, event)
+        await self._enter(order_id, OrderState.FULFILLED, fulfilled(tracking))
         return tracking
 
     async def _enter(self, order_id: str, state: OrderState, event: Event) -> Transition:

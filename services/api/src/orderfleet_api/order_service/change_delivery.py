@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain import contract
 from orderfleet.domain.contract import AddressChange, Cancel, Change, ChangeResult, Review
+from orderfleet.domain.events import too_late
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store import change_requests, changes
 from orderfleet_api import errors
@@ -179,7 +180,7 @@ async def _refused(
         if cancelled:
             record = await changes.on_record(backends.pool, order_id, change)
         else:
-            reason = reason or changes.too_late(row.state, change)
+            reason = reason or too_late(row.state, change)
             record = await changes.refuse(backends.pool, order_id, change, reason=reason)
     if record is not None and record.verdict is changes.Verdict.OTHER:
         raise errors.other_change()

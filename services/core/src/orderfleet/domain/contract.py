@@ -190,6 +190,14 @@ class ChangeResult(Struct, frozen=True):
     state: OrderState
 
 
+class ChangeOutcome(Struct, frozen=True):
+    """Result of the activities that change an order: whether it was, and its state after that."""
+
+    applied: bool
+    state: OrderState
+    reason: str = ""
+
+
 class Status(Struct, kw_only=True):
     """Answer to the query `status`: the live view of an order."""
 

@@ -11,19 +11,16 @@ import msgspec
 from msgspec import Struct
 
 from orderfleet.domain.contract import AddressChange, Cancel, Change
+from orderfleet.domain.events import EventType, change_key, change_type, too_late
 from orderfleet.domain.orders import OPEN_STATES, OrderState
-from orderfleet.store.changes import (
-    ADDRESS_UPDATED,
-    CANCELLED,
-    event_key,
-    kind_of,
-    refuse,
-    too_late,
-)
+from orderfleet.store.changes import refuse
 from orderfleet.store.pool import Pool
 
 _PAGE: Final = 500
-_TYPES: Final[dict[str, Any]] = {CANCELLED: Cancel, ADDRESS_UPDATED: AddressChange}
+_TYPES: Final[dict[str, Any]] = {
+    EventType.CANCELLED: Cancel,
+    EventType.ADDRESS_UPDATED: AddressChange,
+}
 _ASK: Final = """
 INSERT INTO change_requests AS kept (order_id, event_key, kind, change_json) VALUES ($1, $2, $3, $4)
 ON CONFLICT (order_id, event_key) DO UPDATE SET kind = kept.kind RETURNING change_json
@@ -48,7 +45,7 @@ class Request(Struct, frozen=True):
 async def ask(pool: Pool, order_id: str, change: Change) -> bool:
     """Keep what is left for a worker, before it is left; False if its id names another change."""
     asked = msgspec.to_builtins(change)
-    kept = await pool.fetchval(_ASK, order_id, event_key(change), kind_of(change), asked)
+    kept = await pool.fetchval(_ASK, order_id, change_key(change), change_type(change), asked)
     return bool(kept == asked)
 
 

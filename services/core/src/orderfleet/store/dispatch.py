@@ -5,9 +5,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from orderfleet.domain.events import dispatch_failed
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Event, Transition, fetch_twice
+from orderfleet.store.transitions import Transition, fetch_twice
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
 # $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the
@@ -87,13 +88,6 @@ async def release_dispatch(
     event = dispatch_failed(attempt, reason)
     row = await fetch_twice(pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload)
     return row is not None and bool(row["moved"])
-
-
-def dispatch_failed(attempt: int, reason: str) -> Event:
-    """Return the event of a failed shipping attempt, the same whoever writes it first."""
-    return Event(
-        "dispatch_failed", f"dispatch_failed/{attempt}", {"attempt": attempt, "reason": reason}
-    )
 
 
 class Dispatch(Struct, frozen=True):

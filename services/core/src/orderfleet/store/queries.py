@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import asyncpg
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from orderfleet.domain.events import EventType
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.pool import Pool
@@ -53,7 +54,7 @@ class EventRow(Struct, frozen=True):
     """One line of the audit log."""
 
     number: int
-    type: str
+    type: Annotated[EventType, Meta(description="A newer release may add types.")]
     payload: dict[str, Any]
     ts: datetime
 
@@ -114,7 +115,7 @@ async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderReco
     if row is None:
         return None
     *order, payments, events = row
-    return OrderRecord(_order(order), _payments(payments), [EventRow(*event) for event in events])
+    return OrderRecord(_order(order), _payments(payments), _events(events))
 
 
 async def marks(pool: Pool, order_ids: Iterable[str]) -> dict[str, str]:
@@ -183,3 +184,7 @@ def _summary(row: Iterable[Any]) -> OrderSummary:
 
 def _payments(rows: Iterable[Iterable[Any]]) -> list[PaymentRow]:
     return [PaymentRow(id_, PaymentStatus(status), *end) for id_, status, *end in rows]
+
+
+def _events(rows: Iterable[Iterable[Any]]) -> list[EventRow]:
+    return [EventRow(number, EventType(type_), *rest) for number, type_, *rest in rows]

@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from orderfleet.domain.events import Event, ended
 from orderfleet.domain.orders import (
     ADDRESS_OPEN_STATES,
     OPEN_STATES,
@@ -21,14 +22,6 @@ from orderfleet.domain.orders import (
 )
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.pool import Pool
-
-
-class Event(Struct, frozen=True):
-    """One line of the audit log."""
-
-    type: str
-    key: str
-    payload: dict[str, Any] = {}
 
 
 class Transition(Struct, frozen=True):
@@ -199,8 +192,7 @@ async def end_order(
     """
     for event in events:
         await note(pool, order_id, event)
-    end = Event(state.value, "ended", {"reason": reason})
-    moved = await move(pool, order_id, [end], to=state)
+    moved = await move(pool, order_id, [ended(state, reason)], to=state)
     if moved is None:
         return None
     row = await pool.fetchrow(_END, order_id)
