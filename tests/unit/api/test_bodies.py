@@ -1,4 +1,4 @@
-"""Bodies: nothing is made to fit, and what is wrong is pointed at."""
+"""Bodies: nothing is converted, and the answer points to what is wrong."""
 
 import json
 from typing import Any
@@ -22,19 +22,19 @@ def refused(body: bytes, type_: Any) -> ProblemDetailsException:
 def pointers(error: ProblemDetailsException) -> list[str]:
     assert error.status_code == 422
     assert isinstance(error.extra, dict)
-    return [one["pointer"] for one in error.extra["errors"]]
+    return [invalid["pointer"] for invalid in error.extra["errors"]]
 
 
-def test_what_fits_is_taken() -> None:
+def test_a_valid_body_is_decoded() -> None:
     assert decode(b'{"approved": true}', ReviewRequest) == ReviewRequest(approved=True)
     assert decode(b"\t{}\r\n ", CancelRequest | None) == CancelRequest()
     order = decode((_ORDER % "").encode(), OrderRequest)
     assert order.address.city == "Springfield"
-    # Names that differ are two, and one name may stand in many objects.
+    # Different names are no duplicates, nor is the same name in two objects.
     items = ', "items": [{"sku": "A", "quantity": 1.0}, {"sku": "B", "quantity": 1e2}]'
-    taken = decode((_ORDER % items).encode(), OrderRequest).items
-    # To JSON, and so to JSON Schema, they are whole.
-    assert [item.quantity for item in taken] == [1, 100]
+    decoded = decode((_ORDER % items).encode(), OrderRequest).items
+    # In JSON, and so in JSON Schema, these are integers.
+    assert [item.quantity for item in decoded] == [1, 100]
 
 
 @pytest.mark.parametrize(
@@ -65,11 +65,10 @@ def test_what_fits_is_taken() -> None:
         (_ORDER % ', "a/b~c": 1', OrderRequest, "/a~1b~0c"),
     ],
 )
-def test_nothing_is_made_to_fit(body: str, type_: Any, pointer: str) -> None:
-    found = pointers(refused(body.encode(), type_))
-    assert len(found) == 1
-    assert found[0].startswith(pointer)
-    assert pointer or not found[0]
+def test_nothing_is_converted(body: str, type_: Any, pointer: str) -> None:
+    [at] = pointers(refused(body.encode(), type_))
+    assert at.startswith(pointer)
+    assert pointer or not at
 
 
 @pytest.mark.parametrize(
@@ -83,16 +82,15 @@ def test_nothing_is_made_to_fit(body: str, type_: Any, pointer: str) -> None:
         (_ORDER % (', "address": ' + _HOME), OrderRequest, "/address"),
         ('{"address": {"city": "a", "street": "b", "city": "c"}}', AddressRequest, "/address/city"),
         (_ORDER % ', "items": [{"sku": "A"}, {"sku": "B", "sku": "C"}]', OrderRequest, "/items/1"),
-        # Wherever it stands, also in what is refused for itself.
+        # At any depth, also within a member that is refused anyway.
         ('{"x/y": [[{"a": 1}, {"~": 1, "~": 2}]]}', CancelRequest, "/x~1y/0/1/~0"),
         ('[{"a": 1, "a": 1}]', CancelRequest, "/0/a"),
         ('{"": 1, "": 2}', CancelRequest, "/"),
     ],
 )
-def test_no_member_comes_twice(body: str, type_: Any, pointer: str) -> None:
-    found = pointers(refused(body.encode(), type_))
-    assert len(found) == 1
-    assert found[0].startswith(pointer)
+def test_a_duplicate_member_is_refused(body: str, type_: Any, pointer: str) -> None:
+    [at] = pointers(refused(body.encode(), type_))
+    assert at.startswith(pointer)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +132,7 @@ def test_no_member_comes_twice(body: str, type_: Any, pointer: str) -> None:
     ],
 )
 def test_what_is_not_json_is_a_bad_request(body: bytes) -> None:
-    # An object of any name too: whether it is JSON comes first.
+    # Also within an unknown member: whether the body is JSON comes first.
     error = refused(body, CancelRequest | None)
     assert error.status_code == 400 or b'"a"' in body
     assert error.status_code in {400, 422}

@@ -1,4 +1,4 @@
-"""Whom the API listens to, by the head of a request alone."""
+"""Checks of a request's head: foreign hosts, foreign pages, repeated headers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ async def answered(
     method: str = "POST",
     http: str = "1.1",
 ) -> int:
-    """Return the status; 200 is that of the application behind."""
+    """Return the status; 200 comes from the application behind the checks."""
     sent: list[Any] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
@@ -114,7 +114,7 @@ async def test_without_keys_a_page_of_another_origin_is_refused(
 async def test_a_link_to_the_documentation_can_be_followed_and_its_page_works() -> None:
     link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]
     assert await answered(_LOCAL, _HOST, *link, method="GET") == 200
-    # A form of another page that is sent is a navigation too.
+    # Sending a form of another page is a navigation too.
     assert await answered(_LOCAL, _HOST, *link, method="POST") == 403
     own = [("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:8000")]
     assert await answered(_LOCAL, _HOST, *own) == 200
@@ -136,7 +136,7 @@ async def test_the_name_must_be_said_once() -> None:
 )
 async def test_what_there_is_one_of_must_not_come_twice(name: str) -> None:
     for settings in (_LOCAL, _KEYED):
-        # The same twice, too: a proxy may have looked at another one than the API would.
+        # Also with the same value: a proxy may have read the other header.
         assert await answered(settings, _HOST, (name, "a"), (name, "a")) == 400
         assert await answered(settings, _HOST, (name, "a"), (name, "b")) == 400
 

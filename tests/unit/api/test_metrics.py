@@ -1,4 +1,4 @@
-"""How the API counts requests: by template, method and status, and nothing a caller chooses."""
+"""Request metrics: labelled by template, method and status, never by what a caller chooses."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -81,7 +81,7 @@ async def test_an_error_counts_too_and_nothing_stays_in_progress() -> None:
         await request(measured_app(app, registry))
     assert under_way == [1]
     assert registry.get_sample_value("orderfleet_http_requests_in_progress") == 0
-    # The server answers it so.
+    # The server answers with 500.
     assert counted(registry) == [("GET", "other", "500")]
 
 
@@ -103,18 +103,18 @@ async def test_each_failure_is_a_line_with_its_reason(caplog: pytest.LogCaptureF
     served = measured_app(app, CollectorRegistry(), failures)
     for _ in range(5):
         await request(served)
-    told = [vars(record) for record in caplog.records if record.msg == "request failed"]
-    assert [(one["route"], one["status"], one["reason"]) for one in told] == [
+    lines = [vars(record) for record in caplog.records if record.msg == "request failed"]
+    assert [(line["route"], line["status"], line["reason"]) for line in lines] == [
         ("/orders/{order_id}", 503, "Postgres is away"),
         ("/orders/{order_id}", 500, ""),
     ]
-    # Of very many some are told together, and none is left out.
+    # Beyond the limit they are counted, and none is left out.
     for _ in range(2 * LINES_A_SECOND):
         await request(served)
     failures.flush()
-    told = [vars(record) for record in caplog.records if record.msg == "request failed"]
-    assert sum(one.get("more", 1) for one in told) == 2 * LINES_A_SECOND + 2
-    assert len(told) < 2 * LINES_A_SECOND
+    lines = [vars(record) for record in caplog.records if record.msg == "request failed"]
+    assert sum(line.get("more", 1) for line in lines) == 2 * LINES_A_SECOND + 2
+    assert len(lines) < 2 * LINES_A_SECOND
 
 
 async def test_the_life_of_the_server_is_no_request() -> None:
