@@ -23,6 +23,7 @@ from temporalio.worker import Worker
 from orderfleet.domain import policies
 from orderfleet.domain.contract import (
     CARRIER_REFUSED,
+    PAYMENT_DECLINED,
     RECONCILE_WORKFLOW,
     REVIEW_UPDATE,
     Review,
@@ -31,7 +32,6 @@ from orderfleet.domain.contract import (
 from orderfleet.domain.orders import Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
-from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders

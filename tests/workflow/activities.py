@@ -8,7 +8,10 @@ from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain.contract import (
     CARRIER_REFUSED,
+    ORDER_CONFLICT,
+    PAYMENT_CONFLICT,
     RECALL_ACTIVITY,
+    REVIEW_REJECTED,
     SHIPPING_TASK_QUEUE,
     Change,
     ChangeOutcome,
@@ -35,9 +38,6 @@ from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.store.transitions import Transition
 from orderfleet.temporal.attempts import StepResult
 from orderfleet_order_worker.activities import (
-    ORDER_CONFLICT,
-    PAYMENT_CONFLICT,
-    REVIEW_REJECTED,
     AddressInput,
     CancelInput,
     ChargeInput,

@@ -6,13 +6,16 @@ from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import ORDER_CLOSED, REVIEW_UPDATE, Review, Status, StepStatus
-from orderfleet.domain.orders import Item, OrderState
-from orderfleet_order_worker.activities import (
+from orderfleet.domain.contract import (
+    ORDER_CLOSED,
     ORDER_CONFLICT,
-    PAYMENT_CONFLICT,
     PAYMENT_DECLINED,
+    REVIEW_UPDATE,
+    Review,
+    Status,
+    StepStatus,
 )
+from orderfleet.domain.orders import Item, OrderState
 from tests.workflow.actions import fail, hang, reply_lost
 from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row
@@ -120,9 +123,18 @@ async def test_a_payment_of_another_order_rejects(fleet: Fleet) -> None:
     fleet.world.payers["taken"] = "another"
     await case.start()
     end = await case.end()
-    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, PAYMENT_CONFLICT)
+    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, "payment_conflict")
     assert end.refund is None
     assert case.calls.count("charge") == 1
+
+
+@pytest.mark.parametrize("kind", ["payment_conflict", "review_rejected"])
+async def test_a_charge_by_a_worker_of_an_older_release_rejects(fleet: Fleet, kind: str) -> None:
+    case = fleet.order()
+    case.script("charge", fail("payment_conflict", kind, permanent=True))
+    await case.start()
+    end = await case.end()
+    assert (end.result.state, end.result.reason) == (OrderState.REJECTED, "payment_conflict")
 
 
 async def test_a_declined_payment_fails_the_order_and_its_key_is_closed(fleet: Fleet) -> None:

@@ -5,9 +5,13 @@ from datetime import timedelta
 import pytest
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_TASK_QUEUE, ORDER_WORKFLOW
+from orderfleet.domain.contract import (
+    CARRIER_REFUSED,
+    ORDER_TASK_QUEUE,
+    ORDER_WORKFLOW,
+    PAYMENT_DECLINED,
+)
 from orderfleet.domain.orders import OrderState
-from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from tests.workflow.actions import during, fail, hang
 from tests.workflow.fleet import Fleet
 

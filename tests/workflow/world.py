@@ -11,13 +11,12 @@ from typing import Any
 from msgspec import Struct, field
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_CLOSED
+from orderfleet.domain.contract import CARRIER_REFUSED, ORDER_CLOSED, PAYMENT_DECLINED
 from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import OPEN_STATES, Address, Order, OrderState, states_before
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.store.transitions import Transition
-from orderfleet_order_worker.activities import PAYMENT_DECLINED
 from orderfleet_order_worker.reconciliation.activities import Traces
 from tests.workflow.actions import Action, Work, go
 

@@ -12,6 +12,11 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.domain import events
 from orderfleet.domain.contract import (
     ORDER_CLOSED,
+    ORDER_CONFLICT,
+    ORDER_UNKNOWN,
+    PAYMENT_CONFLICT,
+    PAYMENT_DECLINED,
+    REVIEW_REJECTED,
     AddressChange,
     Cancel,
     ChangeOutcome,
@@ -32,12 +37,6 @@ from orderfleet.store.restore import restore_payment
 from orderfleet.store.transitions import end_order, move, note, receive
 from orderfleet.temporal.attempts import StepResult, attempt_of
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
-
-# Types of permanent failures, which the workflow tells apart.
-ORDER_CONFLICT: Final = "OrderConflict"
-PAYMENT_CONFLICT: Final = "payment_conflict"
-PAYMENT_DECLINED: Final = "payment_declined"
-REVIEW_REJECTED: Final = "review_rejected"
 
 # What a refund says of an order that it leaves alone.
 KEPT: Final = "kept: the order is fulfilled"
@@ -342,5 +341,5 @@ def _closed(state: OrderState | None) -> ApplicationError:
 
 def _known(changed: ChangeOutcome | None) -> ChangeOutcome:
     if changed is None:
-        raise ApplicationError("the order has no row yet", type="OrderUnknown")
+        raise ApplicationError("the order has no row yet", type=ORDER_UNKNOWN)
     return changed

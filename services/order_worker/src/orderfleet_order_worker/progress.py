@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import DispatchFailed, Status, StepStatus
+from orderfleet.domain.contract import DispatchFailed, Status, StepName, StepStatus
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.domain.policies import Budget
 
@@ -13,7 +13,7 @@ class Progress:
 
     def __init__(self, order_id: str, address: Address, budget: Budget) -> None:
         self.state = OrderState.RECEIVED
-        self.step = "receive"
+        self.step = StepName.RECEIVE
         self.reason = ""
         self.address = address
         self.shipping_attempts = 0
@@ -24,7 +24,7 @@ class Progress:
         self._budget = budget
         self._steps: dict[str, StepStatus] = {}
 
-    def enter(self, step: str, state: OrderState | None = None) -> None:
+    def enter(self, step: StepName, state: OrderState | None = None) -> None:
         """Begin a step."""
         self.step = step
         self.state = state or self.state

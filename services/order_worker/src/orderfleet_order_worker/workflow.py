@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         Review,
         ShippingInput,
         ShippingResult,
+        StepName,
     )
     from orderfleet.domain.orders import Address, OrderState, check_order, is_order_id
     from orderfleet.temporal.attempts import StepResult, failed_step
@@ -38,9 +39,6 @@ with workflow.unsafe.imports_passed_through():
     # By name: `from orderfleet_order_worker import activities` would run that module again in the
     # sandbox, for each order.
     from orderfleet_order_worker.activities import (
-        ORDER_CONFLICT,
-        PAYMENT_CONFLICT,
-        REVIEW_REJECTED,
         ChargeInput,
         Ended,
         EndInput,
@@ -127,7 +125,7 @@ class OrderWorkflow(OrderHandlers):
         received = await self._step(
             OrderActivities.receive,
             ReceiveInput(self._id, self._order),
-            name="receive",
+            name=StepName.RECEIVE,
             timeout=policies.SQL_STEP,
             local=True,
         )
@@ -138,7 +136,7 @@ class OrderWorkflow(OrderHandlers):
         validated = await self._step(
             OrderActivities.validate,
             ReceiveInput(self._id, self._order),
-            name="validate",
+            name=StepName.VALIDATE,
             timeout=policies.SQL_STEP,
             local=True,
         )
@@ -146,7 +144,7 @@ class OrderWorkflow(OrderHandlers):
             raise OrderEndError(OrderState.REJECTED, validated.problem)
 
     async def _review(self) -> None:
-        self._progress.enter("review", OrderState.IN_REVIEW)
+        self._progress.enter(StepName.REVIEW, OrderState.IN_REVIEW)
         timeout = min(
             timedelta(seconds=self._order.review_seconds),
             self._budget.forward_left(workflow.now()),
@@ -159,7 +157,7 @@ class OrderWorkflow(OrderHandlers):
         # What a person has said by now counts, as soon as it is known whether it is on record.
         if changes.reviewing:
             with suppress(TimeoutError):
-                left = self._forward_left("review")
+                left = self._forward_left(StepName.REVIEW)
                 await workflow.wait_condition(lambda: not changes.reviewing, timeout=left)
         if changes.decision is None:
             changes.decision = Review(approved=True, reviewer="timer")
@@ -171,7 +169,7 @@ class OrderWorkflow(OrderHandlers):
         await self._step(
             OrderActivities.charge,
             ChargeInput(self._id, self._order.payment_id, self._reviewed().payload),
-            name="charge",
+            name=StepName.CHARGE,
             timeout=policies.GATEWAY_STEP,
             state=OrderState.CHARGING,
         )
@@ -181,9 +179,9 @@ class OrderWorkflow(OrderHandlers):
         pause = policies.SHIPPING_BACKOFF
         for attempt in range(1, policies.SHIPPING_ATTEMPTS + 1):
             if attempt > 1:
-                await workflow.sleep(min(pause, self._forward_left("ship")))
+                await workflow.sleep(min(pause, self._forward_left(StepName.SHIP)))
                 pause *= 2
-            self._progress.enter("ship", OrderState.SHIPPING)
+            self._progress.enter(StepName.SHIP, OrderState.SHIPPING)
             self._progress.shipping_attempts = attempt
             try:
                 shipped = await self._ship_in_time(attempt)
@@ -209,7 +207,9 @@ class OrderWorkflow(OrderHandlers):
         shipping = asyncio.create_task(self._start_shipping(attempt))
         try:
             with suppress(TimeoutError):
-                await workflow.wait_condition(shipping.done, timeout=self._forward_left("ship"))
+                await workflow.wait_condition(
+                    shipping.done, timeout=self._forward_left(StepName.SHIP)
+                )
             if shipping.done():
                 return shipping.result()
         finally:
@@ -228,7 +228,7 @@ class OrderWorkflow(OrderHandlers):
             task_queue=self._shipping_task_queue,
             # Not the order's 15 s but what is left of its forward time: nothing is dispatched
             # after it.
-            execution_timeout=self._forward_left("ship"),
+            execution_timeout=self._forward_left(StepName.SHIP),
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
@@ -247,7 +247,7 @@ class OrderWorkflow(OrderHandlers):
         step: Callable[[S, A], Awaitable[R]],
         argument: A,
         *,
-        name: str,
+        name: StepName,
         timeout: timedelta,
         local: bool = False,
         state: OrderState | None = None,
@@ -272,7 +272,7 @@ class OrderWorkflow(OrderHandlers):
     # --- The end -------------------------------------------------------------------------------
 
     async def _close(self, end: OrderEndError) -> OrderResult:
-        self._progress.enter("end")
+        self._progress.enter(StepName.END)
         ended = await self._write_end(end)
         if ended is None:
             # Postgres is away: undo what may have been taken, and leave the row to ReconcileOrders.
@@ -297,7 +297,7 @@ class OrderWorkflow(OrderHandlers):
             )
         except ActivityError as error:
             status, _ = failed_step(error)
-            self._progress.add("end", status)
+            self._progress.add(StepName.END, status)
             return None
 
     async def _start_refund(self, end: OrderEndError) -> None:
@@ -341,7 +341,7 @@ class OrderWorkflow(OrderHandlers):
     def _quiet(self) -> bool:
         return workflow.all_handlers_finished() and not self._changes.pending
 
-    def _forward_left(self, step: str) -> timedelta:
+    def _forward_left(self, step: StepName) -> timedelta:
         left = self._budget.forward_left(workflow.now())
         if not left:
             raise OrderEndError(OrderState.TIMED_OUT, f"no time left to {step}")
@@ -371,14 +371,14 @@ def _accepted(order: OrderInput) -> OrderInput:
     return order
 
 
-def _end_by(step: str, error: StepFailedError) -> Exception:
+def _end_by(step: StepName, error: StepFailedError) -> Exception:
     """Return what a failed step means for its order."""
-    if error.kind == ORDER_CONFLICT:
+    if error.kind == contract.ORDER_CONFLICT:
         # Not this workflow's row: nothing of it may be touched.
         return ApplicationError(str(error), type=error.kind, non_retryable=True)
-    if error.kind == PAYMENT_CONFLICT:
-        return OrderEndError(OrderState.REJECTED, PAYMENT_CONFLICT)
-    if error.kind == REVIEW_REJECTED:
+    if error.kind == contract.PAYMENT_CONFLICT:
+        return OrderEndError(OrderState.REJECTED, contract.PAYMENT_CONFLICT_REASON)
+    if error.kind == contract.REVIEW_REJECTED:
         return OrderEndError(OrderState.REJECTED, str(error))
     state = OrderState.TIMED_OUT if error.out_of_time else OrderState.FAILED
     return OrderEndError(state, f"{step}: {error}")

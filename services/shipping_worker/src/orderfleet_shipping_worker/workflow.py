@@ -9,7 +9,13 @@ from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import contract, policies
-    from orderfleet.domain.contract import DispatchFailed, ShippingInput, ShippingResult, StepStatus
+    from orderfleet.domain.contract import (
+        DispatchFailed,
+        ShippingInput,
+        ShippingResult,
+        StepName,
+        StepStatus,
+    )
     from orderfleet.domain.orders import OrderState
     from orderfleet.temporal.attempts import StepResult
     from orderfleet.temporal.inputs import check_id, input_of
@@ -44,9 +50,11 @@ class ShippingWorkflow:
         """
         self._shipping = input_of(given, ShippingInput)
         check_id(contract.shipping_id(self._shipping.order_id, self._shipping.attempt))
-        await self._step(ShippingActivities.prepare, "prepare", policies.SQL_STEP, local=True)
+        await self._step(
+            ShippingActivities.prepare, StepName.PREPARE, policies.SQL_STEP, local=True
+        )
         dispatched = await self._step(
-            ShippingActivities.dispatch, "dispatch", policies.GATEWAY_STEP
+            ShippingActivities.dispatch, StepName.DISPATCH, policies.GATEWAY_STEP
         )
         return ShippingResult(OrderState.FULFILLED, dispatched.tracking, self._steps)
 
@@ -58,7 +66,7 @@ class ShippingWorkflow:
     async def _step(
         self,
         step: Callable[[ShippingActivities, ShippingInput], Awaitable[R]],
-        name: str,
+        name: StepName,
         timeout: timedelta,
         *,
         local: bool = False,
@@ -79,7 +87,7 @@ class ShippingWorkflow:
     def _add(self, step: str, status: StepStatus) -> None:
         self._steps.setdefault(step, StepStatus()).add(status)
 
-    async def _failed(self, name: str, error: StepFailedError) -> ApplicationError:
+    async def _failed(self, name: StepName, error: StepFailedError) -> ApplicationError:
         reason = f"{name}: {error}"
         if error.kind != contract.ORDER_CLOSED:
             await self._tell_parent(reason)

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from orderfleet.domain import contract
-from orderfleet.domain.contract import Status, StepStatus
+from orderfleet.domain.contract import Status, StepName, StepStatus
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet_api import errors
 from orderfleet_api.backends import Backends
@@ -63,7 +63,7 @@ async def _add_attempts(
     backends: Backends, live: Status, description: WorkflowExecutionDescription
 ) -> None:
     """Add the attempts of the running step, which a workflow learns of only at the step's end."""
-    if live.step == "ship":
+    if live.step == StepName.SHIP:
         child_id = contract.shipping_id(live.order_id, live.shipping_attempts)
         child = backends.temporal.get_workflow_handle(child_id)
         try:

@@ -5,6 +5,7 @@ Temporal's own CLI and UI can read and send it.
 """
 
 import re
+from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta, Struct, field
@@ -34,7 +35,7 @@ STATUS_QUERY: Final = "status"
 # The one activity that another service calls: it lives on the shipping queue, beside the carrier.
 RECALL_ACTIVITY: Final = "recall"
 
-# Failure types a caller can tell apart.
+# The types of failures: activities, updates and workflows fail with them.
 INVALID_PAYLOAD: Final = "InvalidPayload"
 TOO_LATE: Final = "TooLate"
 TOO_MANY_CHANGES: Final = "TooManyChanges"
@@ -42,6 +43,22 @@ OTHER_CHANGE: Final = "OtherChange"
 ORDER_CLOSED: Final = "OrderClosed"
 # A definite no of the carrier: nothing was taken, and its key is closed.
 CARRIER_REFUSED: Final = "CarrierRefused"
+PAYMENT_DECLINED: Final = "PaymentDeclined"
+# The payment id pays for another order.
+PAYMENT_CONFLICT: Final = "PaymentConflict"
+REVIEW_REJECTED: Final = "ReviewRejected"
+# Another order has this id.
+ORDER_CONFLICT: Final = "OrderConflict"
+# The order has no row yet.
+ORDER_UNKNOWN: Final = "OrderUnknown"
+_OLD_FAILURES: Final = {
+    "payment_declined": PAYMENT_DECLINED,
+    "payment_conflict": PAYMENT_CONFLICT,
+    "review_rejected": REVIEW_REJECTED,
+}
+
+# Why an order whose payment id pays for another order is rejected.
+PAYMENT_CONFLICT_REASON: Final = "payment_conflict"
 
 # The one search attribute; a namespace must know it.
 ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
@@ -63,6 +80,19 @@ ChangeId = Annotated[
 REASON_LENGTH: Final = 500
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+
+
+class StepName(StrEnum):
+    """The steps of an order, as the query `status` names them; activities have these names too."""
+
+    RECEIVE = "receive"
+    VALIDATE = "validate"
+    REVIEW = "review"
+    CHARGE = "charge"
+    SHIP = "ship"
+    PREPARE = "prepare"
+    DISPATCH = "dispatch"
+    END = "end"
 
 
 class StepStatus(Struct):
@@ -211,6 +241,11 @@ class Status(Struct, kw_only=True):
     seconds_left: float
     reason: str = ""
     refund_started: bool = False
+
+
+def failure_type(stored: str | None) -> str | None:
+    """Return a failure's type; histories and older workers have another spelling of some."""
+    return None if stored is None else _OLD_FAILURES.get(stored, stored)
 
 
 def shipping_id(order_id: str, attempt: int) -> str:

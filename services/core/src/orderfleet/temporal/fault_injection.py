@@ -8,9 +8,17 @@ from typing import Any, Final
 from temporalio import activity
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from orderfleet.domain.contract import order_of
+from orderfleet.domain.contract import StepName, order_of
 
-FLAKY_ACTIVITIES: Final = frozenset({"receive", "validate", "charge", "prepare", "dispatch"})
+FLAKY_ACTIVITIES: Final = frozenset(
+    {
+        StepName.RECEIVE,
+        StepName.VALIDATE,
+        StepName.CHARGE,
+        StepName.PREPARE,
+        StepName.DISPATCH,
+    }
+)
 _RAISE: Final = 0.33
 _HANG: Final = 0.34
 _HANG_SECONDS: Final = 300

@@ -22,7 +22,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import StepStatus
+from orderfleet.domain.contract import StepStatus, failure_type
 from orderfleet.temporal.attempts import StepResult, attempt_id, failed_step
 
 # The class of an activity, its argument, what it returns, and what a step returns.
@@ -40,7 +40,7 @@ class StepFailedError(Exception):
     def __init__(self, last: str, failure: FailureError, *, out_of_time: bool) -> None:
         super().__init__(last)
         cause = _cause(failure)
-        self.kind = cause.type if isinstance(cause, ApplicationError) else None
+        self.kind = failure_type(cause.type) if isinstance(cause, ApplicationError) else None
         self.out_of_time = out_of_time
 
 

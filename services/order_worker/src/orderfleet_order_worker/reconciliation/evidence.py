@@ -14,7 +14,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orderfleet.domain import contract
-from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult
+from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult, StepName
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.client import is_absent
 
@@ -136,7 +136,7 @@ async def _add(client: Client, found: Evidence, event: HistoryEvent) -> None:
     match event.event_type:
         case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
             scheduled = event.activity_task_scheduled_event_attributes
-            found.charge_begun |= scheduled.activity_type.name == "charge"
+            found.charge_begun |= scheduled.activity_type.name == StepName.CHARGE
         case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
             completed = event.workflow_execution_completed_event_attributes
             result = await _decoded(client, completed.result.payloads, OrderResult)
@@ -180,7 +180,7 @@ def _may_be_out(events: Sequence[HistoryEvent]) -> bool:
         event.event_id
         for event in events
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
-        and event.activity_task_scheduled_event_attributes.activity_type.name == "dispatch"
+        and event.activity_task_scheduled_event_attributes.activity_type.name == StepName.DISPATCH
     }
     for event in events:
         failed = event.activity_task_failed_event_attributes
