@@ -16,10 +16,9 @@ from orderfleet.store.pool import open_pool  # noqa: E402
 from orderfleet_cli.errors import CommandError  # noqa: E402
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: E402
 from tests.e2e.support import faults  # noqa: E402
-from tests.e2e.support.costs import Costs  # noqa: E402
+from tests.e2e.support.costs import Costs, table  # noqa: E402
 from tests.e2e.support.orders import Orders, clients, seconds  # noqa: E402
 
-_COSTS = pytest.StashKey[Costs]()
 _TRIES = 3
 
 
@@ -73,15 +72,15 @@ async def undisturbed(orders: Orders) -> dict[str, float]:
     return dict(zip(kinds, map(seconds, ended), strict=True))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def costs(request: pytest.FixtureRequest) -> Costs:
-    return request.config.stash.setdefault(_COSTS, Costs())
+    return Costs(request.node.user_properties)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    rows = list(config.stash.get(_COSTS, Costs()).table())
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    # A test's report has its properties, also from a process of pytest-xdist.
+    reports = (report for some in terminalreporter.stats.values() for report in some)
+    rows = list(table(reports))
     if rows:
         terminalreporter.section("what a kill costs an order")
         for row in rows:

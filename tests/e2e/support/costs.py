@@ -1,21 +1,36 @@
-"""What a kill costs an order in seconds, told at the end of the run."""
+"""What a kill costs an order, in seconds: a table at the end of the run."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, cast
+
+import pytest
+
+_PROPERTY: Final = "cost"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds of disturbed orders beside those of undisturbed ones of the same kind."""
+    """Keeps a test's rows among its properties, which its report has too."""
 
-    rows: list[tuple[str, float, float]] = field(default_factory=list)
+    properties: list[tuple[str, object]]
 
     def add(self, what: str, undisturbed: float, disturbed: float) -> None:
-        self.rows.append((what, undisturbed, disturbed))
+        """Add a disturbed order, beside the seconds of an undisturbed one of its kind."""
+        self.properties.append((_PROPERTY, (what, undisturbed, disturbed)))
 
-    def table(self) -> Iterator[str]:
-        if self.rows:
-            yield f"{'':<52} {'alone':>6} {'killed':>6} {'cost':>6}"
-        for what, undisturbed, disturbed in self.rows:
-            cost = disturbed - undisturbed
-            yield f"{what:<52} {undisturbed:>5.1f}s {disturbed:>5.1f}s {cost:>5.1f}s"
+
+def table(reports: Iterable[object]) -> Iterator[str]:
+    """Yield the rows of all tests that ran."""
+    rows = [
+        cast("tuple[str, float, float]", row)
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, row in report.user_properties
+        if name == _PROPERTY
+    ]
+    if rows:
+        yield f"{'':<52} {'alone':>6} {'killed':>6} {'cost':>6}"
+    for what, undisturbed, disturbed in rows:
+        cost = disturbed - undisturbed
+        yield f"{what:<52} {undisturbed:>5.1f}s {disturbed:>5.1f}s {cost:>5.1f}s"
