@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import AsyncExitStack
 
 import httpx
 import msgspec
@@ -15,6 +16,14 @@ from orderfleet.store.pool import Pool
 from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import PATIENCE, Fleet, an_order, eventually, new_id
+
+
+@pytest.fixture(autouse=True)
+async def connected(pool: Pool) -> None:
+    """Open all connections: a loaded machine takes longer than a request waits for one."""
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.get_max_size()):
+            await stack.enter_async_context(pool.acquire(timeout=PATIENCE))
 
 
 async def _start(http: httpx.AsyncClient, order_id: str, order: Order) -> httpx.Response:

@@ -112,4 +112,5 @@ def test_layers_without_end_are_not_told() -> None:
 def test_cleaned_keeps_what_can_be_read() -> None:
     assert sanitize("a\x00b\u202ec\ud800d\nx\u2028y\U000e0041\uffff", 100) == "a bcd x y"
     assert sanitize("ééé", 5) == "éé"
+    assert sanitize("ab cd", 3) == "ab"
     assert sanitize("\x00" * 1_000_000, 100) == ""

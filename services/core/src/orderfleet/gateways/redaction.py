@@ -40,7 +40,7 @@ def sanitize(text: str, most: int) -> str:
         text: any text.
         most: the most bytes that it may take in UTF-8.
     """
-    return _on_one_line(text[:_READ]).encode()[:most].decode(errors="ignore")
+    return _on_one_line(text[:_READ]).encode()[:most].decode(errors="ignore").rstrip()
 
 
 def redact(text: str, most: int, private: Iterable[str] = ()) -> str:
