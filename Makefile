@@ -4,6 +4,14 @@ PROJECTS := $(SERVICES:%=services/%/pyproject.toml)
 BIN := .venv/bin
 LOCK_ARGS ?=
 PYTEST_ARGS ?=
+# Processes of pytest-xdist; PYTEST_ARGS="-n 0 --pdb" runs in one. Integration tests wait more than
+# they compute; the tests of a file of tests/e2e share a fleet.
+TESTS_unit := -n 2 --dist worksteal
+TESTS_workflow := -n 3 --dist worksteal
+TESTS_chart := -n 2 --dist worksteal
+TESTS_integration := -n 4 --dist worksteal
+TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder
+TESTS_monitoring := -n 2 --dist loadfile
 DASHBOARDS_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -43,11 +51,11 @@ test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
 test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, prometheus if they are on PATH
 test-unit test-workflow test-replay test-tilt test-integration test-e2e test-monitoring:
-	$(BIN)/pytest tests/$(@:test-%=%) $(PYTEST_ARGS)
+	$(BIN)/pytest tests/$(@:test-%=%) $(TESTS_$(@:test-%=%)) $(PYTEST_ARGS)
 
 test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-unittest, kubeconform, npm
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
-	$(BIN)/pytest tests/chart $(PYTEST_ARGS)
+	$(BIN)/pytest tests/chart $(TESTS_chart) $(PYTEST_ARGS)
 
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s
