@@ -40,7 +40,7 @@ _NOW: Final = [
         "Open more than 5 s past their deadline. ReconcileOrders ends them within seconds.",
         fleet_wide("orderfleet_overdue_orders"),
         limit=Limit(red=1),
-        runbook="SettlementNeeded",
+        runbook="ReconciliationNeeded",
     ),
     number(
         "Pods that answer",

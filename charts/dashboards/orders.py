@@ -69,7 +69,7 @@ _NOW: Final = [
         "Open more than 5 s past their deadline. ReconcileOrders ends them within seconds.",
         fleet_wide("orderfleet_overdue_orders"),
         limit=Limit(red=1),
-        runbook="SettlementNeeded",
+        runbook="ReconciliationNeeded",
     ),
     number(
         "Longest wait for a refund",
@@ -184,15 +184,16 @@ _MONEY: Final = [
         width=6,
     ),
     graph(
-        "Settled by the backstop",
+        "Reconciled",
         "Orders that ReconcileOrders had to end: their workflow was terminated or lost. And what it"
-        " fails on, which nobody else does.",
-        Query(rate("orderfleet_settled_orders_total", ORDER_WORKER, "state"), "{{state}}"),
+        " fails on; no other part of the fleet ends those.",
+        Query(rate("orderfleet_reconciled_orders_total", ORDER_WORKER, "state"), "{{state}}"),
         Query(
-            rate("orderfleet_settle_failures_total", ORDER_WORKER, "phase"), "{{phase}} that fail"
+            rate("orderfleet_reconciliation_failures_total", ORDER_WORKER, "phase"),
+            "{{phase}} that fail",
         ),
         Query(f"max(orderfleet_overdue_orders{{{API}}})", "overdue"),
-        runbook="SettlementNeeded",
+        runbook="ReconciliationNeeded",
         width=6,
     ),
 ]

@@ -42,7 +42,7 @@ def before() -> dict[str, Object]:
     [
         (SERVICES, {"logLevel": "debug"}),
         ({"api"}, {"orders": {"deadlineSeconds": 20}}),
-        ({"order-worker"}, {"orderWorker": {"settleSeconds": 5}}),
+        ({"order-worker"}, {"orderWorker": {"reconcileSeconds": 5}}),
         ({"shipping-worker"}, {"shippingWorker": {"carrierUrl": "https://carrier"}}),
         ({"temporal"}, {"temporal": {"dynamicConfig": {"limit.maxIDLength": [{"value": 255}]}}}),
         (set(), {"api": {"replicas": 5}, "orderWorker": {"replicas": 3}}),

@@ -120,7 +120,7 @@ async def test_ended_orders_and_their_time_are_those_of_the_audit_log(busy: Busy
         lasted = sum(seconds(one) for one in busy.ended.values() if one["state"] == state)
         total = busy.workers("orderfleet_order_duration_seconds_sum", **labels)
         assert total == pytest.approx(lasted, abs=0.5)
-    assert busy.workers("orderfleet_settled_orders_total") == 0
+    assert busy.workers("orderfleet_reconciled_orders_total") == 0
 
 
 async def test_payments_are_those_of_the_audit_log(busy: Busy) -> None:

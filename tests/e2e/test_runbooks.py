@@ -54,10 +54,10 @@ _SAID: Final = {
     ("RefundsPendingTooLong", "temporal workflow list"): "/refund",
     ("RefundsPendingTooLong", "temporal workflow describe"): "failed before (injected)",
     ("RefundsPendingTooLong", "orderfleet show"): "captured",
-    ("SettlementNeeded", "temporal schedule describe"): "ReconcileOrders",
-    ("SettlementNeeded", "temporal workflow list"): "ReconcileOrders",
-    ("SettlingFails", "kubectl"): "reconciliation failed",
-    ("SettlingFails", "temporal workflow list"): "ReconcileOrders",
+    ("ReconciliationNeeded", "temporal schedule describe"): "ReconcileOrders",
+    ("ReconciliationNeeded", "temporal workflow list"): "ReconcileOrders",
+    ("ReconciliationFails", "kubectl"): "reconciliation failed",
+    ("ReconciliationFails", "temporal workflow list"): "ReconcileOrders",
     ("WorkflowNonDeterminism", "kubectl"): "[TMPRL1100] Nondeterminism error",
     ("WorkflowNonDeterminism", "orderfleet history"): "TMPRL1100",
     ("WorkflowTaskFailures", "kubectl"): "Failing workflow task",
@@ -132,7 +132,7 @@ async def sick(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sick]:
         env={
             "ORDERFLEET_GATEWAY_FAULTS": msgspec.json.encode(_FAULTS).decode(),
             "ORDERFLEET_EXPORTER_SECONDS": "1",
-            "ORDERFLEET_SETTLE_SECONDS": "1",
+            "ORDERFLEET_RECONCILE_SECONDS": "1",
         },
         durable=True,
     )
@@ -157,7 +157,7 @@ async def sick(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sick]:
         common["ORDER_TASK_QUEUE"] = ORDER_TASK_QUEUE
         own = {
             "RefundsPendingTooLong": {"ORDER": placed[0]},
-            "SettlementNeeded": {"ORDER": unknown[0].id},
+            "ReconciliationNeeded": {"ORDER": unknown[0].id},
             "WorkerSlotsExhausted": {"ORDER": placed[1]},
             "WorkflowNonDeterminism": {"ORDER": odd.id},
             "WorkflowTaskFailures": {"ORDER": unknown[1].id, "ID": unknown[1].id},

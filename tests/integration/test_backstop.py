@@ -45,12 +45,12 @@ async def _interval(fleet: Fleet) -> tuple[timedelta, bool, str]:
 async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) -> None:
     queue = fleet.common()["order_task_queue"]
     # Two workers that start at once, then one with other settings.
-    ten = fleet.order_settings(settle_seconds=10.0)
+    ten = fleet.order_settings(reconcile_seconds=10.0)
     await asyncio.gather(*(schedule_reconciliation(fleet.temporal, ten) for _ in range(2)))
     assert await _interval(fleet) == (timedelta(seconds=10), False, queue)
-    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=60.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(reconcile_seconds=60.0))
     assert await _interval(fleet) == (timedelta(minutes=1), False, queue)
-    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=0.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(reconcile_seconds=0.0))
     assert (await _interval(fleet))[1] is True
     await schedule_reconciliation(fleet.temporal, ten)
     assert await _interval(fleet) == (timedelta(seconds=10), False, queue)
@@ -60,7 +60,7 @@ async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) 
 async def _served(fleet: Fleet, port: int) -> AsyncIterator[None]:
     """Run the order worker as its process does, with ReconcileOrders every second."""
     lifecycle = Lifecycle()
-    settings = fleet.order_settings(settle_seconds=1.0, probe_port=port)
+    settings = fleet.order_settings(reconcile_seconds=1.0, probe_port=port)
     serving = asyncio.create_task(serve_orders(settings, lifecycle))
     try:
         yield

@@ -23,7 +23,7 @@ from tests.integration.support.reconciliation import reconcile, reconciled
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no order be too young to be settled."""
+    """Let no order be too young to be reconciled."""
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
 
 
@@ -78,7 +78,7 @@ async def test_a_charge_captured_without_a_record_is_refunded(fleet: Fleet) -> N
         await reconciled(fleet, order_id, OrderState.FAILED, "refunded")
 
 
-async def test_a_charge_that_arrives_after_the_settling_is_refused(fleet: Fleet) -> None:
+async def test_a_charge_that_arrives_after_the_reconciliation_is_refused(fleet: Fleet) -> None:
     async with _charging(fleet, Fault("charge", "hang_before", seconds=3)) as order_id:
         await reconciled(fleet, order_id, OrderState.FAILED, "voided")
         await asyncio.sleep(3)
@@ -128,7 +128,7 @@ async def test_a_closed_workflow_without_a_row_gets_one_and_its_end(fleet: Fleet
     assert (row["payment_id"], str(row["amount"])) == (f"pay-{order_id}", "15.00")
 
 
-async def test_a_malformed_workflow_has_nothing_to_settle(fleet: Fleet) -> None:
+async def test_a_malformed_workflow_needs_no_reconciliation(fleet: Fleet) -> None:
     order_id = new_id()
     queue = fleet.common()["order_task_queue"]
     await fleet.temporal.start_workflow(ORDER_WORKFLOW, {"x": 1}, id=order_id, task_queue=queue)
@@ -146,7 +146,7 @@ async def test_a_malformed_workflow_has_nothing_to_settle(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("back_for_the_end", [False, True])
-async def test_an_order_that_never_reached_postgres_is_settled(
+async def test_an_order_that_never_reached_postgres_is_reconciled(
     fleet: Fleet, back_for_the_end: bool
 ) -> None:
     """Its workflow completed, and said that there is no record, or did not find the row to end."""

@@ -25,7 +25,7 @@ UNRECALLABLE = Fault("recall", "refuse")
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no order be too young to be settled."""
+    """Let no order be too young to be reconciled."""
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
 
 

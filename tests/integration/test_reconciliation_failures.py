@@ -33,7 +33,7 @@ def _queue(fleet: Fleet) -> str:
 
 @asynccontextmanager
 async def _scheduled(fleet: Fleet) -> AsyncIterator[None]:
-    await schedule_reconciliation(fleet.temporal, fleet.order_settings(settle_seconds=1.0))
+    await schedule_reconciliation(fleet.temporal, fleet.order_settings(reconcile_seconds=1.0))
     try:
         yield
     finally:
@@ -73,7 +73,7 @@ async def test_the_doctor_tells_of_a_run_that_failed(fleet: Fleet, owner: Pool) 
     async with _scheduled(fleet):
         assert (await look_at_reconciliation(fleet.temporal, _queue(fleet)))[0]
         async with fleet.order_worker():
-            await _looked(fleet, True, "runs, and all is settled")
+            await _looked(fleet, True, "runs, and no order is left behind")
             # An id that Temporal does not take: its refund cannot be started.
             endless = "x" * 2000
             await put_order(owner, endless, OrderState.FAILED)
@@ -81,7 +81,7 @@ async def test_the_doctor_tells_of_a_run_that_failed(fleet: Fleet, owner: Pool) 
             await owner.execute("UPDATE orders SET updated_at = now() - interval '1 hour'")
             await _looked(fleet, False, "failures: refunds 1; refunds: xxx")
             await owner.execute("DELETE FROM payments")
-            await _looked(fleet, True, "runs, and all is settled")
+            await _looked(fleet, True, "runs, and no order is left behind")
 
 
 async def test_the_doctor_tells_of_a_schedule_that_rests(

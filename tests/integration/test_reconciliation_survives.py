@@ -48,7 +48,7 @@ MANY = 210
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no order be too young to be settled; take small pages."""
+    """Let no order be too young to be reconciled; take small pages."""
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.evidence._PAGE", 50)
     monkeypatch.setattr("orderfleet.store.reconciliation._PAGE", 50)
@@ -171,7 +171,7 @@ async def test_a_result_that_says_nothing_is_no_evidence(fleet: Fleet, result: R
         await reconciled(fleet, order_id, OrderState.FAILED, None)
 
 
-async def test_what_fails_for_one_order_is_told_and_the_others_are_settled(
+async def test_what_fails_for_one_order_is_told_and_the_others_are_reconciled(
     fleet: Fleet, owner: Pool
 ) -> None:
     """Postgres refuses one order's end and another one's row, Temporal a third one's refund."""
@@ -201,11 +201,11 @@ async def test_what_fails_for_one_order_is_told_and_the_others_are_settled(
         assert any(f"{phase}: {order_id}"[:100] in one[:100] for one in summary.errors)
         assert [one["order_id"] for one in logs if one.get("phase") == phase] == [order_id]
         labels = {"phase": phase}
-        assert registry.get_sample_value("orderfleet_settle_failures_total", labels) == 1
+        assert registry.get_sample_value("orderfleet_reconciliation_failures_total", labels) == 1
     for outcome, count in (("failed", 1), ("completed", 0)):
         labels = {"outcome": outcome}
-        assert registry.get_sample_value("orderfleet_settle_runs_total", labels) == count
-    # As soon as nothing is in the way, they are settled too.
+        assert registry.get_sample_value("orderfleet_reconciliation_runs_total", labels) == count
+    # As soon as nothing is in the way, they are reconciled too.
     await owner.execute("DROP FUNCTION refuse CASCADE")
     await owner.execute("DELETE FROM payments WHERE order_id = $1", endless)
     assert not (await reconcile(fleet)).failures

@@ -37,7 +37,7 @@ class Step:
     payment: str = ""
 
 
-def _settle(status: PaymentStatus) -> Callable[[Pool], Awaitable[Any]]:
+def _record(status: PaymentStatus) -> Callable[[Pool], Awaitable[Any]]:
     return lambda pool: record_payment_outcome(pool, _ID, _PAYMENT, status, {})
 
 
@@ -48,7 +48,7 @@ def _move(kind: EventType, to: OrderState) -> Callable[[Pool], Awaitable[Any]]:
 _STEPS = [
     Step("validate", OrderState.RECEIVED, _move(EventType.VALIDATED, OrderState.IN_REVIEW)),
     Step("charging", OrderState.IN_REVIEW, lambda p: begin_charge(p, _ID, _PAYMENT, {}, {})),
-    Step("captured", OrderState.CHARGING, _settle(PaymentStatus.CAPTURED), "pending"),
+    Step("captured", OrderState.CHARGING, _record(PaymentStatus.CAPTURED), "pending"),
     Step("prepare", OrderState.CHARGED, _move(EventType.PREPARED, OrderState.SHIPPING)),
     Step("claim", OrderState.SHIPPING, lambda p: claim_dispatch(p, _ID, "one/1", "1.1", {})),
     Step("release", OrderState.DISPATCHING, lambda p: release_dispatch(p, _ID, "0.1", 1, "no")),
@@ -65,8 +65,8 @@ _STEPS = [
         lambda p: update_address(p, _ID, AddressChange(_AWAY, "a")),
     ),
     Step("note", OrderState.CHARGED, lambda p: note(p, _ID, Event(_SEEN, "seen"))),
-    Step("voided", OrderState.FAILED, _settle(PaymentStatus.VOIDED), "pending"),
-    Step("refunded", OrderState.FAILED, _settle(PaymentStatus.REFUNDED), "captured"),
+    Step("voided", OrderState.FAILED, _record(PaymentStatus.VOIDED), "pending"),
+    Step("refunded", OrderState.FAILED, _record(PaymentStatus.REFUNDED), "captured"),
 ]
 _each_step = pytest.mark.parametrize("step", _STEPS, ids=lambda step: step.name)
 

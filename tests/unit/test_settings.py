@@ -237,3 +237,10 @@ def test_settings_that_go_together_are_taken() -> None:
     ApiSettings.from_env({"ORDERFLEET_API_OPEN": "true"})
     ApiSettings.from_env({"ORDERFLEET_API_OPEN": "false", "ORDERFLEET_API_KEYS": _KEY})
     WorkerSettings.from_env({"ORDERFLEET_WORKFLOW_SLOTS": "2"})
+
+
+@pytest.mark.parametrize("name", ["ORDERFLEET_RECONCILE_SECONDS", "ORDERFLEET_SETTLE_SECONDS"])
+def test_the_interval_of_the_reconciliation_has_its_old_name_too(name: str) -> None:
+    settings = OrderWorkerSettings.from_env({name: "3"})
+    assert settings.reconcile_seconds == 3
+    assert settings.shown()["ORDERFLEET_RECONCILE_SECONDS"] == "3"

@@ -23,7 +23,7 @@ async def refunded(fleet: Fleet, case: Case) -> RefundResult:
             order_id=case.id,
             payment_id=case.order.payment_id,
             state=OrderState.TIMED_OUT,
-            reason="settled",
+            reason="reconciled",
         ),
         id=contract.refund_id(case.id),
         task_queue=contract.ORDER_TASK_QUEUE,

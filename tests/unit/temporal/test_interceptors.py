@@ -285,7 +285,7 @@ async def test_flaky_raises_hangs_and_goes_on_a_third_each() -> None:
     assert all(140 < number < 260 for number in found.values())
 
 
-@pytest.mark.parametrize("kind", ["end", "refund", "recall", "cancel", "note", "settle"])
+@pytest.mark.parametrize("kind", ["end", "refund", "recall", "cancel", "note", "reconcile"])
 async def test_flaky_never_touches_what_brings_an_order_to_its_end(kind: str) -> None:
     assert kind not in FLAKY_ACTIVITIES
     assert {await flaky_outcome(seed, kind=kind) for seed in range(30)} == {"ok"}

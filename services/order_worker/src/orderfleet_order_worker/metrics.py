@@ -36,7 +36,7 @@ class Phase(StrEnum):
 
 
 class OrderWorkerMetrics(WorkerMetrics):
-    """Payments, refunds and settled orders; the rest is every worker's."""
+    """Payments, refunds and reconciled orders, beside what all workers count."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
@@ -53,19 +53,19 @@ class OrderWorkerMetrics(WorkerMetrics):
             registry=registry,
         )
         self._reconciled = Counter(
-            "orderfleet_settled_orders_total",
+            "orderfleet_reconciled_orders_total",
             "Orders that ReconcileOrders had to end.",
             ["state"],
             registry=registry,
         )
         self._reconciliation_runs = Counter(
-            "orderfleet_settle_runs_total",
+            "orderfleet_reconciliation_runs_total",
             "Runs of ReconcileOrders: completed, or failed if anything in them did.",
             ["outcome"],
             registry=registry,
         )
         self._reconciliation_failures = Counter(
-            "orderfleet_settle_failures_total",
+            "orderfleet_reconciliation_failures_total",
             "Orders that a run of ReconcileOrders failed on, and phases that failed as a whole.",
             ["phase"],
             registry=registry,
@@ -103,7 +103,7 @@ class OrderWorkerMetrics(WorkerMetrics):
         self._reconciliation_runs.labels(_RUNS[clean]).inc()
 
     def reconciliation_failed(self, phase: Phase) -> None:
-        """Count an order that could not be settled, or a phase that could not be gone through."""
+        """Count an order, or a whole phase, that failed."""
         self._reconciliation_failures.labels(phase).inc()
 
 

@@ -17,9 +17,13 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     gateway_faults: Annotated[
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
     ] = ()
-    settle_seconds: Annotated[
+    reconcile_seconds: Annotated[
         Seconds,
-        Env("How often ReconcileOrders looks for orders left behind; 0 is never.", unit="s"),
+        Env(
+            "How often ReconcileOrders looks for orders left behind; 0 is never.",
+            names=("ORDERFLEET_RECONCILE_SECONDS", "ORDERFLEET_SETTLE_SECONDS"),
+            unit="s",
+        ),
     ] = 10.0
 
     def check(self) -> None:

@@ -41,7 +41,10 @@ async def look_at_reconciliation(client: Client, order_task_queue: str) -> tuple
     for run in sorted(runs, key=lambda run: run.started_at, reverse=True):
         failure = await _failure(client, run)
         if failure is not None:
-            return not failure, f"its last run {failure}" if failure else "runs, and all is settled"
+            return (
+                not failure,
+                f"its last run {failure}" if failure else "runs, and no order is left behind",
+            )
     return True, "is about to run"
 
 

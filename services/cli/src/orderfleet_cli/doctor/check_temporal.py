@@ -74,8 +74,8 @@ async def check_temporal() -> list[Finding]:
         _Question(
             "ReconcileOrders",
             lambda: look_at_reconciliation(client, settings.order_task_queue),
-            "start an order worker with ORDERFLEET_SETTLE_SECONDS above 0: it makes the schedule;"
-            " of runs that fail docs/runbooks/SettlingFails.md tells more",
+            "start an order worker with ORDERFLEET_RECONCILE_SECONDS above 0: it makes the"
+            " schedule; for runs that fail see docs/runbooks/ReconciliationFails.md",
         ),
     )
     first = Finding("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)

@@ -41,12 +41,12 @@ async def schedule_reconciliation(client: Client, settings: OrderWorkerSettings)
         spec=ScheduleSpec(
             intervals=[
                 ScheduleIntervalSpec(
-                    every=timedelta(seconds=settings.settle_seconds or _DEFAULT_INTERVAL)
+                    every=timedelta(seconds=settings.reconcile_seconds or _DEFAULT_INTERVAL)
                 )
             ]
         ),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP),
-        state=ScheduleState(paused=not settings.settle_seconds),
+        state=ScheduleState(paused=not settings.reconcile_seconds),
     )
     try:
         try:
