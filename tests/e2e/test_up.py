@@ -14,7 +14,7 @@ from orderfleet_cli.local.pid_files import PidFile
 from tests.e2e.support.orders import HOME, PATIENCE, eventually
 from tests.e2e.support.programs import Output, run_program
 
-_UP = "Ctrl-C stops it."
+_UP = "Press Ctrl-C to stop."
 _SERVERS = {"postgres", "temporal", "api", "order-worker", "shipping-worker"}
 
 
@@ -74,8 +74,8 @@ async def test_up_survives_its_children_and_down_its_own_death(tmp_path: Path) -
             async with await _api(up) as http:
                 for name in ("shipping-worker", "api"):
                     psutil.Process(_records(data)[name].pid).kill()
-                    assert "SIGKILL" in await up.until(f"{name} ended")
-                    await up.until(f"{name} runs again")
+                    assert "SIGKILL" in await up.until(f"{name} was killed")
+                    await up.until(f"{name} restarted")
                 await _fulfil(http, "kept")
             assert _open_to_others(data) == []
             records = _records(data)
@@ -117,7 +117,7 @@ async def test_the_demo_on_a_pipe(tmp_path: Path) -> None:
     said = "\n".join(demo.lines)
     assert status == 0, said
     assert left == ["nothing to stop"]
-    assert re.search(r"All \d+ orders came out as expected", said)
+    assert re.search(r"All \d+ orders ended as expected", said)
     assert "captured" in said
     # Nothing that only a terminal understands.
     assert "\x1b" not in said

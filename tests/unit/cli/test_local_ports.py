@@ -27,7 +27,7 @@ def test_the_next_free_port_is_taken_with_a_word(taken: int) -> None:
     said: list[str] = []
     port = PortFinder(said.append).take("API", taken)
     assert port > taken
-    assert said == [f"port {taken} is taken, using {port} (API)"]
+    assert said == [f"port {taken} is in use, using {port} (API)"]
 
 
 def test_a_port_is_given_once() -> None:

@@ -45,13 +45,13 @@ async def test_a_process_is_stopped_by_its_signal(sleeper: Process, tmp_path: Pa
     assert (tmp_path / "run" / "one.json").exists()
     assert await sleeper.stop() == -signal.SIGTERM
     assert not (tmp_path / "run" / "one.json").exists()
-    with pytest.raises(CommandError, match="one does not run"):
+    with pytest.raises(CommandError, match="one is not running"):
         _ = sleeper.pid
 
 
 async def test_a_process_that_ends_before_it_is_ready_tells_its_last_line(tmp_path: Path) -> None:
     process = Process(_program("print('x'); print('DATABASE_URL: bad'); exit(2)", _never), tmp_path)
-    with pytest.raises(CommandError, match=r"one ended with status 2: DATABASE_URL: bad \(log: "):
+    with pytest.raises(CommandError, match=r"one exited with status 2: DATABASE_URL: bad \(log: "):
         await process.start()
 
 
@@ -60,15 +60,15 @@ async def test_a_process_that_dies_is_started_again(sleeper: Process) -> None:
     first = sleeper.pid
     keeping = asyncio.create_task(sleeper.keep(said.put_nowait))
     os.kill(first, signal.SIGKILL)
-    assert "one ended by SIGKILL" in await asyncio.wait_for(said.get(), 10)
-    assert "one runs again" in await asyncio.wait_for(said.get(), 10)
+    assert "one was killed by SIGKILL" in await asyncio.wait_for(said.get(), 10)
+    assert "one restarted" in await asyncio.wait_for(said.get(), 10)
     keeping.cancel()
     assert sleeper.pid != first
 
 
 async def test_a_command_that_fails_tells_why(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", "exit('no space left')")
-    with pytest.raises(CommandError, match="initdb ended with status 1: no space left"):
+    with pytest.raises(CommandError, match="initdb exited with status 1: no space left"):
         await run_once("initdb", argv, os.environ, tmp_path)
 
 

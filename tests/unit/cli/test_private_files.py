@@ -51,7 +51,7 @@ def test_what_an_older_release_left_open_is_closed(tmp_path: Path) -> None:
 def test_it_does_not_write_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     (tmp_path / "log").symlink_to(tmp_path / "mine")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(CommandError, match="symbolic links"):
         open_private(tmp_path / "log")
     write_private(tmp_path / "log", "new")
     assert (tmp_path / "mine").read_text() == "precious"

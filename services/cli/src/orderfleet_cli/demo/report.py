@@ -1,4 +1,4 @@
-"""What the demo says at its end."""
+"""The report of the demo: outcomes, an audit trail, the gateways' books."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from orderfleet_cli.local import Fleet
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a scenario came out; `problems` says what is not as expected."""
+    """The outcome of a scenario; `problems` lists what is not as expected."""
 
     scenario: Scenario
     actual: str
@@ -31,29 +31,29 @@ def report(
     books: Balance,
     first: float | None,
 ) -> bool:
-    """Print how it all came out; return whether it is as expected."""
+    """Print the report; return whether everything is as expected."""
     console.print()
     console.print(_table(outcomes))
-    shown = next((one.order for one in outcomes if one.scenario.order_id == SHOWN), None)
-    if shown:
+    orders = {outcome.scenario.order_id: outcome.order for outcome in outcomes}
+    if order := orders.get(SHOWN):
         console.print(f"\nAudit trail of {SHOWN}:")
-        for line in _trail(shown):
+        for line in _audit_trail(order):
             console.print(line, markup=False)
     console.print("\nThe gateways' own books:")
     console.print(
         f"  captured {books.captured} - refunded {books.refunded} = fulfilled {books.fulfilled}"
     )
-    problems = [*_problems(outcomes, books)]
+    problems = list(_problems(outcomes, books))
     if books.balanced:
         console.print("  order by order; nothing charged twice, nothing refunded and shipped")
     console.print(f"\nAPI docs     {fleet.api_url}/docs\nTemporal UI  {fleet.temporal_ui_url}")
     for problem in problems:
         console.print(f"WRONG: {problem}", markup=False)
     if problems:
-        console.print(f"{len(problems)} not as expected; the logs are in {fleet.data / 'logs'}")
+        console.print(f"{len(problems)} problems; see the logs in {fleet.data / 'logs'}")
         return False
     after = "" if first is None else f", the first fulfilled {first:.1f} s after the command"
-    console.print(f"All {len(outcomes)} orders came out as expected{after}.")
+    console.print(f"All {len(outcomes)} orders ended as expected{after}.")
     return True
 
 
@@ -78,7 +78,7 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def _trail(order: Json) -> Iterator[str]:
+def _audit_trail(order: Json) -> Iterator[str]:
     for event in order["events"]:
         payload = msgspec.json.encode(event["payload"]).decode() if event["payload"] else ""
         yield f"  {event['number']:>2}  {event['ts'][11:23]}  {event['type']:<16} {payload}"
@@ -88,10 +88,10 @@ def _problems(outcomes: Sequence[Outcome], books: Balance) -> Iterator[str]:
     for outcome in outcomes:
         for problem in outcome.problems:
             yield f"{outcome.scenario.order_id}: {problem}"
-    for what, orders in (
+    for problem, orders in (
         ("captured - refunded is not fulfilled", books.unbalanced_orders),
         ("charged twice", books.charged_twice),
         ("refunded and shipped", books.refunded_and_shipped),
     ):
         if orders:
-            yield f"{what}: {', '.join(orders)}"
+            yield f"{problem}: {', '.join(orders)}"

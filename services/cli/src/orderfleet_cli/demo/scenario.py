@@ -1,4 +1,4 @@
-"""A scenario of the demo: an order, what is done to it, and how it has to come out."""
+"""A scenario of the demo: an order, the action on it, and the outcome it must have."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from orderfleet_cli.demo.actions import (
     approve,
     nothing,
     reject,
-    until_accepted,
+    wait_until_accepted,
 )
 
 ADDRESS: Final = {"street": "1 First Street", "city": "Springfield", "country": "US"}
@@ -25,7 +25,7 @@ Script = Callable[[Api, str], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One order: its faults, what is done to it, the ends it may have and the events it must."""
+    """An order: its faults, the action on it, the ends it may have and the events it must have."""
 
     order_id: str
     title: str
@@ -36,16 +36,16 @@ class Scenario:
     items: tuple[Mapping[str, Any], ...] = ITEMS
     address: Mapping[str, str] = field(default_factory=lambda: ADDRESS)
     pays_for: str = ""
-    """Another order, whose payment id this one tries to use."""
+    """The id of another order, whose payment id this order tries to use."""
 
     @property
     def payment_id(self) -> str:
-        """The payment id it is placed with."""
+        """The payment id of the order."""
         return f"pay-{self.pays_for or self.order_id}"
 
     @property
     def expected(self) -> str:
-        """How it has to come out, for people."""
+        """The ends that the order may have, for people."""
         return "any end" if self.ends == ENDS else " or ".join(self.ends)
 
     async def play(self, api: Api) -> None:
@@ -55,36 +55,36 @@ class Scenario:
             ApiError: the API refused the order or the act.
         """
         if self.pays_for:
-            await until_accepted(api, self.pays_for)
+            await wait_until_accepted(api, self.pays_for)
         order = {"payment_id": self.payment_id, "address": ADDRESS, "items": self.items}
         await api.start(self.order_id, order)
         await self.act(api, self.order_id)
 
     def problems(self, order: Json) -> list[str]:
-        """Return what is not as expected in the record of the ended order."""
-        found = []
+        """Return what in the record of an ended order is not as expected."""
+        problems = []
         if order["state"] not in self.ends:
-            found.append(f"ended {order['state']}, not {self.expected}")
+            problems.append(f"ended {order['state']}, not {self.expected}")
         seconds = seconds_taken(order)
         if seconds is None or seconds > DEADLINE:
-            found.append(f"took {seconds} s, more than {DEADLINE:g}")
+            problems.append(f"took {seconds} s, more than {DEADLINE:g}")
         types = [event["type"] for event in order["events"]]
-        found += [
+        problems += [
             f"{types.count(kind)} times {kind}, not {times}"
             for kind, times in self.events.items()
             if types.count(kind) != times
         ]
         if dict(order["address"]) != self.address:
-            found.append(f"goes to {order['address'].get('city')}, not {self.address['city']}")
+            problems.append(f"goes to {order['address'].get('city')}, not {self.address['city']}")
         reviews = [event["payload"] for event in order["events"] if event["type"] == "reviewed"]
         by = reviews[0].get("by") if reviews else None
         if self.act in {approve, reject} and by != REVIEWER:
-            found.append(f"reviewed by {by or 'nobody'}, not {REVIEWER}")
-        return found
+            problems.append(f"reviewed by {by or 'nobody'}, not {REVIEWER}")
+        return problems
 
 
 def seconds_taken(order: Json) -> float | None:
-    """Return the time from the order's row to its end event, or None if it has no end."""
+    """Return the time from the order's row to its end event, or None if it has not ended."""
     end = next((event["ts"] for event in order["events"] if event["type"] in ENDS), None)
     if end is None:
         return None

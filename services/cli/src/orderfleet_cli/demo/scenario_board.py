@@ -1,4 +1,4 @@
-"""Shows the orders as they go: a live table on a terminal, a line per change elsewhere."""
+"""Show the demo's orders as they go: a live table on a terminal, a line per change elsewhere."""
 
 import asyncio
 import contextlib
@@ -18,9 +18,9 @@ from orderfleet_cli.errors import CommandError
 from orderfleet_cli.order_progress import OrderProgress
 
 _REFRESH: Final = 4
-# Each look is a query that the order's worker answers: 25 orders cost it half a core at 4 Hz.
+# Each status is a query to the order worker: 25 orders at 4 Hz cost it half a core.
 _POLL: Final = 0.4
-# Columns that stay whole and keep their place in a narrow window.
+# Minimum widths: these columns keep their place in a narrow window.
 _ID_WIDTH: Final = 21
 _STATE_WIDTH: Final = 9
 _STEP_WIDTH: Final = 8
@@ -29,13 +29,13 @@ _LEFT_WIDTH: Final = 6
 
 @dataclass(kw_only=True)
 class Row(OrderProgress):
-    """What the board knows of an order."""
+    """A row of the board."""
 
     scenario: Scenario
 
 
 class ScenarioBoard:
-    """The orders of the demo and how they are doing."""
+    """The orders of the demo and their progress."""
 
     def __init__(self, console: Console, scenarios: Iterable[Scenario]) -> None:
         self.first_fulfilled: float | None = None
@@ -62,7 +62,7 @@ class ScenarioBoard:
         """Follow an order until it has ended."""
         row = self._rows[scenario.order_id]
         while True:
-            # A status that does not come now comes next time; the record is what is judged.
+            # A failed status is asked again; the verdict comes from the record.
             with contextlib.suppress(CommandError):
                 if row.update(await api.status(scenario.order_id)):
                     self._note(row)
@@ -71,7 +71,7 @@ class ScenarioBoard:
             await asyncio.sleep(_POLL)
 
     def set(self, scenario: Scenario, state: str) -> None:
-        """Show what became of an order that has no status."""
+        """Show the state of an order that has no status."""
         row = self._rows[scenario.order_id]
         row.state = state
         self._note(row)
@@ -91,10 +91,8 @@ class ScenarioBoard:
         table.add_column("step", no_wrap=True, min_width=_STEP_WIDTH)
         table.add_column("tries", justify="right", no_wrap=True)
         table.add_column("left", justify="right", no_wrap=True, min_width=_LEFT_WIDTH)
-        # The open ones first: a small window cuts the table off below.
-        for row in sorted(
-            self._rows.values(), key=lambda one: one.state in (*ENDS, *one.scenario.ends)
-        ):
+        # Open orders first: a small window cuts the table off at the bottom.
+        for row in sorted(self._rows.values(), key=_has_ended):
             table.add_row(
                 row.scenario.order_id,
                 row.scenario.title,
@@ -104,3 +102,7 @@ class ScenarioBoard:
                 row.left,
             )
         return table
+
+
+def _has_ended(row: Row) -> bool:
+    return row.state in (*ENDS, *row.scenario.ends)

@@ -18,7 +18,7 @@ from orderfleet_cli.demo.scenario import Scenario
 FLAKY: Final = "demo-flaky-*"
 SHOWN: Final = "demo-cancelled-paid"
 _CONFLICT: Final = 409
-# Beyond the third attempt at 9.5 s of an order, and over soon after its end at 12 s.
+# After the third attempt at 9.5 s of an order, and soon after the forward work ends at 12 s.
 _TOO_LATE_SECONDS: Final = 11.0
 
 

@@ -1,4 +1,4 @@
-"""The whole system on one machine: no Docker, no root."""
+"""The whole fleet on one machine, without Docker or root."""
 
 from orderfleet_cli.local.fleet import SERVICES, Fleet, FleetOptions, Ports, run_fleet
 from orderfleet_cli.local.pid_files import stop_left_over

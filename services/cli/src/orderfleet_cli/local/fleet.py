@@ -31,7 +31,7 @@ from orderfleet_cli.local.processes import (
     together,
 )
 from orderfleet_cli.local.temporal import Temporal
-from orderfleet_cli.private_files import private_umask
+from orderfleet_cli.private_files import file_errors, private_umask
 
 SERVICES: Final = ("api", "order-worker", "shipping-worker")
 _LOCK: Final = "lock"
@@ -39,7 +39,7 @@ _LOCK: Final = "lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Ports:
-    """The ports to use, or the next free ones; 0 is any free one."""
+    """The preferred ports; the next free one replaces one that is in use, 0 is any free one."""
 
     api: int = 8000
     postgres: int = 5432
@@ -49,7 +49,7 @@ class Ports:
 
     @classmethod
     def anywhere(cls) -> "Ports":
-        """Return ports that no other fleet on this machine uses: for tests."""
+        """Return free ports, for tests."""
         return cls(api=0, postgres=0, temporal=0, temporal_ui=0, probes=0)
 
 
@@ -57,9 +57,9 @@ class Ports:
 class FleetOptions:
     """What to run.
 
-    A service may run more than once: `order-worker-2` is a second `order-worker`. `env` goes to
-    the services, on top of the own environment. `durable` is for data that must survive a power
-    cut and the next start; `fresh` removes what a former run left in `data`.
+    A service may run more than once: `order-worker-2` is a second `order-worker`. The services get
+    `env` on top of this process's environment. `durable` data survives a power cut and the next
+    start; `fresh` removes what a former run left in `data`.
     """
 
     data: Path
@@ -72,7 +72,7 @@ class FleetOptions:
 
 
 class Fleet:
-    """A running fleet: where it answers, and its processes to stop and start."""
+    """A fleet: its addresses, and its processes to stop and start."""
 
     def __init__(self, options: FleetOptions) -> None:
         self.data = options.data
@@ -96,7 +96,7 @@ class Fleet:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where it answers, as settings of a client."""
+        """Its addresses, as settings of a client."""
         return {
             URL: self.api_url,
             TEMPORAL: self.temporal_address,
@@ -120,16 +120,16 @@ class Fleet:
         return self._process(name).log
 
     async def keep(self) -> None:
-        """Start again whatever dies, until this is cancelled."""
+        """Restart every process that exits, until this is cancelled."""
         await together(*(self._process(name).keep(self._say) for name in self._names()))
 
     async def open(self) -> None:
-        """Start all: what does not need each other at once."""
+        """Start all processes: servers first, then the services, each group concurrently."""
         await together(self._open_postgres(), self._temporal.start())
         await together(*(service.start() for service in self._services.values()))
 
     async def close(self) -> None:
-        """Stop all, the services first: they finish what they have begun."""
+        """Stop all processes, the services first, so that they can drain."""
         self._say("stopping")
         await asyncio.gather(*(service.stop() for service in self._services.values()))
         await self._temporal.process.stop()
@@ -143,8 +143,8 @@ class Fleet:
     def _service(self, name: str, find: PortFinder, options: FleetOptions) -> Process:
         # One port each, in order: 9090, 9091, 9092.
         first = options.ports.probes
-        wanted = first and first + options.services.index(name)
-        port = find.take(f"probes of {name}", wanted)
+        preferred = first and first + options.services.index(name)
+        port = find.take(f"probes of {name}", preferred)
         self.probe_urls[name] = f"http://{LOOPBACK}:{port}"
 
         async def ready() -> bool:
@@ -176,21 +176,21 @@ class Fleet:
             case _ if name in self._services:
                 return self._services[name]
             case _:
-                raise CommandError(f"no process {name!r}: there are {', '.join(self._names())}")
+                raise CommandError(f"no process {name!r}; choose from {', '.join(self._names())}")
 
 
 @asynccontextmanager
 async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
-    """Run the fleet until the block ends. What a crashed run left in `data` is stopped first.
+    """Run the fleet until the block ends; first stop what a crashed run left in `data`.
 
     Raises:
-        CommandError: the data directory is in use, or something did not start.
+        CommandError: the data directory is in use, or a process did not start.
     """
-    # What Postgres and Temporal write is nobody else's, too.
+    # The files of Postgres and Temporal are private too.
     with private_umask(), lock_directory(options.data):
         if options.fresh:
             _empty(options.data)
-        # Old logs would tell of errors long gone.
+        # Old logs would show errors that are long gone.
         shutil.rmtree(options.data / "logs", ignore_errors=True)
         fleet = Fleet(options)
         try:
@@ -203,6 +203,7 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
             await fleet.close()
 
 
+@file_errors()
 def _empty(data: Path) -> None:
     for path in data.iterdir():
         if path.name in {_LOCK, "run"}:

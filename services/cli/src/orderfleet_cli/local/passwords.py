@@ -1,4 +1,4 @@
-"""The passwords of the local Postgres, in a file that `psql` reads as well: PGPASSFILE."""
+"""The passwords of the local Postgres, in a file that `psql` reads too: PGPASSFILE."""
 
 import secrets
 from collections.abc import Collection
@@ -6,22 +6,27 @@ from pathlib import Path
 from typing import Final
 
 from orderfleet_cli.local.ports import LOOPBACK
-from orderfleet_cli.private_files import make_directory, write_private
+from orderfleet_cli.private_files import file_errors, make_directory, write_private
 
 FILE: Final = "pgpass"
 _BYTES: Final = 24
 _COLONS: Final = 4
 
 
+@file_errors()
 def find_passwords(data: Path, roles: Collection[str]) -> dict[str, str]:
-    """Return the roles' passwords as kept in `data`; make them all if one is not there."""
+    """Return the roles' passwords as stored in `data`; make all anew if one is missing.
+
+    Raises:
+        CommandError: the file cannot be read or written.
+    """
     make_directory(data)
     path = data / FILE
     lines = path.read_text().splitlines() if path.exists() else []
-    kept = dict(line.split(":")[-2:] for line in lines if line.count(":") == _COLONS)
-    if kept.keys() == set(roles):
-        return kept
-    made = {role: secrets.token_hex(_BYTES) for role in roles}
-    text = "".join(f"{LOOPBACK}:*:*:{role}:{password}\n" for role, password in made.items())
+    stored = dict(line.split(":")[-2:] for line in lines if line.count(":") == _COLONS)
+    if stored.keys() == set(roles):
+        return stored
+    passwords = {role: secrets.token_hex(_BYTES) for role in roles}
+    text = "".join(f"{LOOPBACK}:*:*:{role}:{password}\n" for role, password in passwords.items())
     write_private(path, text)
-    return made
+    return passwords

@@ -1,6 +1,6 @@
-"""Who runs in a data directory: a lock for its owner, a pid file for each process.
+"""The processes of a data directory: a lock for its owner, a pid file for each process.
 
-The kernel drops the lock when its holder dies; the pid files then tell what it left behind.
+The kernel drops the lock when its holder dies; the pid files then list what it left behind.
 """
 
 import contextlib
@@ -21,25 +21,26 @@ from orderfleet_cli.fleet_addresses import remove_addresses
 from orderfleet_cli.private_files import (
     UMASK,
     check_owner,
+    file_errors,
     make_directory,
     open_private,
     write_private,
 )
 
 OWNER: Final = "orderfleet"
-# In the environment of all processes started here: what tells them from anyone else's.
+# In the environment of all processes started here, to recognise them by.
 MARK: Final = "ORDERFLEET_LOCAL_DATA"
 
-# The boot time that psutil adds to a process's start may move by a second when the clock is set.
+# psutil adds the boot time to a process's start; it may move by a second when the clock is set.
 _SAME_START: Final = 2.0
 # The owner stops its services first, which drain for 10 s by default.
-_OWNER_PATIENCE: Final = 60.0
-_PATIENCE: Final = 15.0
+_OWNER_STOP_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 15.0
 _POLL: Final = 0.05
 
 
 class PidFile(Struct, frozen=True):
-    """A process that was started here, told from any later one with the same pid."""
+    """A process that was started here; its start time tells a later one with the same pid apart."""
 
     name: str
     pid: int
@@ -48,7 +49,7 @@ class PidFile(Struct, frozen=True):
 
     @property
     def alive(self) -> bool:
-        """Tell whether that very process still runs."""
+        """Whether the process itself still runs."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < _SAME_START
@@ -60,10 +61,10 @@ class PidFile(Struct, frozen=True):
 def write_pid_file(data: Path, name: str, pid: int, stop_signal: int) -> None:
     """Write a process's pid file."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        record = PidFile(name, pid, psutil.Process(pid).create_time(), stop_signal)
+        pid_file = PidFile(name, pid, psutil.Process(pid).create_time(), stop_signal)
         path = _path(data, name)
         make_directory(path.parent)
-        write_private(path, msgspec.json.encode(record).decode())
+        write_private(path, msgspec.json.encode(pid_file).decode())
 
 
 def remove_pid_file(data: Path, name: str) -> None:
@@ -73,21 +74,21 @@ def remove_pid_file(data: Path, name: str) -> None:
 
 @contextlib.contextmanager
 def lock_directory(data: Path) -> Iterator[None]:
-    """Own the data directory until the block ends.
+    """Own the data directory until the block ends; first stop what a crashed owner left.
 
     Raises:
-        CommandError: someone else does.
+        CommandError: another process or another user owns it.
     """
     make_directory(data)
-    _close_what_is_open(data)
+    _make_private(data)
     with open_private(data / "lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = next((record for record in _records(data) if record.name == OWNER), None)
-            who = f" (pid {owner.pid})" if owner else ""
+            owners = [process.pid for process in _read_pid_files(data) if process.name == OWNER]
+            pid = f" (pid {owners[0]})" if owners else ""
             raise CommandError(
-                f"{data} is in use by another `orderfleet`{who}; `orderfleet down` stops it"
+                f"{data} is in use by another `orderfleet`{pid}; stop it with `orderfleet down`"
             ) from None
         stop_left_over(data)
         write_pid_file(data, OWNER, os.getpid(), signal.SIGTERM)
@@ -98,33 +99,33 @@ def lock_directory(data: Path) -> Iterator[None]:
 
 
 def stop_left_over(data: Path) -> list[str]:
-    """Stop all that still runs in the data directory and return what that was.
+    """Stop all processes of the data directory and return their names and pids.
 
-    The owner first: it stops the others in order. Then what a crashed owner left, the latest
-    started first.
+    The owner comes first and stops the others in order. Then the processes that a crashed owner
+    left, the latest started first.
 
     Raises:
-        CommandError: the directory belongs to another user, who could name any process.
+        CommandError: the directory belongs to another user, who could write any pid there.
     """
     if not data.exists():
         return []
     check_owner(data)
     stopped = []
-    records = sorted(_records(data), key=lambda one: (one.name == OWNER, one.started), reverse=True)
-    for record in records:
-        if record.alive:
-            _stop(record, _OWNER_PATIENCE if record.name == OWNER else _PATIENCE)
-            stopped.append(f"{record.name} (pid {record.pid})")
-        stopped += [f"{record.name} (pid {pid})" for pid in kill_orphans(data, record.pid)]
-        remove_pid_file(data, record.name)
+    processes = sorted(_read_pid_files(data), key=_stop_order, reverse=True)
+    for process in processes:
+        if process.alive:
+            _stop(process, _OWNER_STOP_SECONDS if process.name == OWNER else _STOP_SECONDS)
+            stopped.append(f"{process.name} (pid {process.pid})")
+        stopped += [f"{process.name} (pid {pid})" for pid in kill_orphans(data, process.pid)]
+        remove_pid_file(data, process.name)
     remove_addresses(data)
     return stopped
 
 
 def kill_orphans(data: Path, leader: int) -> list[int]:
-    """Kill what a process that is gone has left of its session, and return the pids.
+    """Kill what is left of the session of a process that has ended, and return the pids.
 
-    The API's server forks its worker, which would go on listening without it.
+    The API's server forks its worker, which would go on listening alone.
     """
     killed = []
     for process in psutil.process_iter():
@@ -136,34 +137,39 @@ def kill_orphans(data: Path, leader: int) -> list[int]:
     return killed
 
 
-def _stop(record: PidFile, patience: float) -> None:
-    for number in (record.stop_signal, signal.SIGKILL):
-        deadline = time.monotonic() + patience
+def _stop(process: PidFile, seconds: float) -> None:
+    for number in (process.stop_signal, signal.SIGKILL):
+        deadline = time.monotonic() + seconds
         try:
-            os.kill(record.pid, number)
+            os.kill(process.pid, number)
         except ProcessLookupError:
             return
         except PermissionError:
             raise CommandError(
-                f"{record.name} (pid {record.pid}) belongs to another user"
+                f"{process.name} (pid {process.pid}) belongs to another user"
             ) from None
-        while record.alive and time.monotonic() < deadline:
+        while process.alive and time.monotonic() < deadline:
             time.sleep(_POLL)
-        if not record.alive:
+        if not process.alive:
             return
 
 
-def _records(data: Path) -> list[PidFile]:
-    found = []
+def _stop_order(process: PidFile) -> tuple[bool, float]:
+    return process.name == OWNER, process.started
+
+
+def _read_pid_files(data: Path) -> list[PidFile]:
+    pid_files = []
     for path in (data / "run").glob("*.json"):
-        # A file cut short by a crash says nothing, and one removed meanwhile has nothing to say.
+        # A crash may cut a file short, and another process may remove one meanwhile.
         with contextlib.suppress(msgspec.MsgspecError, FileNotFoundError):
-            found.append(msgspec.json.decode(path.read_bytes(), type=PidFile))
-    return found
+            pid_files.append(msgspec.json.decode(path.read_bytes(), type=PidFile))
+    return pid_files
 
 
-def _close_what_is_open(data: Path) -> None:
-    """Close to others what an older release made as the umask said."""
+@file_errors()
+def _make_private(data: Path) -> None:
+    """Make private what an older release created with the user's umask."""
     for path in data.iterdir():
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~UMASK)

