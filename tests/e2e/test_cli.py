@@ -79,7 +79,7 @@ async def test_changes_in_time(cli: Cli) -> None:
     )
     assert (moved.json["order_id"], moved.json["outcome"]) == (order_id, "applied")
     cancelled = await cli("cancel", order_id, "--reason", "changed my mind")
-    assert cancelled.out == f"{order_id}: applied; it is cancelled\n"
+    assert cancelled.out == f"{order_id}: applied, the order is cancelled\n"
     watched = await cli("watch", order_id, "--json")
     assert (watched.status, watched.json_lines[-1]["state"]) == (0, "cancelled")
     record = (await cli("show", order_id)).out
@@ -94,7 +94,7 @@ async def test_a_review(cli: Cli) -> None:
         # On a slow machine the timer is faster than two starts of a command.
         assert rejected.error == "the review is over"
         return
-    assert rejected.out.startswith(f"{order_id}: applied; it is ")
+    assert rejected.out.startswith(f"{order_id}: applied, the order is ")
     assert (await cli("watch", order_id)).out.splitlines()[-1].endswith(f"{order_id}  rejected")
 
 

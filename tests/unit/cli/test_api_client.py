@@ -130,17 +130,21 @@ def test_the_results_of_a_load() -> None:
             "created_at": "2026-01-31T12:00:00Z",
         }
         results.end(order, "2026-01-31T12:00:04Z" if number else "2026-01-31T12:00:16.5Z")
-    found = results.document()
-    assert (found["accepted"], found["refused"], found["not_ended"]) == (100, {"503": 1}, 1)
-    assert found["ended"] == {"fulfilled": 98, "timed_out": 1}
-    assert found["accept_seconds"] == {"p50": 0.49, "p95": 0.94, "p99": 0.98}
-    assert found["end_seconds"] == {"p50": 4.0, "p95": 4.0, "p99": 16.5}
-    assert found["share_in_time"] == 0.98
-    assert not results.good
+    document = results.document()
+    assert (document["accepted"], document["refused"], document["not_ended"]) == (
+        100,
+        {"503": 1},
+        1,
+    )
+    assert document["ended"] == {"fulfilled": 98, "timed_out": 1}
+    assert document["accept_seconds"] == {"p50": 0.49, "p95": 0.94, "p99": 0.98}
+    assert document["end_seconds"] == {"p50": 4.0, "p95": 4.0, "p99": 16.5}
+    assert document["share_in_time"] == 0.98
+    assert not results.passed
 
 
 def test_nothing_came_of_a_load() -> None:
     results = Results(deadline=15)
-    assert not results.good
+    assert not results.passed
     assert results.document()["accept_seconds"] == {}
     assert results.table().row_count > 0

@@ -13,14 +13,14 @@ from tests.support.cli import NOWHERE, Cli
 _WRONG: Final = {
     "nope": "No such command 'nope'",
     "status": "Missing argument 'ID'",
-    "status a/b": "'a/b' is no order id",
-    "status ..": "'..' is no order id",
+    "status a/b": "invalid order id 'a/b'",
+    "status ..": "invalid order id '..'",
     "list --limit 0": "--limit",
     "list --limit 501": "--limit",
     "list --state lost": "'lost' is not one of",
     "start-workflow order-1": "Missing argument 'PAYMENT_ID'",
-    "start-workflow order-1 p --item A:x": "'x' is no quantity",
-    "start-workflow order-1 p --item A:1:2:3": "wanted SKU[:QTY[:PRICE]]",
+    "start-workflow order-1 p --item A:x": "'A:x' is not SKU[:QTY[:PRICE]]",
+    "start-workflow order-1 p --item A:1:2:3": "'A:1:2:3' is not SKU[:QTY[:PRICE]]",
     "update-address order-1 --street S": "Missing option '--city'",
     "review order-1": "Missing option '--approve",
     "logs": "Missing option '--service'",
@@ -29,7 +29,7 @@ _WRONG: Final = {
     "load --rate 1 --seconds 601": "--seconds",
     "load --rate nan --seconds 1": "--rate",
     "watch --limit 0": "--limit",
-    "api-key a:b": "'a:b' is no name",
+    "api-key a:b": "invalid key name 'a:b'",
     "show order-1 --jsn": "No such option",
 }
 _NEED_THE_API: Final = (
@@ -60,13 +60,13 @@ async def test_wrong_usage_exits_2_with_one_line(cli: Cli) -> None:
 async def test_without_the_api_it_exits_3(cli: Cli) -> None:
     for outcome in await cli.all(*_NEED_THE_API):
         assert outcome.status == 3, outcome
-        assert outcome.error.startswith("no answer from http://127.0.0.1:1: ")
+        assert outcome.error.startswith("cannot reach the API at http://127.0.0.1:1: ")
 
 
 async def test_without_temporal_it_exits_3(cli: Cli) -> None:
     for outcome in await cli.all("describe order-1", "history order-1"):
         assert outcome.status == 3, outcome
-        assert outcome.error.startswith("Temporal at 127.0.0.1:1")
+        assert outcome.error.startswith("cannot reach Temporal at 127.0.0.1:1: ")
 
 
 async def test_the_doctor_finds_everything_away(cli: Cli) -> None:

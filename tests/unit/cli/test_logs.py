@@ -84,9 +84,9 @@ async def test_kubernetes(tmp_path: Path) -> None:
     assert (outcome.status, outcome.out) == (0, wanted)
     (tmp_path / "none").touch()
     nobody = await cli(*command)
-    assert (nobody.status, nobody.error) == (1, "no pod of api in namespace shop")
+    assert (nobody.status, nobody.error) == (1, "no pods of api found in namespace shop")
     (tmp_path / "fails").touch()
-    assert "kubectl ended with status 1" in (await cli(*command)).error
+    assert "kubectl: exited with status 1" in (await cli(*command)).error
 
 
 async def test_kubernetes_without_kubectl(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ _WRONG: Final = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-# Said by the API, or by a proxy that does not reach it.
+# From the API, or from a proxy that cannot reach it.
 _AWAY: Final = frozenset(
     {
         HTTPStatus.TOO_MANY_REQUESTS,
@@ -45,7 +45,7 @@ Json = dict[str, Any]
 
 
 class ApiError(CommandError):
-    """The API said no."""
+    """The API answered with an error; the message is its detail."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -58,8 +58,8 @@ class ApiError(CommandError):
 class Api:
     """A client of the API; each method is one request.
 
-    All of them raise `ApiError` for an answer that is not a success, `UnreachableError` if there
-    is none, and `UsageError` for an id that no order can have.
+    Each raises `ApiError` for an error of the API, `UnreachableError` if there is no answer, and
+    `UsageError` for an invalid order id.
     """
 
     def __init__(self, client: httpx.AsyncClient) -> None:
@@ -67,7 +67,7 @@ class Api:
 
     @property
     def url(self) -> str:
-        """Where it is, to be shown: without the user and the password that it may have."""
+        """The URL to show, without user and password."""
         return str(self._client.base_url.copy_with(userinfo=b"")).rstrip("/")
 
     async def start(self, order_id: str, order: Mapping[str, Any]) -> Json:
@@ -91,7 +91,7 @@ class Api:
         return await self._call("POST", _path(order_id, "/signals/cancel"), {"reason": reason})
 
     async def update_address(self, order_id: str, address: Mapping[str, str]) -> Json:
-        """Change where an order goes."""
+        """Change the address of an order."""
         path = _path(order_id, "/signals/update-address")
         return await self._call("POST", path, {"address": address})
 
@@ -110,17 +110,17 @@ class Api:
         query: Mapping[str, str | int] | None = None,
     ) -> Json:
         try:
-            answer = await self._client.request(method, path, json=body, params=query)
+            response = await self._client.request(method, path, json=body, params=query)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise UnreachableError(f"no answer from {self.url}: {reason}") from None
+            raise UnreachableError(f"cannot reach the API at {self.url}: {reason}") from None
         try:
-            document = msgspec.json.decode(answer.content, type=Json)
+            document = msgspec.json.decode(response.content, type=Json)
         except msgspec.MsgspecError:
             document = {}
-        if not answer.is_success:
-            detail = document.get("detail") or document.get("title") or answer.reason_phrase
-            raise ApiError(answer.status_code, str(detail))
+        if not response.is_success:
+            detail = document.get("detail") or document.get("title") or response.reason_phrase
+            raise ApiError(response.status_code, str(detail))
         return document
 
 
@@ -133,9 +133,9 @@ async def open_api(url: str, key: str = "") -> AsyncIterator[Api]:
         base_url=url,
         headers=headers,
         timeout=_SECONDS,
-        # Whoever sends faster than the API answers means it (`load`).
+        # `load` sends on purpose faster than the API answers.
         limits=httpx.Limits(max_connections=_CONNECTIONS),
-        # A proxy of the environment does not know this machine's own ports.
+        # A proxy of the environment cannot reach loopback.
         trust_env=not local,
     ) as client:
         yield Api(client)
@@ -152,6 +152,6 @@ async def open_configured_api() -> AsyncIterator[Api]:
 def _path(order_id: str, action: str = "") -> str:
     if not re.match(ID_PATTERN, order_id):
         raise UsageError(
-            f"{order_id!r} is no order id: up to 64 letters, digits, dots, dashes and underscores"
+            f"invalid order id {order_id!r}: use up to 64 letters, digits, `.`, `_`, `-`"
         )
     return f"/orders/{order_id}{action}"

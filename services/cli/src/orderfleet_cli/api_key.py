@@ -1,4 +1,4 @@
-"""Make keys for the API."""
+"""The command `api-key`: make a key for the API."""
 
 import re
 import secrets
@@ -8,22 +8,20 @@ from typing import Final
 from orderfleet_cli.errors import UsageError
 from orderfleet_cli.printing import fields, show, show_json
 
-# As the API reads them; a setting holds several, `name:sha256,name:sha256`.
+# As the API parses its setting: `name:sha256,name:sha256`.
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BYTES: Final = 32
 _SETTING: Final = "ORDERFLEET_API_KEYS"
 
 
 def make_key(name: str, *, as_json: bool) -> None:
-    """Print a new random key, and what the API's setting has to hold.
+    """Print a new random key and its entry for the API's setting.
 
     Raises:
-        UsageError: the name has characters that it must not have.
+        UsageError: the name is invalid.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} is no name: up to 64 letters, digits, dots, dashes and underscores"
-        )
+        raise UsageError(f"invalid key name {name!r}: use up to 64 letters, digits, `.`, `_`, `-`")
     key = secrets.token_urlsafe(_BYTES)
     line = f"{name}:{sha256(key.encode()).hexdigest()}"
     if as_json:

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The Typer application with all commands."""
 
 import sys
 from importlib.metadata import version
@@ -17,15 +17,15 @@ _CODES: Final = (
 app = typer.Typer(
     name="orderfleet",
     epilog=_CODES,
-    # Not for its marks: it is the mode that lets a paragraph flow.
+    # Only this mode re-flows the paragraphs of a docstring.
     rich_markup_mode="markdown",
-    # A traceback is for a bug: it comes plain, and an expected failure is one line.
+    # An expected failure is one line; a bug prints a plain traceback.
     pretty_exceptions_enable=False,
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(version_asked: bool) -> None:
+    if version_asked:
         typer.echo(f"orderfleet {version('orderfleet-cli')}")
         raise typer.Exit
 
@@ -61,7 +61,7 @@ for group in (orders, temporal, operate, local):
 def run() -> int:
     """Run the command line and return its exit code."""
     try:
-        # Not standalone: Typer's own errors are a box of several lines.
+        # Not standalone: there, Typer prints an error as a box of several lines.
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)

@@ -1,4 +1,4 @@
-"""Change an order: cancel it, send it elsewhere, decide its review."""
+"""Change an order: cancel it, change its address, decide its review."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,7 +16,7 @@ async def cancel_order(order_id: str, reason: str, *, as_json: bool) -> None:
 
 
 async def change_address(order_id: str, new: Mapping[str, str], *, as_json: bool) -> None:
-    """Change where an order goes."""
+    """Change the address of an order."""
     async with open_configured_api() as api:
         _show_change(await api.update_address(order_id, new), as_json=as_json)
 
@@ -31,10 +31,10 @@ async def review_order(
 
 
 def _show_change(change: Json, *, as_json: bool) -> None:
+    order_id = change["order_id"]
     if as_json:
         show_json(change)
     elif change["outcome"] == _QUEUED:
-        said = "queued: no worker answered in time; the next one applies the change"
-        show(f"{change['order_id']}: {said}")
+        show(f"{order_id}: queued: no worker answered in time; the next one applies the change")
     else:
-        show(f"{change['order_id']}: {change['outcome']}; it is {change['state']}")
+        show(f"{order_id}: {change['outcome']}, the order is {change['state']}")

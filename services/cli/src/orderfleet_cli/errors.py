@@ -1,4 +1,4 @@
-"""What a user is told in one line, and the exit code that goes with it."""
+"""Errors that end a command with one line, and the exit code that goes with each."""
 
 from typing import Final
 
@@ -9,22 +9,22 @@ INTERRUPTED: Final = 130
 
 
 class CommandError(Exception):
-    """A failure that is expected to happen; its message is one line."""
+    """An expected failure; its message is one line."""
 
     exit_code = FAILED
 
 
 class UsageError(CommandError):
-    """The command or a setting is wrong: the same again will fail again."""
+    """The command or a setting is wrong: repeating the command cannot help."""
 
     exit_code = WRONG_USAGE
 
 
 class UnreachableError(CommandError):
-    """The API, Temporal or Postgres is away: the same again may work."""
+    """The API, Temporal or Postgres is away: repeating the command may help."""
 
     exit_code = UNREACHABLE
 
 
 class StoppedError(Exception):
-    """A signal asked for the end, and all is cleaned up."""
+    """A signal stopped the command, and its clean-up is done."""

@@ -73,6 +73,8 @@ def read_variables(path: Path) -> dict[str, str]:
         values = dotenv_values(path, interpolate=False)
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
     return {name: value for name, value in values.items() if value is not None}
 
 

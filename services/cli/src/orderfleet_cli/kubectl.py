@@ -1,4 +1,4 @@
-"""kubectl as a program: what it answers, or why it does not."""
+"""Run kubectl: its output, or an error with its last line."""
 
 import asyncio
 import shutil
@@ -9,22 +9,22 @@ from typing import Final
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.printing import one_line
 
-# kubectl looks up a cluster's API five times before it gives up, each for so long.
+# kubectl tries to discover a cluster's API five times, each for so long.
 _REQUEST_TIMEOUT: Final = "10s"
 _SECONDS: Final = 30.0
 
 
 class KubectlError(CommandError):
-    """kubectl failed; the message is the last line that it said."""
+    """kubectl failed; the message is the last line of its standard error."""
 
     @property
     def forbidden(self) -> bool:
-        """Tell whether the user may not see this; it may be well all the same."""
+        """Whether the user lacks the permission; the object may be healthy all the same."""
         return "(Forbidden)" in str(self)
 
     @property
     def not_found(self) -> bool:
-        """Tell whether the cluster has no such thing, or no such kind of things."""
+        """Whether the cluster has no such object, or no such kind of object."""
         return "(NotFound)" in str(self)
 
 
@@ -35,7 +35,7 @@ class Kubectl:
     program: str
 
     async def answer(self, *arguments: str) -> bytes:
-        """Return what it prints; it has 30 s.
+        """Return what it prints within 30 s.
 
         Raises:
             KubectlError: it failed.
@@ -44,33 +44,33 @@ class Kubectl:
         child = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
         try:
             async with asyncio.timeout(_SECONDS):
-                out, said = await child.communicate()
+                out, err = await child.communicate()
         except TimeoutError:
-            raise KubectlError(f"kubectl: no answer for {_SECONDS:g} s") from None
+            raise KubectlError(f"kubectl: no answer in {_SECONDS:g} s") from None
         finally:
             if child.returncode is None:
                 child.kill()
                 await child.wait()
         if child.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            why = f": {one_line(lines[-1])}" if lines else f" ended with status {child.returncode}"
-            raise KubectlError(f"kubectl{why}")
+            lines = err.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"exited with status {child.returncode}"
+            raise KubectlError(f"kubectl: {one_line(reason)}")
         return out
 
     async def raw(self, path: str) -> bytes:
-        """Return what the cluster's API answers at a path.
+        """Return the response of the cluster's API at a path.
 
         Raises:
-            KubectlError: it refuses, or there is no answer.
+            KubectlError: it is an error, or there is none.
         """
         return await self.answer("get", f"--raw={path}")
 
 
 def find_kubectl() -> Kubectl:
-    """Return the kubectl of this machine.
+    """Return the kubectl of the PATH.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it is not installed.
     """
     program = shutil.which("kubectl")
     if program is None:

@@ -16,7 +16,7 @@ import sys
 from contextlib import suppress
 from typing import NoReturn
 
-from orderfleet_cli.errors import FAILED, INTERRUPTED, CommandError, StoppedError
+from orderfleet_cli.errors import FAILED, INTERRUPTED, CommandError, StoppedError, UnreachableError
 
 
 def main() -> NoReturn:
@@ -29,25 +29,23 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, StoppedError):
         status = INTERRUPTED
     except CommandError as error:
-        status = _say(error, error.exit_code)
-    except OSError as error:
-        status = _say(error, FAILED)
-    _leave(status)
+        hint = " (see `orderfleet doctor`)" if isinstance(error, UnreachableError) else ""
+        print(f"orderfleet: {error}{hint}", file=sys.stderr)
+        status = error.exit_code
+    except SystemExit as error:
+        # Typer's, after shell completion or when the reader of a pipe is gone.
+        status = error.code if isinstance(error.code, int) else FAILED
+    _exit(status)
 
 
-def _say(error: Exception, status: int) -> int:
-    print(f"orderfleet: {error}", file=sys.stderr)
-    return status
+def _exit(status: int) -> NoReturn:
+    """End the process without finalising the interpreter.
 
-
-def _leave(status: int) -> NoReturn:
-    """End the process as it is.
-
-    To finalise the interpreter aborts it one time in four after a call of Temporal: a thread of
-    the SDK may still be letting go of the call (temporalio/sdk-python#300).
+    After a call of Temporal, finalising aborts the process one time in four: a thread of the SDK
+    may still be releasing the call (temporalio/sdk-python#300).
     """
     for stream in (sys.stdout, sys.stderr):
-        # Whoever read it may be gone.
+        # The reader of a pipe may be gone.
         with suppress(OSError):
             stream.flush()
     os._exit(status)

@@ -1,45 +1,27 @@
 """Place an order, and wait for its end."""
 
-import asyncio
 import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from orderfleet.domain.orders import OrderState
+from orderfleet.polling import poll
 from orderfleet_cli.api_client import Api, ApiError, Json, open_configured_api
-from orderfleet_cli.errors import CommandError, UsageError
+from orderfleet_cli.errors import CommandError
 from orderfleet_cli.printing import one_line, show, show_json
 
 _POLL: Final = 0.3
-# An order ends in the time it has; beyond it, nobody is working on it.
-_GRACE: Final = 10.0
-_ITEM_PARTS: Final = ("sku", "quantity", "price")
-
-
-def parse_item(text: str) -> Json:
-    """Return an item of an order from SKU[:QTY[:PRICE]].
-
-    Raises:
-        UsageError: it is something else.
-    """
-    parts = text.split(":")
-    item: Json = dict(zip(_ITEM_PARTS, parts, strict=False))
-    if len(parts) > len(_ITEM_PARTS) or not all(parts):
-        raise UsageError(f"--item {text!r}: wanted SKU[:QTY[:PRICE]], for example ABC:2:12.50")
-    if "quantity" in item:
-        if not item["quantity"].isdecimal():
-            raise UsageError(f"--item {text!r}: {item['quantity']!r} is no quantity")
-        item["quantity"] = int(item["quantity"])
-    return item
+# An order that is open so long after its deadline has no worker.
+_GRACE_SECONDS: Final = 10.0
 
 
 async def place_order(
     order_id: str, order: Mapping[str, Any], *, wait: bool, as_json: bool
 ) -> None:
-    """Place an order; wait for its end if that is wanted.
+    """Place an order; with `wait`, wait for its end.
 
     Raises:
-        CommandError: it was refused or, waited for, not fulfilled.
+        CommandError: the order was refused, or `wait` is set and it was not fulfilled.
     """
     async with open_configured_api() as api:
         accepted = await api.start(order_id, order)
@@ -49,40 +31,41 @@ async def place_order(
             else:
                 show(f"{order_id}: accepted, {accepted['state']}")
             return
-        ended = await _end(api, order_id, quiet=as_json)
+        record = await _wait_for_end(api, order_id, quiet=as_json)
     if as_json:
-        show_json(ended)
-    if ended["state"] != OrderState.FULFILLED:
-        raise CommandError(f"{order_id} ended {ended['state']}{_reason(ended)}")
+        show_json(record)
+    if (state := record["state"]) != OrderState.FULFILLED:
+        raise CommandError(f"{order_id} ended {state}{_reason(record)}")
 
 
-async def _end(api: Api, order_id: str, *, quiet: bool) -> Json:
-    """Return the record of the order once it has ended, saying each event unless quiet."""
-    told = 0
-    patience = float((await api.status(order_id))["seconds_left"]) + _GRACE
-    try:
-        async with asyncio.timeout(patience):
-            while True:
-                order = await _record(api, order_id)
-                for event in order["events"][told:] if order else ():
-                    told = event["number"]
-                    if not quiet:
-                        show(f"{order_id}: {event['type']}")
-                if order and OrderState(order["state"]).ended:
-                    return order
-                await asyncio.sleep(_POLL)
-    except TimeoutError:
-        raise CommandError(f"{order_id} has not ended: is a worker running?") from None
+async def _wait_for_end(api: Api, order_id: str, *, quiet: bool) -> Json:
+    """Return the record of the order once it has ended; print each event unless quiet."""
+    printed = 0
+
+    async def look() -> Json | None:
+        nonlocal printed
+        order = await _record(api, order_id)
+        for event in order["events"][printed:] if order else ():
+            printed = event["number"]
+            if not quiet:
+                show(f"{order_id}: {event['type']}")
+        return order if order and OrderState(order["state"]).ended else None
+
+    seconds = float((await api.status(order_id))["seconds_left"]) + _GRACE_SECONDS
+    order = await poll(look, seconds=seconds, pause=_POLL)
+    if order is None:
+        raise CommandError(f"timed out waiting for {order_id} (see `orderfleet doctor`)")
+    return order
 
 
 async def _record(api: Api, order_id: str) -> Json | None:
-    """Return the record, or None while there is none: an order may be accepted without its row."""
+    """Return the record, or None if there is none yet: acceptance does not wait for the row."""
     with contextlib.suppress(ApiError):
         return await api.order(order_id)
     return None
 
 
 def _reason(order: Json) -> str:
-    ends = [event["payload"] for event in order["events"] if event["type"] == order["state"]]
-    reason = ends[-1].get("reason") if ends else ""
+    payloads = [event["payload"] for event in order["events"] if event["type"] == order["state"]]
+    reason = payloads[-1].get("reason") if payloads else ""
     return f": {one_line(str(reason))}" if reason else ""

@@ -1,4 +1,4 @@
-"""How results are shown: tables and lines for people, JSON for programs."""
+"""Print results: tables and lines for people, JSON for programs."""
 
 import sys
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ import msgspec
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-# Where nobody looks at it, a line stays a line.
+# Off a terminal no line is wrapped.
 _PIPE_WIDTH: Final = 1000
 
 
 def console(*, error: bool = False) -> Console:
-    """Return a console that prints text as it is."""
+    """Return a console that does not interpret text."""
     terminal = (sys.stderr if error else sys.stdout).isatty()
     return Console(
         stderr=error,
@@ -26,7 +26,7 @@ def console(*, error: bool = False) -> Console:
 
 
 def show(*parts: RenderableType) -> None:
-    """Print tables and lines; off a terminal, without the blanks that fill a table's columns."""
+    """Print tables and lines; off a terminal, without the trailing blanks of a table's rows."""
     out = console()
     if out.is_terminal:
         out.print(*parts, sep="\n")
@@ -43,34 +43,34 @@ def show_json(document: Any) -> None:
 
 
 def show_json_line(document: Any) -> None:
-    """Print one JSON document of a stream, on a line of its own."""
+    """Print one JSON document of a stream on one line."""
     print(msgspec.json.encode(document).decode(), flush=True)
 
 
 def table(*columns: str, rows: Iterable[Iterable[str]]) -> Table:
-    """Return a table without lines."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+    """Return a table without borders."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        made.add_row(*row)
-    return made
+        grid.add_row(*row)
+    return grid
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> Table:
-    """Return names and values below each other; what is empty is left out."""
-    made = Table(box=None, pad_edge=False, show_header=False)
-    made.add_column(style="bold", no_wrap=True)
-    made.add_column(overflow="fold")
+    """Return a table of names and values, without the empty values."""
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, value in pairs:
         if value:
-            made.add_row(name, value)
-    return made
+            grid.add_row(name, value)
+    return grid
 
 
 def one_line(text: str) -> str:
-    """Return text of someone else's as one line that does nothing to a terminal."""
-    return "".join(part if part.isprintable() else "?" for part in " ".join(text.split()))
+    """Return foreign text as one line without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def moment(timestamp: str) -> str:

@@ -12,7 +12,7 @@ S = TypeVar("S", bound=Settings)
 
 
 class ClientSettings(Settings, frozen=True, kw_only=True):
-    """What the commands that ask the API read."""
+    """Settings of the commands that call the API."""
 
     url: Annotated[
         str, Env("The API, as the command line reaches it.", unit="URL", secret=True)
@@ -23,9 +23,9 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
     ] = ""
 
     def check(self) -> None:
-        """Refuse what is not the URL of a server, and a key that no header can carry."""
+        """Refuse a URL that is not a server's, and a key that no header can carry."""
         if not is_http_url(self.url):
-            # What is no URL may have a password in it all the same.
+            # Even an invalid URL may contain a password.
             got = "" if "@" in self.url else f" (got {self.url[:80]!r})"
             raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{got}")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
@@ -40,7 +40,7 @@ def read(cls: type[S]) -> S:
     """
     try:
         return cls.from_env()
-    # What Python says of a malformed URL is a ValueError too.
+    # SettingsError is a ValueError, as is Python's error for a malformed URL.
     except ValueError as error:
         raise UsageError(str(error)) from None
 

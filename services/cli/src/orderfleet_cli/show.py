@@ -1,4 +1,4 @@
-"""Tell of orders: one, its record, many."""
+"""Show an order's status, its record, or a page of orders."""
 
 from collections.abc import Iterator
 
@@ -12,14 +12,14 @@ from orderfleet_cli.printing import console, fields, moment, one_line, show, sho
 async def show_status(order_id: str, *, as_json: bool) -> None:
     """Show the live view of an order."""
     async with open_configured_api() as api:
-        found = await api.status(order_id)
+        view = await api.status(order_id)
     if as_json:
-        show_json(found)
+        show_json(view)
         return
-    show(fields(_status_fields(found)))
-    if found["steps"]:
-        show("", table("step", "attempts", "last error", rows=_steps(found)))
-    for error in found["errors"]:
+    show(fields(_status_fields(view)))
+    if view["steps"]:
+        show("", table("step", "attempts", "last error", rows=_steps(view)))
+    for error in view["errors"]:
         show(f"error: {one_line(error)}")
 
 
@@ -65,21 +65,21 @@ async def show_record(order_id: str, *, as_json: bool) -> None:
     show("", table("no", "time (UTC)", "event", "", rows=_events(order)))
 
 
-def _status_fields(found: Json) -> Iterator[tuple[str, str]]:
-    recorded = found["source"] == "record"
-    yield "order", found["order_id"]
-    yield "state", found["state"]
-    yield "step", found["step"]
-    yield "reason", one_line(found["reason"])
-    yield "address", _address(found["address"] or {})
-    yield "time left", f"{found['seconds_left']:.1f} s" if found["seconds_left"] else ""
-    yield "shipping attempts", str(found["shipping_attempts"] or "")
-    yield "refund", "started" if found["refund_started"] else ""
-    yield "told by", "the record: no worker answered" if recorded else "the workflow"
+def _status_fields(view: Json) -> Iterator[tuple[str, str]]:
+    recorded = view["source"] == "record"
+    yield "order", view["order_id"]
+    yield "state", view["state"]
+    yield "step", view["step"]
+    yield "reason", one_line(view["reason"])
+    yield "address", _address(view["address"] or {})
+    yield "time left", f"{view['seconds_left']:.1f} s" if view["seconds_left"] else ""
+    yield "shipping attempts", str(view["shipping_attempts"] or "")
+    yield "refund", "started" if view["refund_started"] else ""
+    yield "source", "record (no worker answered)" if recorded else "workflow"
 
 
-def _steps(found: Json) -> Iterator[tuple[str, str, str]]:
-    for name, step in found["steps"].items():
+def _steps(view: Json) -> Iterator[tuple[str, str, str]]:
+    for name, step in view["steps"].items():
         yield name, str(step["attempts"]), one_line(step["last_error"])
 
 
@@ -87,7 +87,7 @@ def _order_fields(order: Json) -> Iterator[tuple[str, str]]:
     yield "order", order["id"]
     yield "state", order["state"]
     yield "amount", f"{order['amount']} {order['currency']}"
-    yield "items", ", ".join(f"{one['quantity']} {one['sku']}" for one in order["items"])
+    yield "items", ", ".join(f"{item['quantity']} {item['sku']}" for item in order["items"])
     yield "address", _address(order["address"])
     yield "payment", order["payment_id"]
     yield "created (UTC)", moment(order["created_at"])
@@ -95,15 +95,16 @@ def _order_fields(order: Json) -> Iterator[tuple[str, str]]:
 
 
 def _payments(order: Json) -> Iterator[tuple[str, ...]]:
-    for one in order["payments"]:
-        amount = f"{one['amount']} {one['currency']}"
-        yield one["payment_id"], one["status"], amount, moment(one["created_at"])
+    for payment in order["payments"]:
+        amount = f"{payment['amount']} {payment['currency']}"
+        created_at = moment(payment["created_at"])
+        yield payment["payment_id"], payment["status"], amount, created_at
 
 
 def _events(order: Json) -> Iterator[tuple[str, ...]]:
-    for one in order["events"]:
-        payload = one_line(msgspec.json.encode(one["payload"]).decode()) if one["payload"] else ""
-        yield str(one["number"]), moment(one["ts"]), one["type"], payload
+    for event in order["events"]:
+        payload = msgspec.json.encode(event["payload"]).decode() if event["payload"] else ""
+        yield str(event["number"]), moment(event["ts"]), event["type"], one_line(payload)
 
 
 def _address(address: Json) -> str:

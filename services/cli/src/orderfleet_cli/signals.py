@@ -9,20 +9,20 @@ from orderfleet_cli.errors import StoppedError
 
 T = TypeVar("T")
 
-# A closed terminal sends SIGHUP: without a handler the children would be left running.
+# A closed terminal sends SIGHUP: without a handler the children would go on running.
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main`; the first signal cancels it, later ones do not disturb its clean-up.
+    """Run `main`; the first signal cancels it, later signals do not disturb its clean-up.
 
     Raises:
         StoppedError: a signal came.
     """
-    return asyncio.run(_stoppable(main))
+    return asyncio.run(_run_until_signal(main))
 
 
-async def _stoppable(main: Coroutine[Any, Any, T]) -> T:
+async def _run_until_signal(main: Coroutine[Any, Any, T]) -> T:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     task = asyncio.create_task(main)

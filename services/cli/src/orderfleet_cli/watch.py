@@ -16,9 +16,9 @@ from orderfleet_cli.order_progress import OrderProgress
 from orderfleet_cli.printing import console, show_json_line, table
 
 _REFRESH: Final = 4
-# Each look asks the worker of every open order.
+# Each look is a query to the worker of every open order.
 _POLL: Final = 0.5
-# Among so many of the latest, the open ones are looked for.
+# Open orders are looked for among so many of the latest.
 _PAGE: Final = 200
 _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
@@ -28,14 +28,14 @@ class OrderBoard:
 
     def __init__(self, *, as_json: bool) -> None:
         self.rows: dict[str, OrderProgress] = {}
-        self.trouble = ""
+        self.problem = ""
         self._as_json = as_json
         self._console = console()
         self._live = self._console.is_terminal and not as_json
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Show the board until the block ends, and leave its last picture."""
+        """Show the board until the block ends, and leave its last state on the terminal."""
         if not self._live:
             yield
             return
@@ -43,20 +43,20 @@ class OrderBoard:
             yield
 
     async def follow(self, api: Api, order_id: str) -> None:
-        """Look once at an order that has not ended."""
+        """Ask once for the status of an order that has not ended."""
         row = self.rows.setdefault(order_id, OrderProgress())
         if row.state not in _ENDS and row.update(await api.status(order_id)):
             self._note(order_id, row)
 
     def keep(self, order_ids: Sequence[str]) -> None:
-        """Forget the orders that are not among these, and take on their order."""
-        self.rows = {one: self.rows.get(one) or OrderProgress() for one in order_ids}
+        """Keep these orders only, in this sequence."""
+        self.rows = {id_: self.rows.get(id_) or OrderProgress() for id_ in order_ids}
 
-    def say(self, trouble: str) -> None:
-        """Tell that there is no answer; an empty text when there is one again."""
-        if trouble and trouble != self.trouble and not self._live:
-            console(error=True).print(trouble)
-        self.trouble = trouble
+    def show_problem(self, problem: str) -> None:
+        """Show why there is no answer, until the next call; empty if there is an answer."""
+        if problem and problem != self.problem and not self._live:
+            console(error=True).print(problem)
+        self.problem = problem
 
     def _note(self, order_id: str, row: OrderProgress) -> None:
         if self._live:
@@ -83,17 +83,17 @@ class OrderBoard:
             for order_id, row in self.rows.items()
         )
         board = table("order", "state", "step", "tries", "left", rows=rows)
-        return Group(board, self.trouble or ("" if self.rows else "no open orders"))
+        return Group(board, self.problem or ("" if self.rows else "no open orders"))
 
 
 async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -> None:
     """Watch the named orders until they have ended, or the open ones until a signal comes.
 
     Raises:
-        CommandError: there was no answer from the beginning, or no such order.
+        CommandError: the first request failed, or there is no such order.
     """
     board = OrderBoard(as_json=as_json)
-    # A name that is given twice is one order.
+    # An id may be repeated on the command line.
     named = list(dict.fromkeys(order_ids))
     async with open_configured_api() as api:
         await _look(api, board, named, limit)
@@ -102,21 +102,21 @@ async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -
                 await asyncio.sleep(_POLL)
                 try:
                     await _look(api, board, named, limit)
-                    board.say("")
+                    board.show_problem("")
                 except CommandError as error:
                     if error.exit_code != UNREACHABLE:
                         raise
-                    board.say(str(error))
+                    board.show_problem(str(error))
 
 
 async def _look(api: Api, board: OrderBoard, named: Sequence[str], limit: int) -> None:
     if not named:
         page = await api.orders(limit=_PAGE)
-        # What has ended while it was watched stays as long as it is among the latest.
+        # An order that ended on the board stays there as long as it is among the latest.
         watched = [
-            one["id"]
-            for one in page["orders"]
-            if one["state"] not in _ENDS or one["id"] in board.rows
+            order["id"]
+            for order in page["orders"]
+            if order["state"] not in _ENDS or order["id"] in board.rows
         ]
         board.keep(watched[:limit])
-    await asyncio.gather(*(board.follow(api, one) for one in named or list(board.rows)))
+    await asyncio.gather(*(board.follow(api, id_) for id_ in named or list(board.rows)))

@@ -1,6 +1,7 @@
 """Place an order, change it, show it: through the HTTP API."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
 import typer
 
@@ -19,7 +20,29 @@ from orderfleet_cli.commands.options import (
     examples,
 )
 
+_ITEM: Final = re.compile(r"(?P<sku>[^:]+)(:(?P<quantity>\d+)(:(?P<price>[^:]+))?)?")
+
 commands = typer.Typer()
+
+
+class _Item(TypedDict):
+    """An item as the API takes it."""
+
+    sku: str
+    quantity: NotRequired[int]
+    price: NotRequired[str]
+
+
+def _parse_item(text: str) -> _Item:
+    match = _ITEM.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter(f"{text!r} is not SKU[:QTY[:PRICE]], for example ABC:2:12.50")
+    item = _Item(sku=match["sku"])
+    if match["quantity"]:
+        item["quantity"] = int(match["quantity"])
+    if match["price"]:
+        item["price"] = match["price"]
+    return item
 
 
 @commands.command(
@@ -38,8 +61,10 @@ async def start_workflow(
     ],
     *,
     item: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SKU[:QTY[:PRICE]]", help="What is ordered; may come often."),
+        list[_Item] | None,
+        typer.Option(
+            parser=_parse_item, metavar="SKU[:QTY[:PRICE]]", help="An item; repeat it for more."
+        ),
     ] = None,
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "USD",
     street: Street = "1 Main St",
@@ -57,7 +82,7 @@ async def start_workflow(
 
     Without --item it is one ABC at 1.00.
     """
-    from orderfleet_cli.place import parse_item, place_order
+    from orderfleet_cli.place import place_order
 
     order: dict[str, Any] = {
         "payment_id": payment_id,
@@ -71,9 +96,8 @@ async def start_workflow(
             country=country,
         ),
     }
-    items = [parse_item(text) for text in item or ()]
-    if items:
-        order["items"] = items
+    if item:
+        order["items"] = item
     await place_order(order_id, order, wait=wait, as_json=as_json)
 
 

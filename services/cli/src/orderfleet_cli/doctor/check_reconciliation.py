@@ -15,7 +15,7 @@ from temporalio.client import (
 
 from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.policies import RECONCILE_RUN
-from orderfleet_cli.temporal.connection import ask
+from orderfleet_cli.temporal.connection import call_temporal
 
 # So many starts may be missing: one that a run before it kept away, one that an outage did.
 _MISSED: Final = 3
@@ -28,7 +28,7 @@ async def look_at_reconciliation(client: Client, order_task_queue: str) -> tuple
         CommandError: there is no such schedule, or Temporal does not tell.
     """
     handle = client.get_schedule_handle(reconcile_schedule(order_task_queue))
-    found = await ask(handle.describe())
+    found = await call_temporal(handle.describe())
     if found.schedule.state.paused:
         return False, "is paused"
     runs = found.info.recent_actions
@@ -60,13 +60,13 @@ async def _failure(client: Client, run: ScheduleActionResult) -> str | None:
     handle: WorkflowHandle[object, object] = client.get_workflow_handle(
         run.action.workflow_id, run_id=run.action.first_execution_run_id
     )
-    status = (await ask(handle.describe())).status
+    status = (await call_temporal(handle.describe())).status
     if status is None or status is WorkflowExecutionStatus.RUNNING:
         return None
     if status is WorkflowExecutionStatus.COMPLETED:
         return ""
     try:
-        await ask(handle.result())
+        await call_temporal(handle.result())
     except WorkflowFailureError as error:
         if status is WorkflowExecutionStatus.FAILED:
             return f"failed: {error.cause}"

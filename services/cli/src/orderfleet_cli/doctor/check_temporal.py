@@ -19,10 +19,10 @@ from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.finding import Finding, compare_clock
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
-from orderfleet_cli.temporal.connection import ask, open_temporal
+from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
 # The server wants a second at the least, and ends the poll a second before it is over.
-_POLL: Final = timedelta(seconds=2.2)
+_POLL_TIMEOUT: Final = timedelta(seconds=2.2)
 _CLOCK_QUEUE: Final = "orderfleet-doctor"
 
 
@@ -58,7 +58,7 @@ async def check_temporal() -> list[Finding]:
         ),
         _Question(
             f"search attribute {ORDER_STATE.name}",
-            lambda: ask(look_at_search_attribute(client)),
+            lambda: call_temporal(look_at_search_attribute(client)),
             f"temporal operator search-attribute create --name {ORDER_STATE.name} --type Keyword",
         ),
         _Question(
@@ -84,14 +84,14 @@ async def check_temporal() -> list[Finding]:
 
 
 async def _namespace(client: Client) -> tuple[bool, str]:
-    await ask(require_namespace(client))
+    await call_temporal(require_namespace(client))
     return True, "exists"
 
 
 async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
     """Look whether both kinds of tasks of a queue are polled for."""
     workflows, activities = [
-        count_pollers(await ask(describe_task_queue(client, queue, type_)))
+        count_pollers(await call_temporal(describe_task_queue(client, queue, type_)))
         for type_ in ("workflow", "activity")
     ]
     found = f"pollers of {queue}: {workflows} for workflows, {activities} for activities"
@@ -110,8 +110,9 @@ async def _clock(client: Client) -> Finding:
     )
     before = datetime.now(UTC)
     try:
-        await ask(client.workflow_service.poll_activity_task_queue(request, timeout=_POLL))
-        answer = await ask(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
+        poll = client.workflow_service.poll_activity_task_queue(request, timeout=_POLL_TIMEOUT)
+        await call_temporal(poll)
+        answer = await call_temporal(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
     except CommandError as error:
         return Finding(
             "clock of Temporal", ok=False, found=str(error), fix="see what Temporal says"

@@ -1,18 +1,19 @@
-"""An open loop: each order is sent when it is due, however the ones before it fare.
+"""The command `load`, an open loop: each order is sent when it is due.
 
-A closed loop would send fewer the slower the answers come, and hide what it is to find out.
+A closed loop would wait for answers, so that a slow fleet would get less load and look better.
 """
 
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import uuid4
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from orderfleet.domain.orders import OrderState
+from orderfleet.polling import poll
 from orderfleet_cli.api_client import Api, ApiError, Json, open_configured_api
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.load.results import Results
@@ -26,14 +27,14 @@ _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
 
 async def place_load(rate: float, seconds: float, deadline: float, *, as_json: bool) -> bool:
-    """Place the orders, wait for their ends, show how it went; return whether all went well.
+    """Place the orders, wait for their ends, show the results; return whether all ended in time.
 
     Raises:
-        CommandError: the API does not answer, or will not have us.
+        CommandError: the first request to the API fails.
     """
     results = Results(deadline=deadline)
     async with open_configured_api() as api:
-        # Before anything is placed: a wrong address or key is no result.
+        # A wrong address or key fails here, before an order is placed.
         await api.orders(limit=1)
         with _bars(round(rate * seconds)) as bars:
             await _place(api, rate, round(rate * seconds), results, bars)
@@ -42,11 +43,11 @@ async def place_load(rate: float, seconds: float, deadline: float, *, as_json: b
         show_json(results.document())
     else:
         show(results.table())
-    return results.good
+    return results.passed
 
 
 class _Bars:
-    """How many orders are placed, and how many have ended."""
+    """Progress bars: how many orders are placed, how many have ended."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
@@ -54,7 +55,7 @@ class _Bars:
         self._ended = progress.add_task("ended", total=total)
 
     def show(self, results: Results) -> None:
-        """Bring them up to date."""
+        """Update the bars."""
         self._set(self._placed, results.answered)
         self._set(self._ended, len(results.ends))
 
@@ -71,7 +72,7 @@ def _bars(total: int) -> Iterator[_Bars]:
 
 
 async def _place(api: Api, rate: float, total: int, results: Results, bars: _Bars) -> None:
-    """Send each order when it is due and return when all are answered."""
+    """Send each order when it is due; return when all are answered."""
     run = uuid4().hex[:8]
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
@@ -94,16 +95,16 @@ async def _send(api: Api, order_id: str, due: float, results: Results) -> None:
 
 
 async def _wait(api: Api, results: Results, bars: _Bars) -> None:
-    """Look for the ends of the accepted orders until all have one, or for so long."""
-    until = time.monotonic() + _WAIT
-    while results.open and time.monotonic() < until:
-        await asyncio.sleep(_POLL)
-        try:
+    """Look for the ends of the accepted orders until all have ended, 20 s at the most."""
+
+    async def all_ended() -> bool:
+        # The next look repeats a request that failed.
+        with suppress(CommandError):
             await _look(api, results)
-        except CommandError:
-            # The next look may be answered.
-            continue
         bars.show(results)
+        return not results.open
+
+    await poll(all_ended, seconds=_WAIT, pause=_POLL)
 
 
 async def _look(api: Api, results: Results) -> None:
@@ -121,7 +122,7 @@ async def _look(api: Api, results: Results) -> None:
 
 
 async def _ended_at(api: Api, order: Json) -> str:
-    """Return when the order ended; a refund changes its row once more."""
+    """Return when the order ended; a refund updates its row once more after the end."""
     if order["state"] == OrderState.FULFILLED:
         return str(order["updated_at"])
     events = (await api.order(order["id"]))["events"]

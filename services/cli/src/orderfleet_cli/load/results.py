@@ -1,4 +1,4 @@
-"""What came of the orders of a load."""
+"""The results of a load."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ _SHARES: Final = (0.5, 0.95, 0.99)
 
 @dataclass
 class Results:
-    """Answers and ends, as they come in."""
+    """Answers and ends, collected as they come."""
 
     deadline: float
     latencies: list[float] = field(default_factory=list)
@@ -27,16 +27,16 @@ class Results:
     ends: dict[str, tuple[str, float]] = field(default_factory=dict)
     """State and seconds from row to end, by order."""
     open: set[str] = field(default_factory=set)
-    """Accepted and not yet known to have ended."""
+    """Accepted, and open as far as seen."""
 
     def accept(self, order_id: str, latency: float) -> None:
         """Count an order that was accepted."""
         self.latencies.append(latency)
         self.open.add(order_id)
 
-    def refuse(self, why: str) -> None:
-        """Count an order that was not."""
-        self.refused[why] += 1
+    def refuse(self, reason: str) -> None:
+        """Count an order that was refused."""
+        self.refused[reason] += 1
 
     def end(self, order: Json, at: str) -> None:
         """Count the end of an order that was accepted."""
@@ -55,12 +55,12 @@ class Results:
         return sum(seconds <= self.deadline for _, seconds in self.ends.values())
 
     @property
-    def good(self) -> bool:
-        """Tell whether each was accepted and ended in time."""
+    def passed(self) -> bool:
+        """Whether every order was accepted and ended in time."""
         return not self.refused and bool(self.latencies) and self.in_time == len(self.latencies)
 
     def document(self) -> dict[str, Any]:
-        """Return all of it for programs; times in seconds."""
+        """Return the results for programs; times in seconds."""
         return {
             "accepted": len(self.latencies),
             "refused": dict(sorted(self.refused.items())),
@@ -73,24 +73,24 @@ class Results:
         }
 
     def table(self) -> Table:
-        """Return all of it for people."""
+        """Return the results for people."""
         return fields(self._fields())
 
     def _fields(self) -> Iterator[tuple[str, str]]:
-        found = self.document()
-        yield "accepted", str(found["accepted"])
-        for why, count in found["refused"].items():
-            yield f"refused: {why}", str(count)
-        for state, count in found["ended"].items():
+        document = self.document()
+        yield "accepted", str(document["accepted"])
+        for reason, count in document["refused"].items():
+            yield f"refused: {reason}", str(count)
+        for state, count in document["ended"].items():
             yield f"ended: {state}", str(count)
-        yield "no end yet", str(found["not_ended"] or "")
-        yield "accepted within p50 / p95 / p99", _milliseconds(found["accept_seconds"])
-        yield "ended within p50 / p95 / p99", _seconds(found["end_seconds"])
-        yield f"ended within {self.deadline:g} s", f"{found['share_in_time']:.2%}"
+        yield "not ended", str(document["not_ended"] or "")
+        yield "accepted within p50 / p95 / p99", _milliseconds(document["accept_seconds"])
+        yield "ended within p50 / p95 / p99", _seconds(document["end_seconds"])
+        yield f"ended within {self.deadline:g} s", f"{document['share_in_time']:.2%}"
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Return the nearest-rank percentiles, none of nothing."""
+    """Return the nearest-rank percentiles; none if there are no values."""
     ranked = sorted(values)
     return {
         f"p{share * 100:g}": round(ranked[ceil(share * len(ranked)) - 1], 4)

@@ -23,7 +23,9 @@ async def show_file(service: str, data: Path, printer: LinePrinter) -> None:
     try:
         log = path.open(errors="replace")
     except FileNotFoundError:
-        raise CommandError(f"no {path}: `orderfleet up` writes it (see --data)") from None
+        raise CommandError(f"{path} not found: `orderfleet up` writes it (see --data)") from None
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}") from None
     with log:
         for line in deque(log, printer.lines):
             printer.print(line)

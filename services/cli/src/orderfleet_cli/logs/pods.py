@@ -21,11 +21,12 @@ async def show_pods(service: str, namespace: str, printer: LinePrinter) -> None:
         CommandError: kubectl is not installed, or failed and said why itself.
     """
     kubectl = find_kubectl()
+    where = f"namespace {namespace}" if namespace else "the namespace of the context"
     of_service = [f"--selector={_LABEL}={service}"]
     of_service += [f"--namespace={namespace}"] if namespace else []
     # `kubectl logs` succeeds where no pod matches.
     if not await kubectl.answer("get", "pods", *of_service, "--output=name"):
-        raise CommandError(f"no pod of {service} in namespace {namespace or 'of the context'}")
+        raise CommandError(f"no pods of {service} found in {where}")
     command = [kubectl.program, "logs", *of_service, f"--tail={printer.lines}"]
     command.append(f"--max-log-requests={_PODS}")
     command += ["--follow"] if printer.follow else []
@@ -39,4 +40,4 @@ async def show_pods(service: str, namespace: str, printer: LinePrinter) -> None:
             child.terminate()
             await child.wait()
     if status:
-        raise CommandError(f"kubectl ended with status {status}")
+        raise CommandError(f"kubectl exited with status {status}")

@@ -1,4 +1,4 @@
-"""Temporal as a command reaches it: bounded in time, and one line when it says no."""
+"""Call Temporal from a command: each call has a timeout, each error is one line."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -39,34 +39,42 @@ async def open_temporal() -> Client:
 
     Raises:
         UnreachableError: it does not answer.
-        UsageError: a setting is wrong, or it will not have us.
+        UsageError: a setting is wrong, or it refuses this client.
     """
-    # One try: a person sees the answer and can repeat the command.
+    # One attempt: a person sees the error and can repeat the command.
     settings = msgspec.structs.replace(read(CommonSettings), start_wait_seconds=0)
-    return await ask(connect(settings), address=settings.temporal_address)
+    address = settings.temporal_address
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await connect(settings)
+    except TimeoutError as error:
+        reason = one_line(str(error.__cause__ or "")) or f"no answer in {_SECONDS:g} s"
+        raise UnreachableError(f"cannot reach Temporal at {address}: {reason}") from None
+    except ValueError as error:
+        # The SDK's error for an unusable address or TLS setting.
+        raise UsageError(f"Temporal at {address}: {one_line(str(error))}") from None
+    except OSError as error:
+        # A file that TEMPORAL_TLS_* names.
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
 
 
-async def ask(call: Awaitable[T], *, address: str = "") -> T:
+async def call_temporal(call: Awaitable[T]) -> T:
     """Await a call of Temporal.
 
     Raises:
-        CommandError: Temporal does not know what is asked for.
+        CommandError: Temporal does not have what the call names.
         UnreachableError: it does not answer.
-        UsageError: it refuses to.
+        UsageError: it refuses the call.
     """
-    where = f"Temporal at {address}" if address else "Temporal"
     try:
         async with asyncio.timeout(_SECONDS):
             return await call
     except TimeoutError:
-        raise UnreachableError(f"{where} does not answer") from None
+        raise UnreachableError(f"Temporal: no answer in {_SECONDS:g} s") from None
     except RPCError as error:
-        message = f"{where}: {one_line(error.message)}"
+        message = f"Temporal: {one_line(error.message)}"
         if error.status in _AWAY:
             raise UnreachableError(message) from None
         if error.status in _WRONG:
             raise UsageError(message) from None
         raise CommandError(message) from None
-    except (RuntimeError, ValueError) as error:
-        # The SDK's words for an address or a TLS setting that it cannot use.
-        raise UsageError(f"{where}: {one_line(str(error))}") from None

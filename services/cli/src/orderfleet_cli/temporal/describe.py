@@ -1,4 +1,4 @@
-"""Temporal's description of a workflow."""
+"""The command `describe`: Temporal's description of a workflow."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +9,7 @@ from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription
 
 from orderfleet_cli.printing import fields, moment, one_line, show, show_json, table
-from orderfleet_cli.temporal.connection import ask, open_temporal
+from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
 
 class Activity(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Child(Struct, frozen=True):
 
 
 class Description(Struct, frozen=True):
-    """What Temporal says of a workflow."""
+    """A workflow, as Temporal describes it."""
 
     id: str
     run_id: str
@@ -47,40 +47,40 @@ class Description(Struct, frozen=True):
 async def show_description(workflow_id: str, *, as_json: bool) -> None:
     """Show the description of a workflow."""
     client = await open_temporal()
-    found = _description(await ask(client.get_workflow_handle(workflow_id).describe()))
+    description = _describe(await call_temporal(client.get_workflow_handle(workflow_id).describe()))
     if as_json:
-        show_json(found)
+        show_json(description)
         return
-    show(fields(_fields(found)))
-    if found.pending_activities:
+    show(fields(_fields(description)))
+    if description.pending_activities:
         columns = ("pending activity", "state", "attempt", "last failure")
         activities = (
-            (one.type, one.state, str(one.attempt), one.last_failure)
-            for one in found.pending_activities
+            (activity.type, activity.state, str(activity.attempt), activity.last_failure)
+            for activity in description.pending_activities
         )
         show("", table(*columns, rows=activities))
-    if found.pending_children:
-        children = ((one.id, one.type) for one in found.pending_children)
+    if description.pending_children:
+        children = ((child.id, child.type) for child in description.pending_children)
         show("", table("pending child", "type", rows=children))
 
 
-def _description(found: WorkflowExecutionDescription) -> Description:
-    raw = found.raw_description
+def _describe(execution: WorkflowExecutionDescription) -> Description:
+    raw = execution.raw_description
     return Description(
-        id=found.id,
-        run_id=found.run_id,
-        type=found.workflow_type,
-        status=found.status.name if found.status else "",
-        task_queue=found.task_queue,
-        start=found.start_time,
-        close=found.close_time,
-        history_length=found.history_length,
+        id=execution.id,
+        run_id=execution.run_id,
+        type=execution.workflow_type,
+        status=execution.status.name if execution.status else "",
+        task_queue=execution.task_queue,
+        start=execution.start_time,
+        close=execution.close_time,
+        history_length=execution.history_length,
         search_attributes={
-            pair.key.name: _text(pair.value) for pair in found.typed_search_attributes
+            pair.key.name: _text(pair.value) for pair in execution.typed_search_attributes
         },
-        pending_activities=[_activity(one) for one in raw.pending_activities],
+        pending_activities=[_activity(pending) for pending in raw.pending_activities],
         pending_children=[
-            Child(one.workflow_id, one.workflow_type_name) for one in raw.pending_children
+            Child(child.workflow_id, child.workflow_type_name) for child in raw.pending_children
         ],
     )
 
@@ -94,16 +94,16 @@ def _activity(pending: PendingActivityInfo) -> Activity:
     )
 
 
-def _fields(found: Description) -> Iterator[tuple[str, str]]:
-    yield "workflow", found.id
-    yield "type", found.type
-    yield "status", found.status
-    yield "run id", found.run_id
-    yield "task queue", found.task_queue
-    yield "start (UTC)", moment(found.start.isoformat())
-    yield "close (UTC)", moment(found.close.isoformat()) if found.close else ""
-    yield "events", str(found.history_length)
-    yield from found.search_attributes.items()
+def _fields(description: Description) -> Iterator[tuple[str, str]]:
+    yield "workflow", description.id
+    yield "type", description.type
+    yield "status", description.status
+    yield "run id", description.run_id
+    yield "task queue", description.task_queue
+    yield "start (UTC)", moment(description.start.isoformat())
+    yield "close (UTC)", moment(description.close.isoformat()) if description.close else ""
+    yield "events", str(description.history_length)
+    yield from description.search_attributes.items()
 
 
 def _text(value: object) -> str:
