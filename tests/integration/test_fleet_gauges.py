@@ -1,13 +1,10 @@
-"""What the API tells of the whole fleet, against real Postgres and Temporal."""
+"""The metrics of the whole fleet, against real Postgres and Temporal."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily, Metric
 from temporalio.client import Client
 
 from orderfleet.domain.orders import OPEN_STATES, OrderState
@@ -15,8 +12,8 @@ from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
-from orderfleet_api import fleet_exporter, order_service
-from orderfleet_api.fleet_exporter import FleetGauges, fleet_gauges
+from orderfleet_api import order_service
+from orderfleet_api.fleet_exporter import fleet_gauges
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
@@ -34,7 +31,7 @@ _OF_TEMPORAL = {"task_queue_backlog", "task_queue_backlog_age_seconds", "task_qu
 
 
 class Seen:
-    """What a scrape would tell, by name without prefix and values of labels."""
+    """What a scrape would return, by name without prefix and values of labels."""
 
     def __init__(self, fleet: Fleet, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -188,37 +185,3 @@ async def test_overdue_orders_and_pending_refunds(fleet: Fleet, owner: Pool) -> 
         found = await seen.until(lambda now: now["pending_refunds",] == 2)
         assert 100 <= found["oldest_pending_refund_seconds",] < 160
         assert found["overdue_orders",] == 2
-
-
-async def _one() -> list[Metric]:
-    return [GaugeMetricFamily("orderfleet_one", "One.", 1)]
-
-
-async def test_what_nobody_looks_at_any_more_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 100.0
-    monkeypatch.setattr(fleet_exporter, "monotonic", lambda: clock)
-    registry = CollectorRegistry()
-    gauges = FleetGauges(fresh_seconds=10)
-    registry.register(gauges)
-    postgres = {"source": "postgres"}
-    assert registry.get_sample_value("orderfleet_exporter_up", postgres) is None
-    await gauges.poll("postgres", _one)
-    assert registry.get_sample_value("orderfleet_exporter_up", postgres) == 1
-    assert registry.get_sample_value("orderfleet_one") == 1
-    clock += 11
-    assert registry.get_sample_value("orderfleet_exporter_up", postgres) == 0
-    assert registry.get_sample_value("orderfleet_one") is None
-
-
-async def test_a_look_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fleet_exporter, "_LOOK_SECONDS", 0.05)
-
-    async def hang() -> list[Metric]:
-        await asyncio.sleep(300)
-        return []
-
-    registry = CollectorRegistry()
-    gauges = FleetGauges(fresh_seconds=10)
-    registry.register(gauges)
-    await gauges.poll("temporal", hang)
-    assert registry.get_sample_value("orderfleet_exporter_up", {"source": "temporal"}) == 0

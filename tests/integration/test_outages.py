@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 
 import pytest
+import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -85,17 +86,21 @@ async def test_away_only_after_the_start_the_order_stays_accepted(fleet: Fleet, 
 
 
 async def test_refused_only_after_the_start_the_order_stays_accepted(
-    fleet: Fleet, owner: Pool, caplog: pytest.LogCaptureFixture
+    fleet: Fleet, owner: Pool
 ) -> None:
     """Postgres is there and will not have the row: no outage, and the order is accepted by then."""
     order_id = new_id()
-    await owner.execute("ALTER TABLE events ADD CONSTRAINT refused CHECK (type <> 'received')")
-    accepted = await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
+    await owner.execute("ALTER TABLE orders ADD CONSTRAINT refused CHECK (state <> 'received')")
+    order = an_order(f"pay-{order_id}")
+    with structlog.testing.capture_logs() as lines:
+        accepted = await order_service.accept(fleet.backends(), order_id, order)
     assert accepted.state is OrderState.RECEIVED
     assert await fleet.state(order_id) is None
-    assert "accepted without a row" in caplog.text
-    assert "CheckViolationError" in caplog.text
-    await owner.execute("ALTER TABLE events DROP CONSTRAINT refused")
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("accepted without a row", "error")
+    assert line["error"].startswith("CheckViolationError")
+    assert HOME.street not in str(line)
+    await owner.execute("ALTER TABLE orders DROP CONSTRAINT refused")
     async with fleet.working():
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterator
 from contextlib import closing, contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from msgspec import Struct, field
@@ -12,7 +12,7 @@ from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.temporal.client import is_absent
+from orderfleet.temporal.client import cannot_connect, is_absent
 from orderfleet_api import errors
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
 from orderfleet_api.metrics import ApiMetrics
@@ -21,10 +21,6 @@ from orderfleet_api.settings import ApiSettings
 log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
-
-# How the SDK's plain RuntimeError begins when a client that connects lazily cannot connect. Any
-# other RuntimeError is a bug.
-_CANNOT_CONNECT: Final = "Failed client connect"
 
 
 class Backends(Struct, frozen=True):
@@ -110,7 +106,7 @@ async def call_temporal(
             raise
         raise errors.temporal_failed(error) from error
     except RuntimeError as error:
-        if not str(error).startswith(_CANNOT_CONNECT):
+        if not cannot_connect(error):
             raise
         log.warning("Temporal failed", error=str(error))
         raise errors.unavailable("Temporal is unavailable.") from error

@@ -12,15 +12,18 @@ from time import monotonic
 from typing import Final, NoReturn
 
 import structlog
+from asyncpg import PostgresError
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from orderfleet.store.fleet_queries import read_totals
 from orderfleet.store.health import last_migration_failed, schema_version
-from orderfleet.store.pool import Pool
+from orderfleet.store.pool import UNAVAILABLE, Pool
+from orderfleet.temporal.client import cannot_connect
 from orderfleet.temporal.task_queues import TYPES, count_pollers, describe_task_queue
 from orderfleet_api.settings import ApiSettings
 
@@ -32,6 +35,8 @@ TEMPORAL: Final = "temporal"
 _POLL_SECONDS: Final = 2.5
 # An order ends within its deadline, or ReconcileOrders ends it at the latest 5 s after it.
 _GRACE: Final = timedelta(seconds=5)
+# A table may be missing, too, until the migrations have run.
+_OUTAGE: Final = (*UNAVAILABLE, PostgresError, RPCError)
 Poll = Callable[[], Awaitable[list[Metric]]]
 
 
@@ -56,10 +61,9 @@ class FleetGauges(Collector):
         try:
             async with asyncio.timeout(_POLL_SECONDS):
                 gauges = await poll()
-        except Exception as error:  # noqa: BLE001 (any failure is logged, and the next poll retries)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next poll tries again)
             if before is None or before.gauges is not None:
-                reason = str(error) or type(error).__name__
-                log.warning("a source of metrics is away", source=source, error=reason)
+                _log_failure(source, error)
         self._polled[source] = _Polled(monotonic(), gauges)
 
     def collect(self) -> Iterator[Metric]:
@@ -108,6 +112,14 @@ async def fleet_gauges(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         registry.unregister(gauges)
+
+
+def _log_failure(source: str, error: Exception) -> None:
+    if isinstance(error, _OUTAGE) or (isinstance(error, RuntimeError) and cannot_connect(error)):
+        reason = str(error) or type(error).__name__
+        log.warning("a source of metrics is away", source=source, error=reason)
+    else:
+        log.error("a source of metrics failed", source=source, exc_info=error)
 
 
 async def poll_postgres(pool: Pool, overdue_after: timedelta) -> list[Metric]:

@@ -78,9 +78,11 @@ async def _write_row(backends: Backends, order_id: str, order: Order, actor: str
         await receive(backends.pool, order_id, order, {"actor": actor} if actor else {})
     except UNAVAILABLE as error:
         log.warning("accepted without a row", order_id=order_id, error=str(error))
-    except PostgresError:
-        # Not an outage: a bug, or a schema that does not fit.
-        log.exception("accepted without a row", order_id=order_id)
+    except PostgresError as error:
+        # No outage: a bug, or a schema that does not fit. No traceback: the DETAIL of Postgres
+        # quotes the row with its address.
+        reason = f"{type(error).__name__}: {error.args[0]}"
+        log.error("accepted without a row", order_id=order_id, error=reason)  # noqa: TRY400
 
 
 def _repeat(order: Order, fingerprint: str | None, accepted: Accepted) -> Accepted:

@@ -80,3 +80,8 @@ def is_absent(error: RPCError) -> bool:
         return False
     namespace = NamespaceNotFoundFailure.DESCRIPTOR
     return not any(detail.Is(namespace) for detail in error.grpc_status.details)
+
+
+def cannot_connect(error: RuntimeError) -> bool:
+    """Return whether a lazy client failed to connect, for which the SDK has no type of its own."""
+    return str(error).startswith("Failed client connect")
