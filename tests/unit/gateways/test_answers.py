@@ -163,7 +163,7 @@ async def test_an_answer_that_drips_is_bounded_in_time(monkeypatch: pytest.Monke
     monkeypatch.setattr(http, "GATEWAY_CALL_SECONDS", 0.4)
     async with saying(endless(b" ", pause=0.05)) as url:
         began = time.monotonic()
-        with pytest.raises(GatewayUnknownError, match="no answer in time"):
+        with pytest.raises(GatewayUnknownError, match="timed out"):
             await charged(url)
         assert time.monotonic() - began < 2
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderfleet.gateways.redaction import MASK, redact, sanitize
+from orderfleet.environment import MASK
+from orderfleet.gateways.redaction import redact, sanitize
 
 PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "")
 SAID = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"

@@ -1,1 +1,1 @@
-"""The payment gateway and the carrier: protocols and what speaks them."""
+"""The payment gateway and the carrier: protocols and implementations."""

@@ -1,7 +1,7 @@
-"""Gateways reached over HTTP: a small JSON contract, documented in `docs/gateways.md`.
+"""Gateways over HTTP: a small JSON contract, documented in `docs/gateways.md`.
 
-An answer 409 or 422 is a definite no; any other error, and no answer, leaves the outcome unknown.
-Of an answer no more than 64 KiB is read, packed or not, and no redirect is followed.
+409 and 422 are definite refusals; after any other error or a time-out the outcome is unknown. At
+most 64 KiB of a response is read, counted after decompression; redirects are not followed.
 """
 
 import asyncio
@@ -28,102 +28,101 @@ from orderfleet.gateways.protocols import (
 )
 from orderfleet.gateways.redaction import decode_text, redact, sanitize
 
-_MOST_READ: Final = 65_536
+_MOST_BYTES: Final = 65_536
 _REASON_BYTES: Final = 300
 _TRACKING_BYTES: Final = 200
-# The reason of a definite no may be long in coming; the no is there with the first line.
+# A refusal's reason may be slow to arrive; its status line is there already.
 _REASON_SECONDS: Final = 0.5
-_DEFINITE_NO: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
-# Worth the same call again soon; so is all from 500 on.
-_NOT_NOW: Final = frozenset(
+_REFUSED: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+# A retry may succeed soon; so it may after 500 and above.
+_UNAVAILABLE: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
 _KEPT_CONNECTIONS: Final = 100
-# zlib's name for gzip or zlib, whichever it is.
-_ANY_PACKING: Final = 32 + zlib.MAX_WBITS
+# zlib detects gzip or zlib by itself.
+_GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _HEADERS: Final = {
     "content-type": "application/json",
     "accept": "application/json",
-    # Nothing is gained by packing a line of JSON.
+    # Compression gains nothing for a line of JSON.
     "accept-encoding": "identity",
 }
 
 
 class _UnreadableError(Exception):
-    """An answer that is too long, or packed in a way that is not known."""
+    """A response that is too long, or in an unsupported encoding."""
 
 
-async def _ask(client: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:
+async def _request(client: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:
     content = None if body is None else msgspec.json.encode(body)
     private = body.private if isinstance(body, Shipment) else ()
     try:
         async with (
             asyncio.timeout(GATEWAY_CALL_SECONDS),
-            client.stream(method, path, content=content) as answer,
+            client.stream(method, path, content=content) as response,
         ):
-            return await _understood(answer, method)
+            return await _parse(response, method)
     except (GatewayRefusedError, GatewayUnknownError) as error:
         error.args = (redact(f"{method} {path}: {error}", _REASON_BYTES, private),)
         raise
     except (TimeoutError, httpx.TimeoutException):
-        raise GatewayUnknownError(f"{method} {path}: no answer in time") from None
-    # Not only httpx's: a host name may be none (`UnicodeError`, a `ValueError`).
+        raise GatewayUnknownError(f"{method} {path}: timed out") from None
+    # Not only httpx's errors: an invalid host name is a `UnicodeError`, a `ValueError`.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        said = str(error) or type(error).__name__
-        said = redact(f"{method} {path}: {said}", _REASON_BYTES, private)
-        raise GatewayUnavailableError(said) from None
+        message = f"{method} {path}: {str(error) or type(error).__name__}"
+        raise GatewayUnavailableError(redact(message, _REASON_BYTES, private)) from None
 
 
-async def _understood(answer: httpx.Response, method: str) -> Any:
-    status = answer.status_code
-    if status in _DEFINITE_NO:
-        raise GatewayRefusedError(f"{status} {await _reason(answer)}".rstrip())
+async def _parse(response: httpx.Response, method: str) -> Any:
+    status = response.status_code
+    if status in _REFUSED:
+        raise GatewayRefusedError(f"{status} {await _reason(response)}".rstrip())
     if status == HTTPStatus.NOT_FOUND and method == "GET":
         return None
-    if status in _NOT_NOW or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise GatewayUnavailableError(str(status), retry_after=_retry_after(answer))
-    if not answer.is_success:
+    if status in _UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise GatewayUnavailableError(str(status), retry_after=_retry_after(response))
+    if not response.is_success:
         raise GatewayUnknownError(str(status))
     try:
-        found = json.loads(await _read(answer), object_pairs_hook=unique_members)
+        answer = json.loads(await _read(response), object_pairs_hook=unique_members)
     except (_UnreadableError, zlib.error, ValueError, RecursionError) as error:
         raise GatewayUnknownError(f"{status}, unreadable: {error}") from None
-    if not isinstance(found, dict):
-        raise GatewayUnknownError(f"{status}, unreadable: no object")
-    return found
+    if not isinstance(answer, dict):
+        raise GatewayUnknownError(f"{status}, unreadable: not an object")
+    return answer
 
 
-async def _read(answer: httpx.Response) -> bytes:
-    """Read a body, unpacked piece by piece: a few KB may unpack to gigabytes."""
-    packing = answer.headers.get("content-encoding", "identity").strip().lower()
-    if packing not in {"", "identity", "gzip", "x-gzip", "deflate"}:
-        raise _UnreadableError(f"packed by {packing[:20]!r}")
-    unpacker = None if packing in {"", "identity"} else zlib.decompressobj(_ANY_PACKING)
+async def _read(response: httpx.Response) -> bytes:
+    """Read a body and decompress it chunk by chunk: a few KB may expand to gigabytes."""
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+        raise _UnreadableError(f"unsupported content-encoding {encoding[:20]!r}")
+    decoder = None if encoding in {"", "identity"} else zlib.decompressobj(_GZIP_OR_ZLIB)
     body = bytearray()
-    async for piece in answer.aiter_raw():
-        body += piece if unpacker is None else unpacker.decompress(piece, _MOST_READ + 1)
-        if len(body) > _MOST_READ:
-            raise _UnreadableError(f"more than {_MOST_READ} bytes")
-        if unpacker is not None and unpacker.eof:
+    async for chunk in response.aiter_raw():
+        body += chunk if decoder is None else decoder.decompress(chunk, _MOST_BYTES + 1)
+        if len(body) > _MOST_BYTES:
+            raise _UnreadableError(f"more than {_MOST_BYTES} bytes")
+        if decoder is not None and decoder.eof:
             break
     return bytes(body)
 
 
-async def _reason(answer: httpx.Response) -> str:
-    """Return the words of a definite no, or none: they change nothing about it."""
+async def _reason(response: httpx.Response) -> str:
+    """Return the reason of a refusal; an unreadable one does not change the refusal."""
     try:
         async with asyncio.timeout(_REASON_SECONDS):
-            data = await _read(answer)
+            data = await _read(response)
     except (_UnreadableError, zlib.error, TimeoutError, httpx.HTTPError) as error:
         return f"(reason unreadable: {type(error).__name__})"
-    if "utf-16" in answer.headers.get("content-type", "").lower():
+    if "utf-16" in response.headers.get("content-type", "").lower():
         return data.decode("utf-16", "replace")
     return decode_text(data)
 
 
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Return the seconds of `Retry-After`, which may be a date; None if it says nothing of use."""
-    text = answer.headers.get("retry-after", "").strip()[:64]
+def _retry_after(response: httpx.Response) -> float | None:
+    """Return the seconds of `Retry-After`, which may be a date; None without a usable value."""
+    text = response.headers.get("retry-after", "").strip()[:64]
     if text.isascii() and text.isdigit():
         return float(text)
     try:
@@ -140,10 +139,9 @@ def _client(url: str) -> httpx.AsyncClient:
         base_url=url.rstrip("/"),
         headers=_HEADERS,
         timeout=GATEWAY_CALL_SECONDS,
-        # No bound of its own: a worker's activity slots bound the calls. A call that waits for a
-        # connection and is cancelled, as one is whose gateway hangs, leaves a connection behind
-        # that is never made nor dropped (httpcore issue 1093): 100 of them, and no call got
-        # through until the restart. Without a bound none waits.
+        # Unlimited: a worker's activity slots limit the calls. With a limit, cancelling a call that
+        # waits for a connection, as happens when the gateway hangs, leaks a place in the pool
+        # (httpcore issue 1093): after 100 of them no call got through until a restart.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
     )
 
@@ -155,27 +153,27 @@ class HTTPPaymentGateway:
         self._client = _client(url)
 
     async def charge(self, charge: Charge) -> bool:
-        """Capture the amount; the gateway knows a repeat by the key, and may say so."""
-        answer = await _ask(self._client, "POST", "/charges", charge)
+        """Capture the amount; the gateway recognizes a repeat by the key, and may report it."""
+        answer = await _request(self._client, "POST", "/charges", charge)
         status = _status(answer)
         if status is not ChargeStatus.CAPTURED:
             raise GatewayRefusedError(f"the key is {status}")
         return answer.get("replayed") is True
 
     async def lookup(self, key: str) -> ChargeStatus:
-        """Return the key's status; 404 is `none`."""
-        answer = await _ask(self._client, "GET", f"/charges/{quote(key, safe='')}")
+        """Return the state of the key; 404 is `none`."""
+        answer = await _request(self._client, "GET", f"/charges/{quote(key, safe='')}")
         return ChargeStatus.NONE if answer is None else _status(answer)
 
     async def void(self, charge: Charge) -> ChargeStatus:
         """Close the key."""
         path = f"/charges/{quote(charge.key, safe='')}/void"
-        return _status(await _ask(self._client, "POST", path, charge))
+        return _status(await _request(self._client, "POST", path, charge))
 
     async def refund(self, charge: Charge) -> ChargeStatus:
-        """Give back what was captured."""
+        """Refund what was captured."""
         path = f"/charges/{quote(charge.key, safe='')}/refund"
-        return _status(await _ask(self._client, "POST", path, charge))
+        return _status(await _request(self._client, "POST", path, charge))
 
 
 class HTTPCarrier:
@@ -185,18 +183,18 @@ class HTTPCarrier:
         self._client = _client(url)
 
     async def dispatch(self, shipment: Shipment) -> str:
-        """Hand the package over; the carrier knows a repeat by the key."""
-        return _tracking(await _ask(self._client, "POST", "/shipments", shipment))
+        """Hand the package over; the carrier recognizes a repeat by the key."""
+        return _tracking(await _request(self._client, "POST", "/shipments", shipment))
 
     async def lookup(self, key: str) -> str | None:
         """Return the tracking number; 404 is None."""
-        answer = await _ask(self._client, "GET", f"/shipments/{quote(key, safe='')}")
+        answer = await _request(self._client, "GET", f"/shipments/{quote(key, safe='')}")
         return None if answer is None else _tracking(answer)
 
     async def recall(self, shipment: Shipment) -> bool:
         """Call the package back, or close the key."""
         path = f"/shipments/{quote(shipment.key, safe='')}/recall"
-        answer = await _ask(self._client, "POST", path, shipment)
+        answer = await _request(self._client, "POST", path, shipment)
         recalled = answer.get("recalled")
         if not isinstance(recalled, bool):
             raise GatewayUnknownError(f"POST {path}: no `recalled` in the answer")
@@ -207,7 +205,7 @@ def _tracking(answer: dict[str, Any]) -> str:
     tracking = answer.get("tracking")
     number = sanitize(tracking, _TRACKING_BYTES) if isinstance(tracking, str) else ""
     if not number:
-        raise GatewayUnknownError("no tracking number in the answer")
+        raise GatewayUnknownError("no `tracking` in the answer")
     return number
 
 
@@ -215,4 +213,4 @@ def _status(answer: dict[str, Any]) -> ChargeStatus:
     try:
         return ChargeStatus(str(answer.get("status")))
     except ValueError:
-        raise GatewayUnknownError("no status that is known in the answer") from None
+        raise GatewayUnknownError("no valid `status` in the answer") from None

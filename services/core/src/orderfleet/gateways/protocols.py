@@ -1,8 +1,8 @@
-"""What the fleet asks of a payment gateway and of a carrier.
+"""The interface of a payment gateway and of a carrier.
 
-Every operation goes by a key and is idempotent: the same call twice does the thing once. Beside
-this module: `simulated_gateways` (the default) and `http_gateways`; an own one is a class with
-these methods. The activities reach each of them through `bounded_gateways`.
+Every operation has a key and is idempotent: a repeated call has no further effect. `simulated` has
+the default implementations, `http` those for a provider behind a URL; any class with these methods
+is another one, which `factory` returns. Activities call them through `sanitized`.
 """
 
 from enum import StrEnum
@@ -13,12 +13,12 @@ from msgspec.structs import astuple
 
 from orderfleet.domain.orders import Address
 
-_COUNTRY_CODE: Final = 3
-_LONGEST_WAIT: Final = 3600.0
+_COUNTRY_CODE_LENGTH: Final = 3
+_MOST_RETRY_AFTER: Final = 3600.0
 
 
 class ChargeStatus(StrEnum):
-    """What a gateway knows of a payment key."""
+    """The state of a payment key at the gateway."""
 
     NONE = "none"
     CAPTURED = "captured"
@@ -44,80 +44,80 @@ class Shipment(Struct, frozen=True):
 
     @property
     def private(self) -> tuple[str, ...]:
-        """What no word of a carrier's may repeat. A country's code tells nobody's home."""
+        """What a carrier's message must not repeat; a country code identifies nobody."""
         *parts, country = astuple(self.address)
-        return (*parts, country if len(country) > _COUNTRY_CODE else "")
+        return (*parts, country if len(country) > _COUNTRY_CODE_LENGTH else "")
 
 
 class GatewayRefusedError(Exception):
-    """A definite no: nothing was done and nothing will be; the same call need not be repeated."""
+    """A definite refusal: the call had no effect and will have none. A retry cannot help."""
 
 
 class GatewayUnknownError(Exception):
-    """No answer, or one that says nothing: it may have been done. Ask by key or repeat the call."""
+    """The outcome is unknown: the call may have had its effect. Look the key up, or retry."""
 
 
 class GatewayUnavailableError(GatewayUnknownError):
-    """Not now: it is away or too busy. The same call is worth a repeat within the same attempt.
+    """The gateway is unreachable or overloaded; a retry within the same attempt may succeed.
 
-    `retry_after` is how many seconds the gateway asked to wait, an hour at most; None if it did not
-    say, or nothing of use.
+    `retry_after` is the number of seconds that the gateway asked to wait, at most an hour; None
+    without a usable value.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after: float | None = None
-        # What is not a number is not at least 0 either.
+        # NaN is not >= 0 either.
         if retry_after is not None and retry_after >= 0:
-            self.retry_after = min(retry_after, _LONGEST_WAIT)
+            self.retry_after = min(retry_after, _MOST_RETRY_AFTER)
 
 
 class PaymentGateway(Protocol):
-    """Charges, once a key."""
+    """Charges each key at most once."""
 
     async def charge(self, charge: Charge) -> bool | None:
         """Capture the amount.
 
         Returns:
-            True if this key had been captured before, so that nothing was done now; it is counted
-            in the metrics only, and a gateway that cannot tell returns nothing.
+            True if the key had been captured before and the call had no effect. It shows in the
+            metrics only; a gateway that does not know returns None.
 
         Raises:
-            GatewayRefusedError: declined, or the key is void.
-            GatewayUnknownError: it may have been captured.
+            GatewayRefusedError: declined, or the key is voided.
+            GatewayUnknownError: the amount may have been captured.
         """
 
     async def lookup(self, key: str) -> ChargeStatus:
-        """Return what became of the key."""
+        """Return the state of the key."""
 
     async def void(self, charge: Charge) -> ChargeStatus:
-        """Close the key, so that a charge still on its way is refused; tell what it was.
+        """Close the key, so that a charge that arrives later is refused.
 
         Returns:
-            VOIDED if nothing was captured; CAPTURED or REFUNDED if it was too late for that.
+            VOIDED if nothing was captured; CAPTURED or REFUNDED if it was too late.
         """
 
     async def refund(self, charge: Charge) -> ChargeStatus:
-        """Give back what was captured; REFUNDED when it is done."""
+        """Refund what was captured; return REFUNDED once that is done."""
 
 
 class Carrier(Protocol):
-    """Takes packages, once a key."""
+    """Takes at most one package for each key."""
 
     async def dispatch(self, shipment: Shipment) -> str:
         """Hand the package over and return the tracking number.
 
         Raises:
             GatewayRefusedError: not taken, or the key was recalled.
-            GatewayUnknownError: it may have been taken.
+            GatewayUnknownError: the package may have been taken.
         """
 
     async def lookup(self, key: str) -> str | None:
         """Return the tracking number if the package was taken and not recalled, else None."""
 
     async def recall(self, shipment: Shipment) -> bool:
-        """Close the key: call back what was taken, refuse what is still on its way.
+        """Close the key: call back a package that was taken, refuse one that arrives later.
 
         Returns:
-            True if a package was called back, False if none had been taken.
+            True if a package was called back, False if the carrier had none.
         """

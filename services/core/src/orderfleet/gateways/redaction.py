@@ -1,4 +1,4 @@
-"""Words that come from outside: decoded, cleaned, rid of an address, and cut."""
+"""Text from outside: decode it, remove control characters, mask an address, truncate."""
 
 import html
 import re
@@ -7,21 +7,24 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-MASK: Final = "***"
-# What is looked at of a text, and of it once it is decoded; a few lines of it are told at most.
-_READ: Final = 16_384
-_LOOKED_AT: Final = 4_096
-# The longest part of an address, with room for what separates its words. Where a text was cut, the
-# half of a part may stand at its end, and half a part is not found.
-_TAIL: Final = 300
-# Text in JSON in a URL in HTML: four layers. What has more of them is not told.
-_LAYERS: Final = 6
-# Shorter parts are struck out as whole words only: a country's two letters are in many a word.
-_LONG: Final = 5
-_SHORTEST_WORD: Final = 3
-_GERMAN: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "å": "aa"})
+from orderfleet.environment import MASK
 
-# However often it was escaped: each layer doubles the backslashes.
+# Characters examined of a text, and of its decoded form; the result has a few lines at most.
+_MOST_INPUT: Final = 16_384
+_MOST_DECODED: Final = 4_096
+# The longest part of an address, with room for separators between its words. A truncated text may
+# end with half a part, which the search does not match, so its end is dropped.
+_TAIL: Final = 300
+# Text in JSON in a URL in HTML has four layers. More than this is refused.
+_MOST_LAYERS: Final = 6
+# Shorter parts are masked as whole words only: a country's two letters match inside words.
+_MATCHED_INSIDE_WORDS: Final = 5
+_SHORTEST_WORD: Final = 3
+_TRANSLITERATION: Final = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "å": "aa"}
+)
+
+# Any number of backslashes: each layer of escaping doubles them.
 _UTF16: Final = re.compile(r"(?:(?:\\+u|%u)[0-9a-f]{4})+", re.IGNORECASE)
 _CODE_POINT: Final = re.compile(r"\\+u\{([0-9a-f]{1,6})\}|\\+U([0-9a-f]{8})", re.IGNORECASE)
 _BYTES: Final = re.compile(r"(?:(?:\\+x|%)[0-9a-fA-F]{2})+|(?:=[89A-F][0-9A-F]){2,}")
@@ -30,41 +33,42 @@ _SPACE: Final = re.compile(r"\\+[bfnrt]")
 _HEX_MARKS: Final = re.compile(r"\\+[ux]|%u|[%=]", re.IGNORECASE)
 
 
-def sanitize(text: str, most: int) -> str:
-    """Return a text on one line without control, format and unassigned characters, cut.
+def sanitize(text: str, max_bytes: int) -> str:
+    """Return the text on one line, truncated, without control, format and unassigned characters.
 
-    Among them are NUL, which Postgres refuses, halves of surrogates, which no encoder takes, and
-    the characters that turn the direction of what follows or have no width.
+    These include NUL, which Postgres refuses, unpaired surrogates, which no encoder accepts, and
+    characters that change the direction of text or have no width.
 
     Args:
         text: any text.
-        most: the most bytes that it may take in UTF-8.
+        max_bytes: the limit in UTF-8.
     """
-    return _on_one_line(text[:_READ]).encode()[:most].decode(errors="ignore").rstrip()
+    line = _single_line(text[:_MOST_INPUT])
+    return line.encode()[:max_bytes].decode(errors="ignore").rstrip()
 
 
-def redact(text: str, most: int, private: Iterable[str] = ()) -> str:
-    """Return a text of a stranger, fit to be logged, stored and shown.
+def redact(text: str, max_bytes: int, private: Iterable[str] = ()) -> str:
+    """Return an untrusted text so that it can be logged, stored and shown.
 
-    It is decoded first, so that what is private is found in whatever form it comes: as escapes of
-    JSON or HTML, percent-encoded, in capitals, in another normal form of Unicode, broken up.
+    The text is decoded first, so that the private parts match in every form: escaped for JSON or
+    HTML, percent-encoded, in capitals, in another normal form of Unicode, split up.
 
     Args:
-        text: what was said.
-        most: the most bytes that may be told, in UTF-8.
-        private: texts that must not be in it.
+        text: the untrusted text.
+        max_bytes: the limit in UTF-8.
+        private: texts to mask.
     """
-    plain = _decoded(text[:_READ])
+    plain = _unescape(text[:_MOST_INPUT])
     if plain is None:
         return "(unreadable)"
-    plain = _on_one_line(plain)
-    window = plain[:_LOOKED_AT]
-    whole = len(text) <= _READ and len(plain) <= _LOOKED_AT
+    plain = _single_line(plain)
+    window = plain[:_MOST_DECODED]
+    whole = len(text) <= _MOST_INPUT and len(plain) <= _MOST_DECODED
     end = len(window) if whole else max(len(window) - _TAIL, 0)
-    return sanitize(_struck(window, end, private), most)
+    return sanitize(_mask(window, end, private), max_bytes)
 
 
-def _on_one_line(text: str) -> str:
+def _single_line(text: str) -> str:
     plain = unicodedata.normalize("NFC", "".join(map(_printable, text)))
     return " ".join(plain.split())
 
@@ -76,48 +80,48 @@ def _printable(character: str) -> str:
     return "" if category[0] == "C" else character
 
 
-def _decoded(text: str) -> str | None:
-    """Undo layer after layer of escapes; None if there is no end to them."""
-    for _ in range(_LAYERS):
+def _unescape(text: str) -> str | None:
+    """Undo layer after layer of escapes; None if there are too many."""
+    for _ in range(_MOST_LAYERS):
         plain = _SPACE.sub(" ", text)
         plain = _UTF16.sub(_from_utf16, plain)
         plain = _CODE_POINT.sub(_from_code_point, plain)
         plain = _BYTES.sub(_from_hex, plain)
         plain = _OCTAL.sub(_from_octal, plain)
-        plain = _unbroken(html.unescape(plain))
+        plain = _fix_mojibake(html.unescape(plain))
         if plain == text:
             return plain
         text = plain
     return None
 
 
-def _from_utf16(found: re.Match[str]) -> str:
-    return bytes.fromhex(_HEX_MARKS.sub("", found[0])).decode("utf-16-be", "replace")
+def _from_utf16(match: re.Match[str]) -> str:
+    return bytes.fromhex(_HEX_MARKS.sub("", match[0])).decode("utf-16-be", "replace")
 
 
-def _from_code_point(found: re.Match[str]) -> str:
-    number = int(found[1] or found[2], 16)
+def _from_code_point(match: re.Match[str]) -> str:
+    number = int(match[1] or match[2], 16)
     return chr(number) if number <= sys.maxunicode else " "
 
 
-def _from_hex(found: re.Match[str]) -> str:
-    return decode_text(bytes.fromhex(_HEX_MARKS.sub("", found[0])))
+def _from_hex(match: re.Match[str]) -> str:
+    return decode_text(bytes.fromhex(_HEX_MARKS.sub("", match[0])))
 
 
-def _from_octal(found: re.Match[str]) -> str:
-    return decode_text(bytes(int(one, 8) for one in found[0].split("\\") if one))
+def _from_octal(match: re.Match[str]) -> str:
+    return decode_text(bytes(int(digits, 8) for digits in match[0].split("\\") if digits))
 
 
 def decode_text(data: bytes) -> str:
-    """Decode bytes of an unknown encoding: UTF-8, or else Windows' Latin, which always fits."""
+    """Decode bytes of an unknown encoding: UTF-8, else Windows-1252, which never fails."""
     try:
         return data.decode()
     except UnicodeDecodeError:
         return data.decode("cp1252", "replace")
 
 
-def _unbroken(text: str) -> str:
-    """Mend UTF-8 that was read as Latin: `KÃ¶ln`."""
+def _fix_mojibake(text: str) -> str:
+    """Repair UTF-8 that was decoded as Latin-1: `KÃ¶ln`."""
     if text.isascii():
         return text
     for encoding in ("latin-1", "cp1252"):
@@ -128,13 +132,13 @@ def _unbroken(text: str) -> str:
     return text
 
 
-def _struck(text: str, end: int, private: Iterable[str]) -> str:
-    """Strike out what is private, up to `end`; what begins before it is found beyond it too."""
+def _mask(text: str, end: int, private: Iterable[str]) -> str:
+    """Mask the private parts up to `end`; a match may begin before it and end after it."""
     letters, places = _letters(text)
     ranges = sorted(
         (start, stop)
-        for part in {part for one in private for part in _parts(one)}
-        for start, stop in _found(part, letters, places, text)
+        for part in {part for whole in private for part in _parts(whole)}
+        for start, stop in _matches(part, letters, places, text)
     )
     pieces = []
     at = 0
@@ -146,8 +150,8 @@ def _struck(text: str, end: int, private: Iterable[str]) -> str:
 
 
 def _parts(private: str) -> Iterator[str]:
-    """Yield what is struck out for a private text: all of it, and its words."""
-    for text in (private, private.casefold().translate(_GERMAN)):
+    """Yield the parts of a private text to mask: all of it, and its words."""
+    for text in (private, private.casefold().translate(_TRANSLITERATION)):
         yield _letters(text)[0]
         for word in re.split(r"[\W_]+", text):
             if len(word) >= _SHORTEST_WORD and not word.isdigit():
@@ -155,7 +159,7 @@ def _parts(private: str) -> Iterator[str]:
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
-    """Return letters and digits alone, alike in all forms, and where in the text each stands."""
+    """Return letters and digits only, in one normal form, and the place of each in the text."""
     letters: list[str] = []
     places: list[int] = []
     for place, character in enumerate(text):
@@ -166,13 +170,13 @@ def _letters(text: str) -> tuple[str, list[int]]:
     return "".join(letters), places
 
 
-def _found(part: str, letters: str, places: list[int], text: str) -> Iterator[tuple[int, int]]:
-    """Yield where in the text a part stands; a short one as a word only."""
+def _matches(part: str, letters: str, places: list[int], text: str) -> Iterator[tuple[int, int]]:
+    """Yield where in the text a part occurs; a short one as a whole word only."""
     at = letters.find(part) if part else -1
     while at >= 0:
         start, stop = places[at], places[at + len(part) - 1] + 1
-        alone = not text[start - 1 : start].isalnum() and not text[stop : stop + 1].isalnum()
-        # Not all scripts have spaces between words.
-        if alone or len(part) >= _LONG or not part.isascii():
+        whole_word = not text[start - 1 : start].isalnum() and not text[stop : stop + 1].isalnum()
+        # Not all scripts separate words by spaces.
+        if whole_word or len(part) >= _MATCHED_INSIDE_WORDS or not part.isascii():
             yield start, stop
         at = letters.find(part, at + 1)

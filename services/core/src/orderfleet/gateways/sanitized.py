@@ -1,13 +1,14 @@
-"""The one way from the fleet to a gateway, whichever it is: its words are bounded.
+"""Wrap a gateway, so that its answers and errors are short, clean and without an address.
 
-What a gateway says goes into rows, logs, Temporal's histories and the status of an order, so no
-answer, and no exception of it, is longer than a few lines, has a character in it that a database
-refuses, or repeats an address.
+They go into rows, logs, Temporal's histories and the status of an order. No answer and no
+exception is longer than a few lines, contains a character that Postgres refuses, or repeats an
+address. Activities call every gateway through these wrappers.
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Final, NoReturn, TypeVar
 
+from orderfleet.environment import MASK
 from orderfleet.gateways.protocols import (
     Carrier,
     Charge,
@@ -18,7 +19,7 @@ from orderfleet.gateways.protocols import (
     PaymentGateway,
     Shipment,
 )
-from orderfleet.gateways.redaction import MASK, redact, sanitize
+from orderfleet.gateways.redaction import redact, sanitize
 from orderfleet.store.pool import UNAVAILABLE
 
 A = TypeVar("A")
@@ -30,109 +31,109 @@ _CODE_LENGTH: Final = 3
 
 
 class SanitizedPaymentGateway:
-    """A `PaymentGateway` within bounds."""
+    """A `PaymentGateway` whose answers and errors are sanitized."""
 
     def __init__(self, gateway: PaymentGateway) -> None:
         self._gateway = gateway
 
     async def charge(self, charge: Charge) -> bool:
-        """Capture the amount; tell whether it had been before."""
-        return await self._ask(self._gateway.charge, charge) is True
+        """Capture the amount; return whether the key had been captured before."""
+        return await self._call(self._gateway.charge, charge) is True
 
     async def lookup(self, key: str) -> ChargeStatus:
-        """Ask what became of a key."""
-        return _status(await self._ask(self._gateway.lookup, key))
+        """Return the state of the key."""
+        return _status(await self._call(self._gateway.lookup, key))
 
     async def void(self, charge: Charge) -> ChargeStatus:
         """Close the key."""
-        return _status(await self._ask(self._gateway.void, charge))
+        return _status(await self._call(self._gateway.void, charge))
 
     async def refund(self, charge: Charge) -> ChargeStatus:
-        """Give back what was captured."""
-        return _status(await self._ask(self._gateway.refund, charge))
+        """Refund what was captured."""
+        return _status(await self._call(self._gateway.refund, charge))
 
-    async def _ask(self, call: Callable[[A], Awaitable[T]], argument: A) -> T:
-        return await _bounded(call, argument, "the payment gateway")
+    async def _call(self, call: Callable[[A], Awaitable[T]], argument: A) -> T:
+        return await _sanitized(call, argument, "the payment gateway")
 
 
 class SanitizedCarrier:
-    """A `Carrier` within bounds; a look-up needs the address, to know it when it hears it."""
+    """A `Carrier` whose answers and errors are sanitized; a look-up needs the address to mask."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
 
     async def dispatch(self, shipment: Shipment) -> str:
         """Hand the package over."""
-        tracking = await self._ask(self._carrier.dispatch, shipment, shipment)
+        tracking = await self._call(self._carrier.dispatch, shipment, shipment)
         return _tracking(tracking, shipment)
 
     async def lookup(self, shipment: Shipment) -> str | None:
         """Return the tracking number if the package was taken and not recalled, else None."""
-        tracking = await self._ask(self._carrier.lookup, shipment.key, shipment)
+        tracking = await self._call(self._carrier.lookup, shipment.key, shipment)
         return None if tracking is None else _tracking(tracking, shipment)
 
     async def recall(self, shipment: Shipment) -> bool:
         """Call the package back, or close the key."""
-        recalled: object = await self._ask(self._carrier.recall, shipment, shipment)
+        recalled: object = await self._call(self._carrier.recall, shipment, shipment)
         if not isinstance(recalled, bool):
-            raise GatewayUnknownError("the carrier does not say whether it called a package back")
+            raise GatewayUnknownError("the carrier returned no result of the recall")
         return recalled
 
-    async def _ask(self, call: Callable[[A], Awaitable[T]], argument: A, shipment: Shipment) -> T:
-        return await _bounded(call, argument, "the carrier", shipment.private)
+    async def _call(self, call: Callable[[A], Awaitable[T]], argument: A, shipment: Shipment) -> T:
+        return await _sanitized(call, argument, "the carrier", shipment.private)
 
 
-async def _bounded(
+async def _sanitized(
     call: Callable[[A], Awaitable[T]], argument: A, who: str, private: tuple[str, ...] = ()
 ) -> T:
     try:
         return await call(argument)
     except TimeoutError:
         raise TimeoutError(f"{who} gave no answer") from None
-    except Exception as error:  # noqa: BLE001 (an own gateway may raise anything)
-        _raise_told(error, private)
+    except Exception as error:  # noqa: BLE001 (a gateway may raise anything)
+        _raise_sanitized(error, private)
 
 
-def _raise_told(error: Exception, private: tuple[str, ...]) -> NoReturn:
-    """Raise an error that says the same within bounds. It keeps the traceback, not the cause."""
-    said = redact(_said(error), _REASON_BYTES, private) or type(error).__name__
-    bounded: Exception
+def _raise_sanitized(error: Exception, private: tuple[str, ...]) -> NoReturn:
+    """Raise the same error with a sanitized message; keep the traceback, drop the cause."""
+    message = redact(_message(error), _REASON_BYTES, private) or type(error).__name__
+    sanitized: Exception
     match error:
         case GatewayRefusedError():
-            bounded = GatewayRefusedError(said)
+            sanitized = GatewayRefusedError(message)
         case GatewayUnavailableError():
-            bounded = GatewayUnavailableError(said, retry_after=error.retry_after)
+            sanitized = GatewayUnavailableError(message, retry_after=error.retry_after)
         case GatewayUnknownError():
-            bounded = GatewayUnknownError(said)
+            sanitized = GatewayUnknownError(message)
         # The simulated gateways keep their ledger in Postgres.
         case _ if isinstance(error, UNAVAILABLE):
-            bounded = GatewayUnavailableError(said)
+            sanitized = GatewayUnavailableError(message)
         case _:
-            bounded = GatewayUnknownError(
-                sanitize(f"{type(error).__name__}: {said}", _REASON_BYTES)
+            sanitized = GatewayUnknownError(
+                sanitize(f"{type(error).__name__}: {message}", _REASON_BYTES)
             )
-    raise bounded.with_traceback(error.__traceback__) from None
+    raise sanitized.with_traceback(error.__traceback__) from None
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 (its `__str__` is a stranger's too)
+    except Exception:  # noqa: BLE001 (its `__str__` may raise anything, too)
         return ""
 
 
-def _status(found: object) -> ChargeStatus:
+def _status(answer: object) -> ChargeStatus:
     try:
-        return ChargeStatus(str(found))
+        return ChargeStatus(str(answer))
     except ValueError:
-        raise GatewayUnknownError("the payment gateway tells no status") from None
+        raise GatewayUnknownError("the payment gateway returned no valid status") from None
 
 
-def _tracking(found: object, shipment: Shipment) -> str:
-    tracking = sanitize(found, _TRACKING_BYTES) if isinstance(found, str) else ""
+def _tracking(answer: object, shipment: Shipment) -> str:
+    tracking = sanitize(answer, _TRACKING_BYTES) if isinstance(answer, str) else ""
     if not tracking:
-        raise GatewayUnknownError("the carrier tells no tracking number")
-    # A number may well have a region's or a country's code in it.
-    telling = [part for part in shipment.private if len(part) > _CODE_LENGTH]
-    plain = redact(tracking, _TRACKING_BYTES, telling)
-    return plain if MASK in plain else tracking
+        raise GatewayUnknownError("the carrier returned no tracking number")
+    # A tracking number may contain the code of a region or a country.
+    private = [part for part in shipment.private if len(part) > _CODE_LENGTH]
+    redacted = redact(tracking, _TRACKING_BYTES, private)
+    return redacted if MASK in redacted else tracking

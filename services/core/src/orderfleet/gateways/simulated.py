@@ -1,7 +1,7 @@
-"""The simulated payment gateway and carrier, with a ledger of their own and faults on demand.
+"""The simulated payment gateway and carrier, with a ledger of their own and injected faults.
 
-They behave as something remote does: a call that its caller gave up goes on, and what it does
-then stands in the ledger.
+They behave like remote services: a call continues after its caller has given up, and its effect is
+in the ledger.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ T = TypeVar("T")
 class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     """One fault to inject.
 
-    `refuse`: a definite no. `fail_before`: an error before anything is done. `hang_before`: the
-    call hangs, then does its work, late. `reply_lost`: done, but the caller gets an error.
-    `hang_after`: done, then the answer hangs.
+    `refuse`: a definite refusal. `fail_before`: an error without an effect. `hang_before`: the call
+    hangs, then has its effect, late. `reply_lost`: the call has its effect, but the caller gets an
+    error. `hang_after`: the call has its effect, then the answer hangs.
     """
 
     at: Literal["charge", "dispatch", "refund", "recall", "lookup"]
-    """`lookup` is the carrier's: whether it has taken a package."""
+    """`lookup` is the carrier's look-up of a package."""
     kind: Literal["refuse", "fail_before", "hang_before", "reply_lost", "hang_after"]
     orders: str = "*"
-    """Pattern of the order ids it is narrowed to."""
+    """Pattern of the order ids that have the fault."""
     times: Annotated[int, Meta(ge=0)] = 0
-    """Only the first so many calls for an order; 0 is all."""
+    """How many of the first calls for an order have the fault; 0 is all."""
     seconds: Annotated[float, Meta(ge=0, le=600)] = 300
     """How long a hang lasts."""
 
@@ -48,12 +48,12 @@ Faults = tuple[Fault, ...]
 
 
 class _Remote:
-    """Runs a gateway's work as its own task, with the fault that the switches ask for."""
+    """Runs each call in a task of its own, with the configured fault."""
 
     def __init__(self, pool: Pool, faults: Faults) -> None:
         self._pool = pool
         self._faults = faults
-        # Tasks that their callers gave up; asyncio itself holds them only weakly.
+        # Tasks whose callers gave up: asyncio keeps weak references only.
         self._running: set[asyncio.Task[object]] = set()
 
     async def call(self, operation: str, order_id: str, work: Callable[[], Awaitable[T]]) -> T:
@@ -94,7 +94,7 @@ class _Remote:
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            # An error that nobody waits for any more is no news: mark it as resources.
+            # Retrieve the error, or asyncio logs that nobody did.
             task.exception()
 
 
@@ -106,7 +106,7 @@ class SimulatedPaymentGateway:
         self._remote = _Remote(pool, faults)
 
     async def charge(self, charge: Charge) -> bool:
-        """Capture the amount, once a key; tell whether it had been before."""
+        """Capture the amount, once per key; return whether the key had been captured before."""
         return await self._remote.call("charge", charge.order_id, lambda: self._charge(charge))
 
     async def _charge(self, charge: Charge) -> bool:
@@ -116,30 +116,30 @@ class SimulatedPaymentGateway:
         return repeated
 
     async def lookup(self, key: str) -> ChargeStatus:
-        """Return what the ledger says of the key."""
+        """Return the state of the key in the ledger."""
         return ChargeStatus(
             await gateway_ledger.charge_status(self._pool, key) or ChargeStatus.NONE
         )
 
     async def void(self, charge: Charge) -> ChargeStatus:
-        """Close the key unless it was captured."""
+        """Close the key unless the amount was captured."""
         status, _ = await self._put(charge, ChargeStatus.VOIDED)
         return status
 
     async def refund(self, charge: Charge) -> ChargeStatus:
-        """Give back what was captured."""
+        """Refund what was captured."""
 
         async def work() -> ChargeStatus:
-            found = await gateway_ledger.refund_charge(self._pool, charge.key)
-            return ChargeStatus(found or ChargeStatus.NONE)
+            status = await gateway_ledger.refund_charge(self._pool, charge.key)
+            return ChargeStatus(status or ChargeStatus.NONE)
 
         return await self._remote.call("refund", charge.order_id, work)
 
     async def _put(self, charge: Charge, status: ChargeStatus) -> tuple[ChargeStatus, bool]:
-        found, repeated = await gateway_ledger.put_charge(
+        current, repeated = await gateway_ledger.put_charge(
             self._pool, charge.key, charge.order_id, charge.amount, charge.currency, status
         )
-        return ChargeStatus(found), repeated
+        return ChargeStatus(current), repeated
 
 
 class SimulatedCarrier:
@@ -150,7 +150,7 @@ class SimulatedCarrier:
         self._remote = _Remote(pool, faults)
 
     async def dispatch(self, shipment: Shipment) -> str:
-        """Take the package, once a key."""
+        """Take the package, once per key."""
         return await self._remote.call(
             "dispatch", shipment.order_id, lambda: self._dispatch(shipment)
         )
@@ -162,7 +162,7 @@ class SimulatedCarrier:
         return _tracking(shipment.key)
 
     async def lookup(self, key: str) -> str | None:
-        """Return the tracking number if the package was taken."""
+        """Return the tracking number if the package was taken and not recalled."""
 
         async def work() -> str | None:
             taken = await gateway_ledger.shipment_status(self._pool, key) == "taken"
