@@ -66,7 +66,7 @@ async def test_who_comes_back_after_the_end_is_told_to_stay_away(orders: Orders)
     # As an EventSource does by itself, again and again.
     again = await orders.http.get(path, headers={"Last-Event-ID": str(heard[-1]["number"])})
     assert (again.status_code, again.content) == (HTTPStatus.NO_CONTENT, b"")
-    # Who has not seen all still gets the rest.
+    # A client that has not seen all events still gets the rest.
     last = heard[-2]["number"]
     assert [event async for event in _events(orders.http, order_id, last)] == heard[-1:]
 
@@ -84,7 +84,9 @@ async def test_all_streams_share_one_look(orders: Orders) -> None:
     heard = await asyncio.gather(
         *(_all(orders.http, order_id) for order_id in order_ids for _ in range(10))
     )
-    for order_id, events in zip((one for one in order_ids for _ in range(10)), heard, strict=True):
+    for order_id, events in zip(
+        (order_id for order_id in order_ids for _ in range(10)), heard, strict=True
+    ):
         assert events == (await orders.show(order_id))["events"]
 
 

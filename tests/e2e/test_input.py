@@ -1,4 +1,4 @@
-"""What does not fit is refused as problem+json, by a 4xx, and says where."""
+"""Invalid requests are answered with 4xx, as problem+json that points to what is invalid."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -143,11 +143,11 @@ async def test_an_unknown_order_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "given",
+    "order_id",
     ["a\n", "a b", "a" * 65, "-a", "ä", "订单", "a/b", "a%2Fb", "a;b", "a\x00", "\x7f", "*"],
 )
-async def test_an_id_that_cannot_be_is_refused(orders: Orders, given: str) -> None:
-    await _refused_everywhere(orders, quote(given, safe=""))
+async def test_an_id_that_cannot_be_is_refused(orders: Orders, order_id: str) -> None:
+    await _refused_everywhere(orders, quote(order_id, safe=""))
 
 
 @pytest.mark.parametrize("raw", ["%FF", "%C3%28", "%", "%zz", "%u0041", "a%0Ab"])
@@ -244,14 +244,14 @@ async def test_the_contract_names_every_route_and_its_bounds(orders: Orders) -> 
     }
     start = document["paths"]["/orders/{order_id}/start"]["post"]
     assert "202" in start["responses"]
-    order_id = next(one for one in start["parameters"] if one["name"] == "order_id")
+    order_id = next(each for each in start["parameters"] if each["name"] == "order_id")
     assert order_id["schema"]["maxLength"] == 64
     assert order_id["schema"]["pattern"].startswith("^[A-Za-z0-9]")
     schemas = document["components"]["schemas"]
     assert sorted(schemas["Address"]["required"]) == ["city", "street"]
     assert schemas["Address"]["properties"]["street"]["maxLength"] == 200
     cancel = document["paths"]["/orders/{order_id}/signals/cancel"]["post"]
-    assert "Idempotency-Key" in [one["name"] for one in cancel["parameters"]]
+    assert "Idempotency-Key" in [parameter["name"] for parameter in cancel["parameters"]]
     assert (await orders.http.get("/docs")).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""An API that wants a key."""
+"""An API with keys."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,7 +19,7 @@ def _keys() -> dict[str, str]:
     return {"ORDERFLEET_API_KEYS": f"shop:{digests[0]},shop-next:{digests[1]}"}
 
 
-async def test_nobody_gets_in_without_a_key_and_its_name_is_on_record(
+async def test_a_key_is_required_and_its_name_is_on_record(
     orders: Orders, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
     order_id = new_id("plain")

@@ -51,17 +51,17 @@ async def test_an_accepted_order_is_listed_at_once_and_first(orders: Orders) -> 
 
 async def test_pages_hold_every_order_once_while_new_ones_come(orders: Orders) -> None:
     placed = [await orders.place("plain") for _ in range(5)]
-    seen: list[str] = []
+    listed: list[str] = []
     cursor = None
-    while not set(placed) <= set(seen):
+    while not set(placed) <= set(listed):
         query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
         page = await _page(orders, **query)
-        seen += [order["id"] for order in page["orders"]]
+        listed += [order["id"] for order in page["orders"]]
         cursor = page["next"]
         await orders.place("plain")
-        assert cursor or set(placed) <= set(seen)
-    assert len(seen) == len(set(seen))
-    assert [one for one in seen if one in placed] == placed[::-1]
+        assert cursor or set(placed) <= set(listed)
+    assert len(listed) == len(set(listed))
+    assert [order_id for order_id in listed if order_id in placed] == placed[::-1]
 
 
 async def test_a_state_narrows_the_listing(orders: Orders) -> None:

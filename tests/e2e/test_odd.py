@@ -1,4 +1,4 @@
-"""Requests that no honest client sends: each gets a clear answer and harms nobody."""
+"""Hostile requests: each gets a clear answer and does no harm."""
 
 import asyncio
 import gzip
@@ -122,7 +122,7 @@ _TARGETS = [
 
 
 @pytest.mark.parametrize("target", _TARGETS)
-async def test_no_path_breaks_anything_or_tells_where_the_server_lives(
+async def test_no_path_breaks_anything_or_shows_the_files_of_the_server(
     orders: Orders, target: str
 ) -> None:
     for method in ("GET", "POST", "HEAD", "PUT", "OPTIONS", "TRACE", "CONNECT", "get", "ODD"):
@@ -191,7 +191,9 @@ async def test_a_web_page_cannot_cancel_an_order(
     allowed = {b"200", b"202"} if status == 200 else {str(status).encode()}
     assert answer.split(b" ", 2)[1] in allowed, answer
     if status != 200:
-        assert "cancelled" not in [one["type"] for one in (await orders.show(order_id))["events"]]
+        assert "cancelled" not in [
+            event["type"] for event in (await orders.show(order_id))["events"]
+        ]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate", "zstd", "x-odd"])
@@ -211,7 +213,7 @@ async def test_no_other_origin_is_allowed_anything(orders: Orders) -> None:
         answer = await orders.http.options(path, headers=asked)
         assert answer.status_code == HTTPStatus.FORBIDDEN
         answers = [answer, await orders.http.options(path), await orders.http.get(path)]
-        names = {name.lower() for one in answers for name in one.headers}
+        names = {name.lower() for answer in answers for name in answer.headers}
         assert not [name for name in names if name.startswith("access-control-")]
 
 

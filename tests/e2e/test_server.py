@@ -84,7 +84,7 @@ async def test_streams_have_a_bound_and_leave_room(api: Api, orders: Orders) -> 
     await api.http.post(f"/orders/{order_id}/start", json=body)
     asked = f"GET /orders/{order_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     async with crowd(api.url, 2 * _STREAMS, asked) as opened:
-        heads = await asyncio.gather(*(one.readuntil(b"\r\n\r\n") for one, _ in opened))
+        heads = await asyncio.gather(*(reader.readuntil(b"\r\n\r\n") for reader, _ in opened))
         assert Counter(map(status, heads)) == {200: _STREAMS, 503: _STREAMS}
         assert all(b"retry-after: 1" in head for head in heads if status(head) == 503)
         await api.serves()
@@ -94,12 +94,12 @@ async def test_streams_have_a_bound_and_leave_room(api: Api, orders: Orders) -> 
             return status(await reader.readuntil(b"\r\n\r\n"))
 
     # Their places are free again.
-    assert await eventually(opens, lambda found: found == HTTPStatus.OK) == HTTPStatus.OK
+    assert await eventually(opens, lambda code: code == HTTPStatus.OK) == HTTPStatus.OK
     await orders.cancel(order_id)
 
 
 async def test_calls_that_hang_on_temporal_keep_no_order_out(api: Api, orders: Orders) -> None:
-    await asyncio.gather(*(orders.fleet.stop(one) for one in ("order-worker", "shipping-worker")))
+    await asyncio.gather(*(orders.fleet.stop(name) for name in ("order-worker", "shipping-worker")))
     try:
         order_id = new_id("plain")
         body = {"payment_id": f"pay-{order_id}", "address": HOME}
@@ -112,7 +112,7 @@ async def test_calls_that_hang_on_temporal_keep_no_order_out(api: Api, orders: O
             await api.serves()
     finally:
         names = ("order-worker", "shipping-worker")
-        await asyncio.gather(*(orders.fleet.start(one) for one in names))
+        await asyncio.gather(*(orders.fleet.start(name) for name in names))
     await orders.cancel(order_id)
 
 
@@ -124,24 +124,24 @@ async def test_reads_that_hang_keep_no_order_out_and_each_failure_is_logged(
     await api.http.post(f"/orders/{order_id}/start", json=body)
     asked = f"GET /orders/{order_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     async with orders.pool.acquire() as connection, connection.transaction():
-        # What reads an order waits for it, what accepts one does not need it.
+        # A read of an order needs it, an acceptance does not.
         await connection.execute("LOCK payments IN ACCESS EXCLUSIVE MODE")
         async with crowd(api.url, _LIMIT - 10, asked) as opened:
             await api.serves()
             began = time.monotonic()
             answered = await asyncio.gather(*(answer(reader) for reader, _ in opened))
             assert time.monotonic() - began < 15
-    assert {status(one) for one in answered} == {HTTPStatus.SERVICE_UNAVAILABLE}
-    assert all(b"retry-after: " in one.lower() for one in answered)
+    assert {status(each) for each in answered} == {HTTPStatus.SERVICE_UNAVAILABLE}
+    assert all(b"retry-after: " in each.lower() for each in answered)
     # A line for each of them, with what it was and why.
     lines: list[dict[str, Any]] = []
     while len(lines) < len(answered):
         line = json.loads(await api.process.until("request failed"))
         if line["route"] == "/orders/{order_id}":
             lines.append(line)
-    assert {one["status"] for one in lines} == {503}
-    assert Counter(one["reason"] for one in lines) == Counter(
-        json.loads(one.partition(b"\r\n\r\n")[2])["detail"] for one in answered
+    assert {line["status"] for line in lines} == {503}
+    assert Counter(line["reason"] for line in lines) == Counter(
+        json.loads(each.partition(b"\r\n\r\n")[2])["detail"] for each in answered
     )
     assert (await api.http.get(f"/orders/{order_id}")).status_code == HTTPStatus.OK
     await orders.cancel(order_id)
@@ -163,8 +163,8 @@ async def test_an_idle_connection_outlives_a_proxys_minute(api: Api) -> None:
         pytest.param(_POST, 408, id="slow body"),
         pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, id="long URL"),
         pytest.param(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431, id="many headers"),
-        pytest.param(b"GET / HTTP/1.1\r\na: " + b"b" * 33_000 + b"\r\n\r\n", 431, id="large one"),
-        pytest.param(b"GET / HTTP/1.1\r\na: " + b"b" * 400_000, 431, id="endless one"),
+        pytest.param(b"GET / HTTP/1.1\r\na: " + b"b" * 33_000 + b"\r\n\r\n", 431, id="large"),
+        pytest.param(b"GET / HTTP/1.1\r\na: " + b"b" * 400_000, 431, id="endless"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, id="TLS"),
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
     ],
@@ -197,8 +197,8 @@ async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
         reader,
         _,
     ):
-        found = [status(await answer(reader)) for _ in range(40)]
-    assert found == [200, 404] * 20
+        statuses = [status(await answer(reader)) for _ in range(40)]
+    assert statuses == [200, 404] * 20
 
 
 async def test_a_client_that_would_speak_http2_is_understood(api: Api) -> None:
@@ -241,17 +241,17 @@ def _takes(lazy: socket.socket) -> bool:
 
 async def test_who_leaves_in_the_middle_of_a_body_is_no_failure(orders: Orders) -> None:
     async def failures() -> dict[str, float]:
-        seen = await scrape(orders.fleet, "api")
+        metrics = await scrape(orders.fleet, "api")
         return {
-            one: sum(seen.values("orderfleet_http_requests_total", status=one))
-            for one in ("499", "500")
+            status: sum(metrics.values("orderfleet_http_requests_total", status=status))
+            for status in ("499", "500")
         }
 
     before = await failures()
     for _ in range(20):
         async with connected(orders.fleet.api_url, _POST):
             await asyncio.sleep(0)
-    after = await eventually(failures, lambda seen: seen["499"] >= before["499"] + 20)
+    after = await eventually(failures, lambda counts: counts["499"] >= before["499"] + 20)
     assert after["500"] == before["500"]
 
 
@@ -272,7 +272,7 @@ async def test_a_stopping_api_says_so_and_finishes(
                 await asyncio.sleep(0.3)
                 process.signal(signal.SIGTERM)
                 await process.until("stopping")
-                # Both an open connection and a new one are told to go elsewhere.
+                # The answers on an open and on a new connection ask the client to close it.
                 writer.write(HEALTH)
                 async with connected(url, HEALTH) as (new, _):
                     for reader in (idle, new):

@@ -41,7 +41,7 @@ async def test_of_a_review_and_a_cancel_at_once_each_200_is_on_record(fleet: Fle
                 order_service.review(backends, order_id, "r", review),
                 order_service.cancel(backends, order_id, "c", ""),
             ]
-            # Sometimes the one is sent first, sometimes the other.
+            # Either may be sent first.
             answers = await asyncio.gather(*calls[:: (-1) ** (number // 2)], return_exceptions=True)
             reviewed, cancelled = answers[:: (-1) ** (number // 2)]
             await fleet.result(order_id)
@@ -93,9 +93,9 @@ async def test_the_keys_of_two_callers_do_not_meet(fleet: Fleet) -> None:
             assert view.outcome == APPLIED
         await order_service.review(backends, order_id, "k", Review(approved=True), actor="ann")
         await fleet.result(order_id)
-    found = await books(fleet.pool, order_id)
-    assert [one["type"] for one in found.events].count("address_updated") == 2
-    assert found.taken[0]["address_json"] == {"street": HOME.street, "city": HOME.city}
+    record = await books(fleet.pool, order_id)
+    assert [event["type"] for event in record.events].count("address_updated") == 2
+    assert record.taken[0]["address_json"] == {"street": HOME.street, "city": HOME.city}
 
 
 async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_the_order(
@@ -114,7 +114,7 @@ async def test_what_was_left_for_a_worker_has_its_answer_when_the_server_closed_
     async def answered() -> bool:
         # Orders are left alone for their first seconds.
         await reconcile(fleet)
-        return not [one async for one in change_requests.of_ended_orders(fleet.pool)] and (
+        return not [request async for request in change_requests.of_ended_orders(fleet.pool)] and (
             await fleet.state(order_id) is OrderState.FAILED
         )
 

@@ -30,7 +30,7 @@ _OF_POSTGRES = {
 _OF_TEMPORAL = {"task_queue_backlog", "task_queue_backlog_age_seconds", "task_queue_pollers"}
 
 
-class Seen:
+class Scrapes:
     """What a scrape would return, by name without prefix and values of labels."""
 
     def __init__(self, fleet: Fleet, registry: CollectorRegistry) -> None:
@@ -51,30 +51,30 @@ class Seen:
         return {key[0] for key in self.now()}
 
     async def until(self, true: Callable[[Gauges], bool]) -> Gauges:
-        found: Gauges = {}
+        gauges: Gauges = {}
 
-        async def seen() -> bool:
-            nonlocal found
-            found = self.now()
-            return true(found)
+        async def holds() -> bool:
+            nonlocal gauges
+            gauges = self.now()
+            return true(gauges)
 
         try:
-            await eventually(seen)
+            await eventually(holds)
         except TimeoutError:
-            raise AssertionError(f"it came no further than {found}") from None
-        return found
+            raise AssertionError(f"it came no further than {gauges}") from None
+        return gauges
 
 
 @asynccontextmanager
-async def looking(
+async def exporting(
     fleet: Fleet, *, pool: Pool | None = None, temporal: Client | None = None
-) -> AsyncIterator[Seen]:
+) -> AsyncIterator[Scrapes]:
     registry = CollectorRegistry()
     settings = fleet.backends(order_deadline_seconds=15.0, exporter_seconds=1.0).settings
     async with fleet_gauges(registry, pool or fleet.pool, temporal or fleet.temporal, settings):
-        seen = Seen(fleet, registry)
-        await seen.until(lambda _: seen.names() >= {"exporter_up"})
-        yield seen
+        scrapes = Scrapes(fleet, registry)
+        await scrapes.until(lambda _: scrapes.names() >= {"exporter_up"})
+        yield scrapes
 
 
 def up(gauges: Gauges) -> tuple[float | None, float | None]:
@@ -85,25 +85,25 @@ async def test_without_a_worker_the_backlog_and_the_open_orders_are_told(fleet: 
     for _ in range(3):
         order_id = new_id()
         await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
-    async with looking(fleet) as seen:
-        found = await seen.until(
+    async with exporting(fleet) as scrapes:
+        gauges = await scrapes.until(
             lambda now: now.get(("task_queue_backlog", "orders", "workflow")) == 3
         )
-        assert up(found) == (1, 1)
-        assert seen.names() == {"exporter_up"} | _OF_POSTGRES | _OF_TEMPORAL
+        assert up(gauges) == (1, 1)
+        assert scrapes.names() == {"exporter_up"} | _OF_POSTGRES | _OF_TEMPORAL
         aged = ("task_queue_backlog_age_seconds", "orders", "workflow")
-        found = await seen.until(lambda now: now[aged] > 1)
-        assert found[aged] < 60
+        gauges = await scrapes.until(lambda now: now[aged] > 1)
+        assert gauges[aged] < 60
         for queue, kind in (("orders", "activity"), ("shipping", "workflow")):
-            assert found["task_queue_backlog", queue, kind] == 0
-            assert found["task_queue_backlog_age_seconds", queue, kind] == 0
-            assert found["task_queue_pollers", queue, kind] == 0
-        assert {key[1] for key in found if key[0] == "open_orders"} == OPEN_STATES
-        assert found["open_orders", "received"] == 3
-        assert found["open_orders", "shipping"] == 0
-        assert found["schema_version",] == migrations()[-1][0]
+            assert gauges["task_queue_backlog", queue, kind] == 0
+            assert gauges["task_queue_backlog_age_seconds", queue, kind] == 0
+            assert gauges["task_queue_pollers", queue, kind] == 0
+        assert {key[1] for key in gauges if key[0] == "open_orders"} == OPEN_STATES
+        assert gauges["open_orders", "received"] == 3
+        assert gauges["open_orders", "shipping"] == 0
+        assert gauges["schema_version",] == migrations()[-1][0]
         async with fleet.working():
-            await seen.until(
+            await scrapes.until(
                 lambda now: (
                     now["task_queue_backlog", "orders", "workflow"] == 0
                     and now["task_queue_pollers", "orders", "workflow"] == 1
@@ -120,32 +120,32 @@ async def test_without_postgres_its_gauges_are_absent_until_it_is_back(fleet: Fl
         url = fleet.database.url.replace(f":{port}/", f":{wire.port}/")
         async with (
             open_pool(url, size=2, wait_seconds=0, lazy=True) as pool,
-            looking(fleet, pool=pool) as seen,
+            exporting(fleet, pool=pool) as scrapes,
         ):
-            await seen.until(lambda now: up(now) == (1, 1))
+            await scrapes.until(lambda now: up(now) == (1, 1))
             await wire.cut()
-            await seen.until(lambda now: up(now) == (0, 1))
-            assert seen.names() == {"exporter_up"} | _OF_TEMPORAL
+            await scrapes.until(lambda now: up(now) == (0, 1))
+            assert scrapes.names() == {"exporter_up"} | _OF_TEMPORAL
             await wire.mend()
-            await seen.until(lambda now: up(now) == (1, 1))
-            assert seen.names() >= _OF_POSTGRES
+            await scrapes.until(lambda now: up(now) == (1, 1))
+            assert scrapes.names() >= _OF_POSTGRES
 
 
 async def test_without_temporal_its_gauges_are_absent_until_it_is_there(fleet: Fleet) -> None:
     async with wire_to(int(fleet.address.rpartition(":")[2])) as wire:
         await wire.cut()
         settings = CommonSettings(temporal_address=f"127.0.0.1:{wire.port}")
-        # As the API does; this one never connected so far.
+        # As the API does; it has not connected yet.
         client = await connect(settings, lazy=True, retries=2)
-        async with looking(fleet, temporal=client) as seen:
-            await seen.until(lambda now: up(now) == (1, 0))
-            assert seen.names() == {"exporter_up"} | _OF_POSTGRES
+        async with exporting(fleet, temporal=client) as scrapes:
+            await scrapes.until(lambda now: up(now) == (1, 0))
+            assert scrapes.names() == {"exporter_up"} | _OF_POSTGRES
             await wire.mend()
-            await seen.until(lambda now: up(now) == (1, 1))
-            assert seen.names() >= _OF_TEMPORAL
+            await scrapes.until(lambda now: up(now) == (1, 1))
+            assert scrapes.names() >= _OF_TEMPORAL
             await wire.cut()
-            await seen.until(lambda now: up(now) == (1, 0))
-            assert not seen.names() & _OF_TEMPORAL
+            await scrapes.until(lambda now: up(now) == (1, 0))
+            assert not scrapes.names() & _OF_TEMPORAL
 
 
 async def test_overdue_orders_and_pending_refunds(fleet: Fleet, owner: Pool) -> None:
@@ -176,12 +176,12 @@ async def test_overdue_orders_and_pending_refunds(fleet: Fleet, owner: Pool) -> 
     await order(OrderState.FULFILLED, 900, "captured")
     await order(OrderState.CANCELLED, 900, "refunded")
     await order(OrderState.REJECTED, 900)
-    async with looking(fleet) as seen:
-        found = await seen.until(lambda now: up(now)[0] == 1)
-        assert found["overdue_orders",] == 2
-        assert found["pending_refunds",] == found["oldest_pending_refund_seconds",] == 0
+    async with exporting(fleet) as scrapes:
+        gauges = await scrapes.until(lambda now: up(now)[0] == 1)
+        assert gauges["overdue_orders",] == 2
+        assert gauges["pending_refunds",] == gauges["oldest_pending_refund_seconds",] == 0
         await order(OrderState.TIMED_OUT, 40, "pending")
         await order(OrderState.FAILED, 100, "captured")
-        found = await seen.until(lambda now: now["pending_refunds",] == 2)
-        assert 100 <= found["oldest_pending_refund_seconds",] < 160
-        assert found["overdue_orders",] == 2
+        gauges = await scrapes.until(lambda now: now["pending_refunds",] == 2)
+        assert 100 <= gauges["oldest_pending_refund_seconds",] < 160
+        assert gauges["overdue_orders",] == 2
