@@ -16,7 +16,7 @@ from orderfleet.store.changes import cancel_order, update_address
 from orderfleet.store.dispatch import claim_dispatch, release_dispatch
 from orderfleet.store.payments import begin_charge, record_payment_outcome
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.store.transitions import end_order, move, note, receive
+from orderfleet.store.transitions import append_event, end_order, move, receive
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import an_order, eventually
@@ -64,7 +64,7 @@ _STEPS = [
         OrderState.DISPATCHING,
         lambda p: update_address(p, _ID, AddressChange(_AWAY, "a")),
     ),
-    Step("note", OrderState.CHARGED, lambda p: note(p, _ID, Event(_SEEN, "seen"))),
+    Step("note", OrderState.CHARGED, lambda p: append_event(p, _ID, Event(_SEEN, "seen"))),
     Step("voided", OrderState.FAILED, _record(PaymentStatus.VOIDED), "pending"),
     Step("refunded", OrderState.FAILED, _record(PaymentStatus.REFUNDED), "captured"),
 ]
@@ -143,7 +143,7 @@ async def test_event_numbers_have_no_gaps_under_concurrency(pool: Pool) -> None:
     assert await receive(pool, _ID, an_order(_PAYMENT), {})
     addresses = [Address(f"{n} Street", "Town") for n in range(20)]
     await asyncio.gather(
-        *(note(pool, _ID, Event(_SEEN, f"seen-{n % 20}")) for n in range(40)),
+        *(append_event(pool, _ID, Event(_SEEN, f"seen-{n % 20}")) for n in range(40)),
         *(
             update_address(pool, _ID, AddressChange(address, f"change-{n}"))
             for n, address in enumerate(addresses * 2)

@@ -41,18 +41,18 @@ from orderfleet_order_worker.activities import (
     AddressInput,
     CancelInput,
     ChargeInput,
-    Ended,
     EndInput,
+    EndResult,
     NoteInput,
-    Received,
     ReceiveInput,
+    ReceiveResult,
     RefundPaymentInput,
     ReviewInput,
-    Validated,
+    ValidateResult,
     find_problem,
 )
 from orderfleet_order_worker.reconciliation.activities import Traces
-from orderfleet_shipping_worker.activities import Dispatched
+from orderfleet_shipping_worker.activities import DispatchResult
 from tests.workflow.world import Row, World, closed, permanent
 
 
@@ -77,8 +77,8 @@ class OrderScript:
         ]
 
     @activity.defn
-    async def receive(self, step: ReceiveInput) -> Received:
-        async def work() -> Received:
+    async def receive(self, step: ReceiveInput) -> ReceiveResult:
+        async def work() -> ReceiveResult:
             order = step.order
             row = self._world.rows.setdefault(
                 step.order_id,
@@ -86,22 +86,22 @@ class OrderScript:
             )
             if row.order.fingerprint != order.fingerprint:
                 raise permanent("another order has this id", ORDER_CONFLICT)
-            return Received(shipping_task_queue=SHIPPING_TASK_QUEUE)
+            return ReceiveResult(shipping_task_queue=SHIPPING_TASK_QUEUE)
 
-        result: Received = await self._world.act(step.order_id, "receive", work)
+        result: ReceiveResult = await self._world.act(step.order_id, "receive", work)
         return result
 
     @activity.defn
-    async def validate(self, step: ReceiveInput) -> Validated:
-        async def work() -> Validated:
+    async def validate(self, step: ReceiveInput) -> ValidateResult:
+        async def work() -> ValidateResult:
             if problem := find_problem(step.order):
-                return Validated(problem=problem)
+                return ValidateResult(problem=problem)
             moved = self._world.move(step.order_id, _event("validated"), to=OrderState.IN_REVIEW)
             if moved is None or not moved.applied:
                 raise closed(moved)
-            return Validated()
+            return ValidateResult()
 
-        result: Validated = await self._world.act(step.order_id, "validate", work)
+        result: ValidateResult = await self._world.act(step.order_id, "validate", work)
         return result
 
     @activity.defn
@@ -136,11 +136,11 @@ class OrderScript:
         return result
 
     @activity.defn
-    async def end(self, step: EndInput) -> Ended:
-        async def work() -> Ended:
+    async def end(self, step: EndInput) -> EndResult:
+        async def work() -> EndResult:
             row = self._world.rows.get(step.order_id)
             if row is None:
-                return Ended(step.state, recorded=False)
+                return EndResult(step.state, recorded=False)
             for event in step.events:
                 self._world.move(step.order_id, event)
             end = ended(step.state, step.reason)
@@ -148,9 +148,9 @@ class OrderScript:
             if not row.state.ended:
                 raise ValueError(f"no edge leads from {row.state} to {step.state}")
             unknown = row.dispatch_key if row.state is not OrderState.FULFILLED else None
-            return Ended(row.state, row.payment, recall=unknown is not None)
+            return EndResult(row.state, row.payment, recall=unknown is not None)
 
-        result: Ended = await self._world.act(step.order_id, "end", work)
+        result: EndResult = await self._world.act(step.order_id, "end", work)
         return result
 
     @activity.defn
@@ -262,11 +262,11 @@ class ShippingScript:
         return result
 
     @activity.defn
-    async def dispatch(self, step: ShippingInput) -> Dispatched:
-        async def work() -> Dispatched:
+    async def dispatch(self, step: ShippingInput) -> DispatchResult:
+        async def work() -> DispatchResult:
             claim = f"{step.attempt}.{activity.info().attempt}"
             if self._world.rows[step.order_id].state is OrderState.FULFILLED:
-                return Dispatched(tracking="")
+                return DispatchResult(tracking="")
             self._world.claim(step.order_id, f"{step.order_id}/{step.attempt}", claim)
             row = self._world.rows[step.order_id]
             key = row.dispatch_key or ""
@@ -285,9 +285,9 @@ class ShippingScript:
             )
             if moved is None or moved.state is not OrderState.FULFILLED:
                 raise closed(moved)
-            return Dispatched(tracking=f"track-{key}")
+            return DispatchResult(tracking=f"track-{key}")
 
-        result: Dispatched = await self._world.act(step.order_id, "dispatch", work)
+        result: DispatchResult = await self._world.act(step.order_id, "dispatch", work)
         return result
 
     @activity.defn(name=RECALL_ACTIVITY)

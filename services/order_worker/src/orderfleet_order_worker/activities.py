@@ -30,11 +30,19 @@ from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECO
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
 from orderfleet.gateways.sanitized import SanitizedPaymentGateway
 from orderfleet.store.changes import cancel_order, review_order, update_address
-from orderfleet.store.payments import PaymentConflictError, begin_charge, record_payment_outcome
+from orderfleet.store.payments import (
+    AlreadyCharged,
+    ChargeStart,
+    OrderClosed,
+    PaymentTaken,
+    Rejected,
+    begin_charge,
+    record_payment_outcome,
+)
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import find_record
 from orderfleet.store.restore import restore_payment
-from orderfleet.store.transitions import end_order, move, note, receive
+from orderfleet.store.transitions import append_event, end_order, move, receive
 from orderfleet.temporal.attempts import StepResult, attempt_of
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
@@ -44,13 +52,13 @@ KEPT: Final = "kept: the order is fulfilled"
 _LOST: Final = {"reason": "the record of the charge was lost"}
 
 
-class Received(StepResult, frozen=True, kw_only=True):
+class ReceiveResult(StepResult, frozen=True, kw_only=True):
     """Result of `receive`. The worker's own settings enter the workflow's history by it."""
 
     shipping_task_queue: str
 
 
-class Validated(StepResult, frozen=True, kw_only=True):
+class ValidateResult(StepResult, frozen=True, kw_only=True):
     """Result of `validate`: why the order is rejected, or nothing."""
 
     problem: str = ""
@@ -90,7 +98,7 @@ class EndInput(Struct, frozen=True):
         undoable(self.state)
 
 
-class Ended(Struct, frozen=True):
+class EndResult(Struct, frozen=True):
     """Result of `end`: the end that stands, and what there is to undo.
 
     Packages are called back on the worker's own shipping queue, whatever a refund was started with:
@@ -178,10 +186,10 @@ class OrderActivities:
         ]
 
     @activity.defn
-    async def receive(self, step: ReceiveInput) -> Received:
+    async def receive(self, step: ReceiveInput) -> ReceiveResult:
         """Write the order's first row, if the API has not."""
         await self._write_row(step)
-        return Received(shipping_task_queue=self._shipping_task_queue)
+        return ReceiveResult(shipping_task_queue=self._shipping_task_queue)
 
     async def _write_row(self, step: ReceiveInput) -> None:
         by = {"actor": step.order.actor} if step.order.actor else {}
@@ -189,10 +197,10 @@ class OrderActivities:
             raise _permanent("another order has this id", ORDER_CONFLICT)
 
     @activity.defn
-    async def validate(self, step: ReceiveInput) -> Validated:
+    async def validate(self, step: ReceiveInput) -> ValidateResult:
         """Check what the types cannot, and open the review."""
         if problem := find_problem(step.order):
-            return Validated(problem=problem)
+            return ValidateResult(problem=problem)
         validated = [events.done(EventType.VALIDATED, attempt_of(activity.info()))]
         moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
         if moved is None:
@@ -201,54 +209,58 @@ class OrderActivities:
             moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
         if moved is None or not moved.applied:
             raise _closed(moved.state if moved else None)
-        return Validated()
+        return ValidateResult()
 
     @activity.defn
     async def charge(self, step: ChargeInput) -> StepResult:
         """Charge once: two statements around the gateway's call, and its key is the payment id."""
-        try:
-            row = await begin_charge(
-                self._pool, step.order_id, step.payment_id, step.review, _attempt()
-            )
-        except PaymentConflictError:
-            raise _permanent("payment id pays for another order", PAYMENT_CONFLICT) from None
-        if row is not None and row["rejected"] is not None:
-            raise _permanent(row["rejected"], REVIEW_REJECTED)
-        # No call of the gateway without the payment's row, by which it would be undone.
-        begun = row is not None and row["state"] == OrderState.CHARGING and row["payment"]
-        if row is None or not (row["moved"] or begun):
-            if row is not None and row["state"] == OrderState.CHARGED:
-                return StepResult()
-            raise _closed(None if row is None else OrderState(row["state"]))
-        charge = Charge(step.payment_id, step.order_id, row["amount"], row["currency"])
+        match await begin_charge(
+            self._pool, step.order_id, step.payment_id, step.review, _attempt()
+        ):
+            case ChargeStart(amount=amount, currency=currency):
+                charge = Charge(step.payment_id, step.order_id, amount, currency)
+                await self._capture(charge)
+            case AlreadyCharged():
+                pass
+            case PaymentTaken():
+                raise _permanent("payment id pays for another order", PAYMENT_CONFLICT)
+            case Rejected(reason=reason):
+                raise _permanent(reason, REVIEW_REJECTED)
+            case OrderClosed(state=state):
+                raise _closed(state)
+            case None:
+                raise _closed(None)
+        return StepResult()
+
+    async def _capture(self, charge: Charge) -> None:
+        """Capture a payment whose row is there, and record that."""
         try:
             async with asyncio.timeout(GATEWAY_CALL_SECONDS):
                 await self._gateway.charge(charge)
         except GatewayRefusedError as error:
             # The payment stays pending: an earlier attempt may still go through at the gateway, so
             # the refund closes the key.
-            await note(self._pool, step.order_id, events.declined(str(error)))
+            await append_event(self._pool, charge.order_id, events.declined(str(error)))
             raise _permanent(str(error), PAYMENT_DECLINED) from error
         except TimeoutError:
             raise TimeoutError("the payment gateway gave no answer") from None
         await record_payment_outcome(
-            self._pool, step.order_id, step.payment_id, PaymentStatus.CAPTURED, _attempt()
+            self._pool, charge.order_id, charge.key, PaymentStatus.CAPTURED, _attempt()
         )
-        return StepResult()
 
     @activity.defn
-    async def end(self, step: EndInput) -> Ended:
+    async def end(self, step: EndInput) -> EndResult:
         """Write the end state unless the order has one; say what there is to undo."""
         ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
         self._metrics.order_ended(ended)
         if ended is None:
             # Nothing was ever written, so nothing was charged; ReconcileOrders writes the row.
-            return Ended(step.state, recorded=False)
+            return EndResult(step.state, recorded=False)
         payment = ended.payment
         lost = payment is None and step.charged and ended.state is not OrderState.FULFILLED
         if lost and await restore_payment(self._pool, step.order_id, _LOST):
             payment = PaymentStatus.PENDING
-        return Ended(
+        return EndResult(
             ended.state,
             payment,
             recall=ended.dispatch_key is not None,
@@ -258,7 +270,7 @@ class OrderActivities:
     @activity.defn
     async def note(self, step: NoteInput) -> None:
         """Write an event that changes nothing."""
-        await note(self._pool, step.order_id, step.event)
+        await append_event(self._pool, step.order_id, step.event)
 
     @activity.defn
     async def cancel(self, step: CancelInput) -> ChangeOutcome:

@@ -40,8 +40,8 @@ with workflow.unsafe.imports_passed_through():
     # sandbox, for each order.
     from orderfleet_order_worker.activities import (
         ChargeInput,
-        Ended,
         EndInput,
+        EndResult,
         OrderActivities,
         ReceiveInput,
     )
@@ -285,7 +285,7 @@ class OrderWorkflow(OrderHandlers):
         reason = end.reason if ended.state is end.state else ""
         return await self._complete(ended.state, reason, recorded=ended.recorded)
 
-    async def _write_end(self, end: OrderEndError) -> Ended | None:
+    async def _write_end(self, end: OrderEndError) -> EndResult | None:
         left = self._budget.closing_left(workflow.now())
         events = [self._reviewed()] if self._changes.decision is not None else []
         try:

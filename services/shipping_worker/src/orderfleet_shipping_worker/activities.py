@@ -23,14 +23,20 @@ from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECO
 from orderfleet.gateways.protocols import Carrier, GatewayRefusedError, Shipment
 from orderfleet.gateways.sanitized import SanitizedCarrier
 from orderfleet.observability.worker_metrics import WorkerMetrics
-from orderfleet.store.dispatch import claim_dispatch, dispatch_of, release_dispatch
+from orderfleet.store.dispatch import (
+    Claim,
+    ClaimRefused,
+    claim_dispatch,
+    dispatch_of,
+    release_dispatch,
+)
 from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
-from orderfleet.store.transitions import Transition, move, note
+from orderfleet.store.transitions import Transition, append_event, move
 from orderfleet.temporal.attempts import StepResult, attempt_of
 
 
-class Dispatched(StepResult, frozen=True, kw_only=True):
+class DispatchResult(StepResult, frozen=True, kw_only=True):
     """Result of `dispatch`."""
 
     tracking: str
@@ -58,7 +64,7 @@ class ShippingActivities:
         return StepResult()
 
     @activity.defn
-    async def dispatch(self, step: ShippingInput) -> Dispatched:
+    async def dispatch(self, step: ShippingInput) -> DispatchResult:
         """Hand the package over, once: claim the order's row, call the carrier, record it.
 
         A claim taken over from an earlier attempt has an unknown outcome: the carrier is asked
@@ -69,12 +75,10 @@ class ShippingActivities:
         claim = f"{step.attempt}.{attempt}"
         payload = {"shipping_attempt": step.attempt, "attempt": attempt}
         claimed = await claim_dispatch(self._pool, step.order_id, key, claim, payload)
-        if claimed is None or not claimed.moved:
+        if not isinstance(claimed, Claim):
             return _dispatched_before(claimed)
-        if claimed.address is None or claimed.dispatch_key is None:
-            raise ValueError("a claim without an address or a key")
-        shipment = Shipment(claimed.dispatch_key, step.order_id, claimed.address)
-        taken_over = claimed.state is OrderState.DISPATCHING
+        shipment = Shipment(claimed.key, step.order_id, claimed.address)
+        taken_over = claimed.taken_over
         tracking = await self._lookup(shipment) if taken_over else None
         if tracking is None:
             try:
@@ -83,7 +87,7 @@ class ShippingActivities:
             except GatewayRefusedError as error:
                 if taken_over and await self._recall(shipment):
                     # Taken after all between lookup and refusal; it is on its way back now.
-                    await note(self._pool, step.order_id, recalled(shipment.key))
+                    await append_event(self._pool, step.order_id, recalled(shipment.key))
                 await release_dispatch(self._pool, step.order_id, claim, step.attempt, str(error))
                 raise ApplicationError(
                     str(error), type=CARRIER_REFUSED, non_retryable=True
@@ -116,13 +120,15 @@ class ShippingActivities:
                 continue
             any_called_back |= called_back
             if called_back or key == found.key:
-                await note(self._pool, undo.order_id, recalled(key, called_back=called_back))
+                await append_event(
+                    self._pool, undo.order_id, recalled(key, called_back=called_back)
+                )
         if delivered:
             payload = {"tracking": delivered, "reason": "the carrier cannot call it back"}
             await keep_fulfilled(self._pool, undo.order_id, payload)
         return any_called_back
 
-    async def _fulfil(self, shipment: Shipment, tracking: str) -> Dispatched:
+    async def _fulfil(self, shipment: Shipment, tracking: str) -> DispatchResult:
         moved = await move(
             self._pool,
             shipment.order_id,
@@ -135,7 +141,7 @@ class ShippingActivities:
             # Ended while the carrier worked; its refund recalls the package first. Or a later
             # attempt called this package back and ships another one.
             raise _closed(moved)
-        return Dispatched(tracking=tracking)
+        return DispatchResult(tracking=tracking)
 
     async def _lookup(self, shipment: Shipment) -> str | None:
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
@@ -146,13 +152,13 @@ class ShippingActivities:
             return await self._carrier.recall(shipment)
 
 
-def _dispatched_before(found: Transition | None) -> Dispatched:
+def _dispatched_before(refused: ClaimRefused | None) -> DispatchResult:
     """Answer for an attempt whose result was lost on its way to Temporal."""
-    if found is not None and found.state is OrderState.FULFILLED:
-        return Dispatched(tracking="")
-    raise _closed(found)
+    if refused is not None and refused.state is OrderState.FULFILLED:
+        return DispatchResult(tracking="")
+    raise _closed(refused)
 
 
-def _closed(found: Transition | None) -> ApplicationError:
-    state = "unknown" if found is None else found.state
+def _closed(order: Transition | ClaimRefused | None) -> ApplicationError:
+    state = "unknown" if order is None else order.state
     return ApplicationError(f"order is {state}", type=ORDER_CLOSED, non_retryable=True)

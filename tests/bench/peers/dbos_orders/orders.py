@@ -13,8 +13,8 @@ from orderfleet.domain.orders import Order, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import Charge, Shipment
 from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGateway
-from orderfleet.store.dispatch import claim_dispatch
-from orderfleet.store.payments import begin_charge, record_payment_outcome
+from orderfleet.store.dispatch import ClaimRefused, claim_dispatch
+from orderfleet.store.payments import ChargeStart, begin_charge, record_payment_outcome
 from orderfleet.store.pool import Pool
 from orderfleet.store.transitions import Transition, end_order, move, receive
 
@@ -67,10 +67,12 @@ class Orders(DBOSConfiguredInstance):
     @_step
     async def charge(self, order_id: str, payment_id: str) -> None:
         review = {"approved": True}
-        row = await begin_charge(self._pool, order_id, payment_id, review, {})
-        if row is None:
+        start = await begin_charge(self._pool, order_id, payment_id, review, {})
+        if isinstance(start, ChargeStart):
+            charge = Charge(payment_id, order_id, start.amount, start.currency)
+            await self._payments.charge(charge)
+        elif start is None:
             raise LookupError(order_id)
-        await self._payments.charge(Charge(payment_id, order_id, row["amount"], row["currency"]))
         await record_payment_outcome(self._pool, order_id, payment_id, PaymentStatus.CAPTURED, {})
 
     @_step
@@ -80,9 +82,9 @@ class Orders(DBOSConfiguredInstance):
     @_step
     async def dispatch(self, order_id: str) -> str:
         claimed = await claim_dispatch(self._pool, order_id, f"{order_id}/1", "1", {})
-        if claimed is None or claimed.address is None or claimed.dispatch_key is None:
+        if claimed is None or isinstance(claimed, ClaimRefused):
             raise ValueError(f"no claim on {order_id}")
-        shipment = Shipment(claimed.dispatch_key, order_id, claimed.address)
+        shipment = Shipment(claimed.key, order_id, claimed.address)
         tracking = await self._carrier.dispatch(shipment)
         await self._enter(order_id, OrderState.FULFILLED, fulfilled(tracking))
         return tracking

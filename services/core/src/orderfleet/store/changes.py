@@ -16,7 +16,7 @@ from orderfleet.domain.contract import AddressChange, Cancel, Change, ChangeOutc
 from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Transition, change_address, move, note
+from orderfleet.store.transitions import Transition, append_event, change_address, move
 
 
 class Verdict(Enum):
@@ -109,7 +109,7 @@ async def refuse(
     """Record that a change came too late, unless the record has it: return what stands there."""
     found = await on_record(pool, order_id, change, said)
     if found is None:
-        await note(pool, order_id, events.refused(change, reason))
+        await append_event(pool, order_id, events.refused(change, reason))
         # It may have been applied meanwhile.
         found = await on_record(pool, order_id, change, said)
     return found or OnRecord(Verdict.REFUSED, reason)

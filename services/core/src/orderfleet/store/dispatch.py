@@ -8,7 +8,7 @@ from msgspec import Struct
 from orderfleet.domain.events import dispatch_failed
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Transition, fetch_twice
+from orderfleet.store.transitions import retry_stale_snapshot
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
 # $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the
@@ -58,26 +58,51 @@ SELECT EXISTS (SELECT FROM moved) AS moved, NOT EXISTS (SELECT FROM event) AS re
 """
 
 
+class Claim(Struct, frozen=True):
+    """A dispatch that an attempt has claimed.
+
+    Attributes:
+        key: the carrier's key to use.
+        address: where the package goes; no change of address gets through a claim.
+        taken_over: an earlier claim was there, its own or another's. Its outcome is unknown.
+    """
+
+    key: str
+    address: Address
+    taken_over: bool
+
+
+class ClaimRefused(Struct, frozen=True):
+    """There is nothing to claim: the order is in this state."""
+
+    state: OrderState
+
+
 async def claim_dispatch(
     pool: Pool, order_id: str, key: str, claim: str, payload: dict[str, Any]
-) -> Transition | None:
+) -> Claim | ClaimRefused | None:
     """Claim the dispatch: from here on no cancel and no change of address gets through.
 
+    Args:
+        pool: the connections.
+        order_id: the order.
+        key: the carrier's key of a first claim; one that is taken over keeps its own.
+        claim: names this attempt's claim.
+        payload: of the claim's event.
+
     Returns:
-        `state` is the state before: `shipping` for a first claim, `dispatching` for one taken
-        over or repeated, whose outcome is unknown. The address and the carrier's key to use come
-        with it.
+        None for an unknown order.
     """
     row = await pool.fetchrow(_CLAIM_DISPATCH, order_id, key, claim, payload)
     if row is None:
         return None
-    claimed = row["address_json"] is not None
-    return Transition(
-        state=OrderState(row["state"]),
-        moved=claimed,
-        repeated=False,
-        dispatch_key=row["dispatch_key"],
-        address=msgspec.convert(row["address_json"], Address) if claimed else None,
+    before = OrderState(row["state"])
+    if row["address_json"] is None:
+        return ClaimRefused(before)
+    return Claim(
+        key=row["dispatch_key"],
+        address=msgspec.convert(row["address_json"], Address),
+        taken_over=before is OrderState.DISPATCHING,
     )
 
 
@@ -86,7 +111,9 @@ async def release_dispatch(
 ) -> bool:
     """Give the claim back after a definite failure; a claim taken over since stays."""
     event = dispatch_failed(attempt, reason)
-    row = await fetch_twice(pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload)
+    row = await retry_stale_snapshot(
+        pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload
+    )
     return row is not None and bool(row["moved"])
 
 

@@ -1,18 +1,44 @@
 """The two statements of a charge, around the gateway's call, and how a payment comes out."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
+from msgspec import Struct
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.store.pool import Pool
-from orderfleet.store.transitions import Transition, fetch_twice
+from orderfleet.store.transitions import Transition, retry_stale_snapshot
 
 
-class PaymentConflictError(Exception):
+class ChargeStart(Struct, frozen=True):
+    """The payment's row is there: the gateway may be called for this sum."""
+
+    amount: str
+    currency: str
+
+
+class AlreadyCharged(Struct, frozen=True):
+    """An earlier attempt has recorded the capture."""
+
+
+class PaymentTaken(Struct, frozen=True):
     """The payment id pays for another order."""
 
+
+class Rejected(Struct, frozen=True):
+    """A person has rejected the order."""
+
+    reason: str
+
+
+class OrderClosed(Struct, frozen=True):
+    """The order is in a state in which it is not charged."""
+
+    state: OrderState
+
+
+ChargeDecision: TypeAlias = ChargeStart | AlreadyCharged | PaymentTaken | Rejected | OrderClosed
 
 # $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload. A review
 # that is on record counts, whatever the workflow has heard of it. One that was written while the
@@ -83,15 +109,11 @@ FROM before
 
 async def begin_charge(
     pool: Pool, order_id: str, payment_id: str, review: dict[str, Any], payload: dict[str, Any]
-) -> asyncpg.Record | None:
+) -> ChargeDecision | None:
     """Take the payment id for this order and enter `charging`, before the gateway is called.
 
     Returns:
-        The order's state before, its amount and currency, the payment's status before, and why a
-        person has rejected it; None for an unknown order.
-
-    Raises:
-        PaymentConflictError: another order has the payment id.
+        Whether to call the gateway; None for an unknown order.
     """
     try:
         row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
@@ -100,9 +122,19 @@ async def begin_charge(
     if row is not None and not row["moved"] and row["payer"] is None:
         # A twin took the payment id while this statement waited for it.
         row = await pool.fetchrow(_BEGIN_CHARGE, order_id, payment_id, review, payload)
-    if row is not None and row["payer"] not in {None, order_id}:
-        raise PaymentConflictError(payment_id)
-    return row
+    return None if row is None else _decide(order_id, row)
+
+
+def _decide(order_id: str, row: asyncpg.Record) -> ChargeDecision:
+    if row["payer"] not in {None, order_id}:
+        return PaymentTaken()
+    if row["rejected"] is not None:
+        return Rejected(row["rejected"])
+    before = OrderState(row["state"])
+    # No call of the gateway without the payment's row, by which the charge would be undone.
+    if row["moved"] or (before is OrderState.CHARGING and row["payment"]):
+        return ChargeStart(row["amount"], row["currency"])
+    return AlreadyCharged() if before is OrderState.CHARGED else OrderClosed(before)
 
 
 async def record_payment_outcome(
@@ -123,7 +155,7 @@ async def record_payment_outcome(
         event_type, leave, enter = "charged", OrderState.CHARGING, OrderState.CHARGED
     elif status is PaymentStatus.REFUNDED:
         before.append(PaymentStatus.CAPTURED)
-    row = await fetch_twice(
+    row = await retry_stale_snapshot(
         pool,
         _RECORD_OUTCOME,
         order_id,

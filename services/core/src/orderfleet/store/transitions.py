@@ -25,21 +25,36 @@ from orderfleet.store.pool import Pool
 
 
 class Transition(Struct, frozen=True):
-    """What a statement found and did. `repeated`: an earlier run of it had done it already."""
+    """What a statement did to an order.
+
+    Attributes:
+        state: the order's state after the statement.
+        moved: this run of the statement changed the order.
+        repeated: an earlier run had done so.
+        age: seconds since the order's row was written, by Postgres' clock.
+    """
 
     state: OrderState
     moved: bool
     repeated: bool
-    payment: PaymentStatus | None = None
-    dispatch_key: str | None = None
-    address: Address | None = None
-    # Seconds since the order's row was written, by Postgres' clock.
     age: float = 0.0
 
     @property
     def applied(self) -> bool:
         """Tell whether the change stands, by this run or an earlier one."""
         return self.moved or self.repeated
+
+
+class OrderEnd(Transition, frozen=True):
+    """The end that an order has, whoever wrote it, and what there is to undo.
+
+    Attributes:
+        payment: the status of the order's payment.
+        dispatch_key: the carrier's key of a dispatch whose outcome is unknown.
+    """
+
+    payment: PaymentStatus | None = None
+    dispatch_key: str | None = None
 
 
 # $1 order id, $2 new state (null keeps it), $3 states from which it may be entered, $4 types,
@@ -146,7 +161,7 @@ async def move(
         dispatch_key: the carrier's key that the order's dispatch must have.
 
     Returns:
-        What was found and done, or None for an unknown order. The state is the one after it.
+        What the statement did; None for an unknown order.
     """
     allowed = before if to is None else states_before(to) & (before or OPEN_STATES)
     arguments = (
@@ -159,14 +174,14 @@ async def move(
         None if address is None else msgspec.to_builtins(address),
         dispatch_key,
     )
-    row = await fetch_twice(pool, _MOVE, *arguments)
+    row = await retry_stale_snapshot(pool, _MOVE, *arguments)
     if row is None:
         return None
     state = to if row["moved"] and to is not None else OrderState(row["state"])
     return Transition(state=state, moved=row["moved"], repeated=row["repeated"], age=row["age"])
 
 
-async def note(pool: Pool, order_id: str, event: Event) -> None:
+async def append_event(pool: Pool, order_id: str, event: Event) -> None:
     """Write an event that changes nothing; an unknown order has no log, and that is no error."""
     await move(pool, order_id, [event])
 
@@ -180,37 +195,41 @@ async def change_address(
 
 async def end_order(
     pool: Pool, order_id: str, state: OrderState, reason: str, events: list[Event]
-) -> Transition | None:
-    """End the order unless it has ended, and say what there is to undo.
-
-    Returns:
-        `state` is the end the order has, whoever wrote it; `payment` its payment's status and
-        `dispatch_key` the carrier's key whose outcome is unknown. None for an unknown order.
+) -> OrderEnd | None:
+    """End the order unless it has ended; None for an unknown order.
 
     Raises:
         ValueError: the graph has no edge from the order's state to this end.
     """
     for event in events:
-        await note(pool, order_id, event)
+        await append_event(pool, order_id, event)
     moved = await move(pool, order_id, [ended(state, reason)], to=state)
     if moved is None:
         return None
     row = await pool.fetchrow(_END, order_id)
     if row is None:
         return None
-    found = OrderState(row["state"])
-    if not found.ended:
-        raise ValueError(f"no edge leads from {found} to {state}")
-    unknown = row["dispatch_key"] if found is not OrderState.FULFILLED else None
-    payment = PaymentStatus(row["payment"]) if row["payment"] else None
-    return Transition(found, moved.moved, moved.repeated, payment, unknown, age=moved.age)
+    end = OrderState(row["state"])
+    if not end.ended:
+        raise ValueError(f"no edge leads from {end} to {state}")
+    return OrderEnd(
+        state=end,
+        moved=moved.moved,
+        repeated=moved.repeated,
+        age=moved.age,
+        payment=PaymentStatus(row["payment"]) if row["payment"] else None,
+        dispatch_key=None if end is OrderState.FULFILLED else row["dispatch_key"],
+    )
 
 
-async def fetch_twice(pool: Pool, statement: str, *arguments: Any) -> asyncpg.Record | None:
-    """Run a statement; once more if a twin may have done its work while it waited for the lock.
+async def retry_stale_snapshot(
+    pool: Pool, statement: str, *arguments: Any
+) -> asyncpg.Record | None:
+    """Run a statement; once more if its snapshot may have been stale.
 
-    Its snapshot is from before the wait: it does not see the twin's event, so it fails to write
-    the same one, or finds a state that it cannot leave and takes the repeat for a refusal.
+    The snapshot is from before the wait for the row's lock. What a twin of the statement did in
+    that time is not in it: the statement writes the twin's event again and fails, or it meets a
+    state that it cannot leave and takes the repeat for a refusal.
     """
     try:
         row = await pool.fetchrow(statement, *arguments)
