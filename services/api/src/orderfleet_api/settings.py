@@ -10,7 +10,7 @@ from orderfleet_api.auth import Keys, is_loopback, parse_keys
 
 
 class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
-    """What the API reads beside the common settings."""
+    """Settings of the API, beside the common ones."""
 
     api_host: Annotated[str, Env("Address the API listens on; `::` is every one, of IPv4 too.")] = (
         "127.0.0.1"
@@ -18,23 +18,21 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     api_port: Annotated[Port, Env("Port the API listens on.", unit="port")] = 8000
     api_connections: Annotated[
         Count,
-        Env(
-            "Most connections; beyond it idle and slow ones are closed, then new ones are refused."
-        ),
+        Env("Most connections; beyond, idle and slow ones are closed, then new ones are refused."),
     ] = 1000
     api_streams: Annotated[
-        Count, Env("Most event streams of them; beyond it the answer is 503.")
+        Count, Env("Most event streams among them; beyond, the answer is 503.")
     ] = 250
     api_keys: Annotated[
         str,
         Env(
-            "Keys that are let in, `name:sha256,...`; several for rotation. "
-            "Make one by `orderfleet api-key NAME`.",
+            "API keys, `name:sha256,...`; several for rotation. "
+            "`orderfleet api-key NAME` makes one.",
             secret=True,
         ),
     ] = ""
     api_open: Annotated[
-        Switch, Env("Let everybody in without a key, also from beyond this machine.")
+        Switch, Env("Require no key, also on addresses that other machines reach.")
     ] = False
     order_deadline_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],
@@ -53,20 +51,20 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = 1.0
     temporal_wait_seconds: Annotated[
         Annotated[float, Meta(ge=0.1, le=3600)],
-        Env("How long any other call of Temporal may take before it is 503.", unit="s"),
+        Env("How long any other Temporal call may take; then the answer is 503.", unit="s"),
     ] = 3.0
     exporter_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=60)],
-        Env("How often it looks at Postgres and Temporal for the fleet's metrics.", unit="s"),
+        Env("How often Postgres and Temporal are polled for the fleet's metrics.", unit="s"),
     ] = 3.0
 
     @property
     def keys(self) -> Keys:
-        """The keys that are let in; none means that nobody needs one."""
+        """The API keys; if there are none, no key is required."""
         return parse_keys(self.api_keys)
 
     def check(self) -> None:
-        """Refuse to be reached from elsewhere without keys, and times that cannot be kept."""
+        """Refuse to serve other machines without keys, and times that contradict each other."""
         super().check()
         if self.api_streams >= self.api_connections:
             raise SettingsError(
@@ -74,13 +72,12 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
             )
         if self.keys and self.api_open:
             raise SettingsError(
-                "ORDERFLEET_API_OPEN=true and ORDERFLEET_API_KEYS are both set:"
-                " everybody is let in, or who has a key"
+                "ORDERFLEET_API_OPEN=true and ORDERFLEET_API_KEYS are both set: set one of them"
             )
         if not self.keys and not self.api_open and not is_loopback(self.api_host):
             raise SettingsError(
                 f"ORDERFLEET_API_KEYS: needed on {self.api_host}"
-                " (or ORDERFLEET_API_OPEN=true to let everybody in)"
+                " (or ORDERFLEET_API_OPEN=true to require no key)"
             )
         if self.api_port == self.probe_port:
             raise SettingsError("ORDERFLEET_API_PORT and ORDERFLEET_PROBE_PORT are the same")
