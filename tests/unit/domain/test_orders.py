@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import (
     ADDRESS_OPEN_STATES,
     OPEN_STATES,
@@ -16,6 +17,7 @@ from orderfleet.domain.orders import (
     Item,
     Line,
     Money,
+    NewOrder,
     OptionalLine,
     Order,
     OrderId,
@@ -32,6 +34,31 @@ ITEMS = st.lists(st.tuples(CENTS, st.integers(min_value=1, max_value=1000)), max
 def order(**given: Any) -> Order:
     values: dict[str, Any] = {"payment_id": "p-1", "address": HOME}
     return Order(**(values | given))
+
+
+@pytest.mark.parametrize(
+    ("ordered", "digest"),
+    [
+        (
+            {"payment_id": "payment-1", "address": Address("1 Main St", "Springfield")},
+            "f791a81f8e795edef9747823e9843dd7d4aa9a8b971bbedddc1c5e63c8c2504a",
+        ),
+        (
+            {
+                "payment_id": "payment-2",
+                "address": Address("2 Elm St", "Shelbyville", "Ada", "IL", "62565", "US"),
+                "items": [Item(sku="ABC", quantity=3, price="2.50"), Item(sku="XYZ")],
+                "currency": "EUR",
+            },
+            "66ef4542b2e9fae3f2ea0144e88d75b09e11cbfc291b92f771671979407aef4c",
+        ),
+    ],
+)
+def test_a_fingerprint_stays_what_rows_have_stored(ordered: dict[str, Any], digest: str) -> None:
+    assert Order(**ordered).fingerprint == digest
+    started = OrderInput(**Order(**ordered).contents, deadline_seconds=60, actor="shop")
+    assert started.fingerprint == digest
+    assert NewOrder(**ordered).contents == ordered | started.contents
 
 
 def test_an_end_has_no_way_on() -> None:

@@ -52,10 +52,7 @@ async def _start(backends: Backends, order_id: str, order: Order, actor: str) ->
     await backends.temporal.start_workflow(
         contract.ORDER_WORKFLOW,
         OrderInput(
-            payment_id=order.payment_id,
-            address=order.address,
-            items=order.items,
-            currency=order.currency,
+            **order.contents,
             deadline_seconds=settings.order_deadline_seconds,
             review_seconds=settings.review_seconds,
             actor=actor,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -144,10 +144,15 @@ class Order(Struct, frozen=True, kw_only=True):
         return str(total.quantize(Decimal("0.01")))
 
     @property
+    def contents(self) -> dict[str, Any]:
+        """Return what was ordered, without what a subclass adds."""
+        return {name: getattr(self, name) for name in Order.__struct_fields__}
+
+    @property
     def fingerprint(self) -> str:
         """Return a digest that is equal for equal orders, whoever built them."""
-        same = (self.payment_id, self.address, self.items, self.currency)
-        return hashlib.sha256(msgspec.json.encode(same)).hexdigest()
+        contents = list(self.contents.values())
+        return hashlib.sha256(msgspec.json.encode(contents)).hexdigest()
 
 
 class NewOrder(Order, frozen=True, kw_only=True):

@@ -67,29 +67,35 @@ class OrderRecord(Struct, frozen=True):
     events: list[EventRow]
 
 
-# The columns are those of the rows above, in their order.
-_FIND: Final = """
-SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
-       created_at, updated_at
-FROM orders WHERE id = $1
-"""
-_LIST: Final = (
-    "SELECT id, payment_id, amount::text, currency, state, created_at, updated_at"
-    " FROM orders WHERE (created_at, id) < ($1, $2)"
-)
-_RECORD: Final = """
-SELECT id, payment_id, amount::text, currency, fingerprint, state, address_json, items_json,
-       created_at, updated_at,
+# Fields whose column has another name or type.
+_COLUMNS: Final = {
+    "amount": "amount::text",
+    "address": "address_json",
+    "items": "items_json",
+    "payload": "payload_json",
+}
+
+
+def _columns(row: type[Struct]) -> str:
+    """Return the columns of a row's fields, in their order."""
+    return ", ".join(_COLUMNS.get(field, field) for field in row.__struct_fields__)
+
+
+# No text from outside is in them, only the names of fields.
+_FIND: Final = f"SELECT {_columns(OrderRow)} FROM orders WHERE id = $1"  # noqa: S608
+_LIST: Final = f"SELECT {_columns(OrderSummary)} FROM orders WHERE (created_at, id) < ($1, $2)"  # noqa: S608
+_RECORD: Final = f"""
+SELECT {_columns(OrderRow)},
        ARRAY(
-           SELECT ROW(payment_id, status, amount::text, currency, created_at)
+           SELECT ROW({_columns(PaymentRow)})
            FROM payments WHERE order_id = $1 ORDER BY created_at
        ),
        ARRAY(
-           SELECT ROW(number, type, payload_json, ts)
+           SELECT ROW({_columns(EventRow)})
            FROM events WHERE order_id = $1 AND number > $2 ORDER BY number
        )
 FROM orders WHERE id = $1
-"""
+"""  # noqa: S608
 _MARKS: Final = """
 SELECT id, concat_ws(
     ' ', state,
