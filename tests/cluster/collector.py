@@ -1,7 +1,7 @@
-"""A collector of spans by OTLP over HTTP that keeps them as they came, for who asks for them.
+"""A collector of spans by OTLP over HTTP that keeps and returns the requests unchanged.
 
-It runs in a pod, with the standard library. POST /v1/traces takes spans, GET / returns all of them:
-a JSON list of requests, each in base64.
+Runs in a pod, with the standard library. POST /v1/traces takes spans, GET / returns all of them: a
+JSON list of requests, each in base64.
 """
 
 import json
@@ -11,26 +11,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final
 
 PORT: Final = 4318
-_TAKEN: Final[list[str]] = []
+_REQUESTS: Final[list[str]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Takes and gives."""
+    """Receives and returns spans."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        """Keep spans; an empty answer is what OTLP calls a success."""
+        """Keep spans; in OTLP an empty answer means success."""
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.path == "/v1/traces":
-            _TAKEN.append(b64encode(body).decode())
+            _REQUESTS.append(b64encode(body).decode())
             self._answer(HTTPStatus.OK, "application/x-protobuf", b"")
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", self.path.encode())
 
     def do_GET(self) -> None:
-        """Return what has come."""
-        self._answer(HTTPStatus.OK, "application/json", json.dumps(_TAKEN).encode())
+        """Return all requests."""
+        self._answer(HTTPStatus.OK, "application/json", json.dumps(_REQUESTS).encode())
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

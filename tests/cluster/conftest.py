@@ -1,24 +1,29 @@
-"""One release for all tests, which run in the order of their files, each on what the last one left.
+"""Tests of the chart on a cluster: most share one release, some have a fleet of their own.
 
     make test-cluster              on the cluster of the current context
     make test-cluster KEEP=1       and leave the namespaces
 
-The context has to be a local cluster's by its name, or ORDERFLEET_TEST_CONTEXT has to name it.
-BUILDER, REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that takes an
-image to the cluster (see support/images.py). PROMETHEUS is namespace/service:port of one in the
-cluster that scrapes annotated pods, such as monitoring/prometheus:9090; what needs it is skipped
-without. A step alone, after the installation: `make test-cluster PYTEST_ARGS="-k upgrade"`.
+The context must have a local cluster's name, or ORDERFLEET_TEST_CONTEXT must equal it. BUILDER,
+REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that loads an image into
+the cluster (see support/images.py). PROMETHEUS is namespace/service:port of a Prometheus in the
+cluster that scrapes annotated pods, such as monitoring/prometheus:9090; tests that need it are
+skipped without.
+
+A test states what it needs: `release` is the shared release with no values but the version,
+`release_with(values)` with these; what an earlier test left is upgraded to that, or installed. So a
+file or a test runs by itself: `make test-cluster PYTEST_ARGS="-k upgrade"`. The order saves time
+only: fleets of their own come first, as a node of two cores has room for one fleet.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 
-# Before they are imported, so that their asserts tell what they saw.
+# Before their import, so that pytest explains their assertions.
 pytest.register_assert_rewrite("tests.cluster.support")
 
 from tests.cluster.support import images  # noqa: E402
@@ -28,7 +33,10 @@ from tests.cluster.support.release import Release  # noqa: E402
 from tests.cluster.support.steps import Steps  # noqa: E402
 from tests.images.services import ROOT  # noqa: E402
 
+ReleaseWith: TypeAlias = Callable[[Mapping[str, Any]], Release]
+
 _STEPS: Final = pytest.StashKey[Steps]()
+_KEEP: Final = os.environ.get("KEEP") == "1"
 _NAMESPACES: Final = pytest.StashKey[list[Namespace]]()
 
 
@@ -62,7 +70,7 @@ def new_namespace(
         return made[-1]
 
     yield make
-    if os.environ.get("KEEP") != "1":
+    if not _KEEP:
         cluster.delete(made)
 
 
@@ -79,20 +87,58 @@ def built(cluster: Cluster, steps: Steps) -> None:
 
 
 @pytest.fixture(scope="session")
-def release(built: None, new_namespace: Callable[[str], Namespace], steps: Steps) -> Release:
-    """Install with no values but the version, and place the order of `helm test`."""
-    installed = Release(new_namespace("first"))
-    with steps.step("helm install and helm test, Pod Security restricted") as step:
-        installed.install(images.values(images.OLD))
-        said = installed.test()
-        assert "fulfilled" in said, said
-        step.saw(namespace=installed.namespace.name, pods=len(installed.namespace.pods()))
-    return installed
+def shared(built: None, new_namespace: Callable[[str], Namespace]) -> Release:
+    """The shared release as it is, installed or not."""
+    return Release(new_namespace("first"))
+
+
+@pytest.fixture(scope="session")
+def release_with(shared: Release, steps: Steps) -> ReleaseWith:
+    """Return the shared release with these values; install or upgrade it unless it has them."""
+
+    def bring(values: Mapping[str, Any]) -> Release:
+        if not shared.revisions:
+            with steps.step("helm install, Pod Security restricted") as step:
+                shared.install(values)
+                step.saw(namespace=shared.namespace.name, pods=len(shared.namespace.pods()))
+        elif shared.revisions[-1] != values:
+            with steps.step("helm upgrade to the values of the next test"):
+                shared.upgrade(values)
+        return shared
+
+    return bring
+
+
+@pytest.fixture
+def release(release_with: ReleaseWith) -> Release:
+    """The shared release with no values but the version."""
+    return release_with(images.values(images.OLD))
+
+
+@pytest.fixture(scope="module")
+def own_namespace(
+    shared: Release,
+    cluster: Cluster,
+    new_namespace: Callable[[str], Namespace],
+    request: pytest.FixtureRequest,
+) -> Iterator[Namespace]:
+    """A namespace for a fleet of the module's own, which has the node for itself."""
+    if shared.revisions:
+        shared.uninstall()
+    namespace = new_namespace(request.module.__name__.rpartition(".test_")[2].replace("_", "-"))
+    yield namespace
+    if not _KEEP:
+        cluster.delete([namespace])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run tests with a fleet of their own first: the shared release is then installed once."""
+    items.sort(key=lambda item: "own_namespace" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Tell with a failure how the cluster was at that moment: its namespaces are deleted later."""
+    """Add the state of the cluster to a failure: the namespaces are deleted later."""
     report: pytest.TestReport = yield  # type: ignore[assignment]  # what a wrapper is sent
     if report.failed:
         for namespace in item.config.stash[_NAMESPACES]:

@@ -1,11 +1,10 @@
-"""A steady flow of orders from inside the cluster, open loop, that loses no request unseen.
+"""A steady flow of orders from inside the cluster, open loop, that reports every lost request.
 
-It runs in a pod, with the standard library: an order every 1 / RATE seconds, whatever became of
-the ones before, and beside each a look at an earlier one. Every other request has a connection of
-its own; the others share kept ones. It goes on for at least SECONDS and until there is a file STOP,
-then follows each accepted order to its end, and prints all it saw as JSON, in one line. LOOKS is
-how often it looks at earlier orders for each that it places; with CANCEL_AFTER, each order is
-cancelled so many seconds after it was accepted.
+Runs in a pod, with the standard library: an order every 1 / RATE seconds, whatever became of
+earlier orders, and with each a look at an earlier order. Every other request has its own
+connection; the others share kept connections. Runs for at least SECONDS and until the file STOP
+exists, then follows each accepted order to its end, and prints a report as a line of JSON. LOOKS is
+the number of looks for each order; CANCEL_AFTER cancels each order so many seconds later.
 """
 
 import json
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import Any, Final
 
 ENDS: Final = frozenset({"fulfilled", "cancelled", "rejected", "failed", "timed_out"})
-# More than the longest answer takes, less than a client would wait.
+# Longer than any answer takes, shorter than a client would wait.
 ANSWER_SECONDS: Final = 10.0
-# An order has 15 s; what has not ended after this is not going to.
+# An order has 15 s; an order still open after this never ends.
 END_SECONDS: Final = 45.0
-# What a kept connection says when the server had closed it before it read the request.
+# Errors of a kept connection that the server closed before it read the request.
 CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
 PLACED: Final = (HTTPStatus.ACCEPTED,)
@@ -40,11 +39,11 @@ CANCELLED: Final = (HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.CONFLICT)
 
 @dataclass
 class Seen:
-    """What became of the requests."""
+    """Results of the requests."""
 
     requests: int = 0
     seconds: list[float] = field(default_factory=list)
-    # Kept connections that were closed before any byte of an answer: the request went again, once.
+    # Kept connections closed before any byte of an answer: the request was repeated, once.
     repeated: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -52,18 +51,18 @@ class Seen:
 
 @dataclass
 class Order:
-    """An order that was accepted; `took` is from before it was sent to its end."""
+    """An accepted order; `took` is the time from before the request to the order's end."""
 
     id: str
     sent: float
-    # Its cancel was answered with a conflict.
+    # Its cancel got a conflict.
     too_late: bool = False
     state: str = ""
     took: float = -1.0
 
 
 class Client:
-    """Requests, some on kept connections and some on their own."""
+    """A client with kept connections and with connections of a single request."""
 
     def __init__(self, host: str, key: str) -> None:
         self._host = host
@@ -74,7 +73,7 @@ class Client:
     def call(
         self, method: str, path: str, wanted: Collection[int], body: object = None, *, keep: bool
     ) -> dict[str, Any] | None:
-        """Return the answer, or None for one that did not come or is not what was wanted."""
+        """Return the answer, or None without one or with another status than wanted."""
         began, text = time.monotonic(), b""
         what = f"{time.strftime('%X')} {method} {path} {'kept' if keep else 'own'}"
         try:
@@ -105,7 +104,7 @@ class Client:
         except queue.Empty:
             connection, used = HTTPConnection(self._host, timeout=ANSWER_SECONDS), False
         try:
-            found = self._send(connection, method, path, body, {})
+            answer = self._send(connection, method, path, body, {})
         except CLOSED:
             connection.close()
             if not used:
@@ -113,14 +112,14 @@ class Client:
             with self.seen.lock:
                 self.seen.repeated.append(what)
             connection = HTTPConnection(self._host, timeout=ANSWER_SECONDS)
-            found = self._send(connection, method, path, body, {})
+            answer = self._send(connection, method, path, body, {})
         except (OSError, HTTPException):
             connection.close()
             raise
-        # `sock` is None when the answer said that the connection closes.
+        # `sock` is None if the answer closes the connection.
         if connection.sock is not None:
             self._kept.put(connection)
-        return found
+        return answer
 
     def _send(
         self,
@@ -149,7 +148,7 @@ class Flow:
         self.orders: list[Order] = []
 
     def place(self, number: int) -> None:
-        """Place one order and look at an earlier one, the two on connections of either kind."""
+        """Place an order and look at an earlier order, on connections of different kinds."""
         order_id = f"{self._prefix}-{number}"
         address = {"street": "1 Flow St", "city": "Springfield"}
         body = {"payment_id": f"{order_id}-payment", "address": address}
@@ -166,8 +165,8 @@ class Flow:
         if accepted and self._cancel_after is not None:
             time.sleep(max(0.0, sent + self._cancel_after - time.time()))
             path = f"/orders/{order_id}/signals/cancel"
-            told = self._client.call("POST", path, CANCELLED, {}, keep=keep)
-            order.too_late = told is not None and told.get("status") == HTTPStatus.CONFLICT
+            answer = self._client.call("POST", path, CANCELLED, {}, keep=keep)
+            order.too_late = answer is not None and answer.get("status") == HTTPStatus.CONFLICT
 
     def run(self, rate: float, seconds: float, stop: Path) -> None:
         """Place orders until it is time to stop."""
@@ -177,7 +176,7 @@ class Flow:
             while time.monotonic() < began + seconds or not stop.exists():
                 threads.submit(self.place, number).add_done_callback(_raised)
                 number += 1
-                # At a rate, also after a pause of this process: none of the orders is left out.
+                # Keeps the rate after a pause of this process too: no order is skipped.
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))
 
     def follow(self) -> None:
@@ -185,10 +184,10 @@ class Flow:
         deadline = time.monotonic() + END_SECONDS
         for order in self.orders:
             while order.state not in ENDS:
-                told = self._client.call("GET", f"/orders/{order.id}", FOUND, keep=True)
-                if told:
-                    order.state = told["state"]
-                    self._note_end(order, told["events"])
+                shown = self._client.call("GET", f"/orders/{order.id}", FOUND, keep=True)
+                if shown:
+                    order.state = shown["state"]
+                    self._note_end(order, shown["events"])
                 if order.state in ENDS or time.monotonic() > deadline:
                     break
                 time.sleep(0.2)
@@ -200,14 +199,14 @@ class Flow:
 
 
 def _raised(done: Any) -> None:
-    """Let no error of a thread go unseen."""
+    """Exit on an error in a thread."""
     if error := done.exception():
         sys.stderr.write(f"{error!r}\n")
         os._exit(1)
 
 
 def main() -> None:
-    """Run, and say what was seen."""
+    """Run, and print the report."""
     env = os.environ
     after = env.get("CANCEL_AFTER")
     flow = Flow(

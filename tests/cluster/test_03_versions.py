@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.flows import flow
 from tests.cluster.support.release import Release
@@ -34,12 +35,16 @@ async def test_upgrade(release: Release, steps: Steps) -> None:
             await balanced(pool, orders.accepted)
 
 
-async def test_rollback_on_a_newer_schema(release: Release, steps: Steps) -> None:
+async def test_rollback_on_a_newer_schema(release_with: ReleaseWith, steps: Steps) -> None:
+    old, new = (images.values(tag) for tag in (images.OLD, images.NEW))
+    release = release_with(new)
+    if old not in release.revisions:
+        release_with(old)
+        release_with(new)
     with steps.step("helm rollback on a newer schema, under 2 orders a second") as step:
         release.psql(_NEXT_MIGRATION)
         with flow(release, "rollback", images.OLD) as orders:
-            # The installation was the first; this test may also run alone, right after it.
-            release.rollback(1)
+            release.rollback(release.revisions.index(old) + 1)
             release.until_all_run(images.OLD)
         (migrated,) = release.namespace.get("jobs", component="migrate")
         assert migrated["status"]["succeeded"] == 1

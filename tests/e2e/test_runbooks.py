@@ -1,7 +1,7 @@
 """Every command of every runbook, on a fleet that has the fault which the runbook is about.
 
-A stand-in for kubectl shows the logs of that fleet; what else is asked of kubectl and helm is not
-run here.
+A stand-in for kubectl shows the logs of that fleet. tests/cluster/test_runbooks.py runs the other
+commands of kubectl and helm, and test_monitoring.py beside it those of promtool.
 """
 
 import asyncio

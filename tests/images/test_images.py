@@ -1,4 +1,4 @@
-"""The images that `make images` has built: what is in them, what is not, and that they run."""
+"""The images of `make images`: what they contain, what they do not contain, and that they run."""
 
 import json
 import re
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(900)
 
 _UID: Final = 10001
 _LAYER_BYTES: Final = 2_000_000
-# The image's own `python` sees the environment in /venv and our code in /app. The base image's pip
-# lies outside and stays: it cannot be taken out of a layer that is below.
+# The image's `python` sees the environment in /venv and our code in /app. The base image's pip is
+# outside of both and stays: a layer cannot remove it from the layers below.
 _LIST: Final = """
 import importlib.metadata, json, platform
 print(json.dumps([
@@ -38,8 +38,7 @@ for path in ("/x", "/app/x", "/venv/x"):
     else:
         raise AssertionError(path)
 """
-# In a container the API listens on every address, which it does not do unless somebody says who may
-# call.
+# In a container the API listens on every address, and then starts with keys or open only.
 _OPEN: Final = {"ORDERFLEET_API_OPEN": "true"}
 _WORKERS: Final = {"orderfleet-order-worker", "orderfleet-shipping-worker"}
 _SERVERS: Final = {"orderfleet-api", "litestar", "uvicorn"}
@@ -52,7 +51,7 @@ _TOOLS: Final = {"pip", "uv", "hatchling", "setuptools", "wheel", "editables", "
 _COMPILER: Final = re.compile(
     r".*/s?bin/(.*-)?(gcc|g\+\+|cc|c\+\+|cpp|clang|ld|rustc|cargo|make)(-[0-9.]+)?"
 )
-# What package managers leave behind; not their empty lock files.
+# Leftovers of package managers, except their empty lock files.
 _CACHE: Final = re.compile(
     r"(/root|/home/[^/]+|)/\.cache/.*|/var/cache/apt/.*\.deb|/var/lib/apt/lists/.*_.*|/tmp/.*"
 )
@@ -62,12 +61,12 @@ def test_distributions_are_the_locked_ones_and_ours(image: Image) -> None:
     listed = image.run("python", "-c", _LIST)
     assert listed.returncode == 0, listed.stderr
     markers, pairs = json.loads(listed.stdout)
-    found = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
-    assert len(found) == len(pairs)
-    assert found == image.service.locked(markers) | image.service.own
-    # Also if a lock file has let it in.
-    assert not found.keys() & _FOREIGN[image.service.folder]
-    assert not found.keys() & _TOOLS
+    installed = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pairs}
+    assert len(installed) == len(pairs)
+    assert installed == image.service.locked(markers) | image.service.own
+    # Even if a lock file lists them.
+    assert not installed.keys() & _FOREIGN[image.service.folder]
+    assert not installed.keys() & _TOOLS
 
 
 def test_nothing_of_the_build_is_left(image: Image) -> None:
@@ -97,7 +96,7 @@ def test_sources_are_ours_of_today(image: Image) -> None:
 def test_every_module_has_byte_code_that_needs_no_time(
     image: Image, directory: str, flags: int
 ) -> None:
-    # PEP 552: bit 0 is by hash instead of by time, bit 1 is that the hash is checked on import.
+    # PEP 552: bit 0 means by hash instead of by time, bit 1 that the import checks the hash.
     code = image.archive.under(directory)
     compiled = {path for path in code if path.endswith(".pyc")}
     modules = {path.partition(".cpython-")[0].replace("__pycache__/", "") for path in compiled}
@@ -186,21 +185,21 @@ def test_a_change_of_code_makes_one_small_layer(
         builder.remove(name)
 
 
-def test_a_change_of_one_service_leaves_the_others_as_they_are(
+def test_a_change_of_a_service_leaves_another_as_it_is(
     builder: Builder, images: dict[str, Image], tmp_path: Path
 ) -> None:
+    image = images["shipping_worker"]
     context = _changed_copy(images["api"].service, tmp_path)
-    for image in (images["order_worker"], images["shipping_worker"]):
-        name = builder.build(context, image.service, f"others-{tmp_path.parent.name}")
-        try:
-            with saved(builder, image.service, name) as built:
-                assert built.archive.layers == image.archive.layers
-        finally:
-            builder.remove(name)
+    name = builder.build(context, image.service, f"other-{tmp_path.parent.name}")
+    try:
+        with saved(builder, image.service, name) as built:
+            assert built.archive.layers == image.archive.layers
+    finally:
+        builder.remove(name)
 
 
 def _changed_copy(service: Service, directory: Path) -> Path:
-    """Copy what images are built from, with one line more in the service's main module."""
+    """Copy the images' sources, with one more line in the service's main module."""
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "services", directory / "services", ignore=unwanted)
     for name in (".dockerignore", "LICENSE"):

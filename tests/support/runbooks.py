@@ -1,4 +1,4 @@
-"""The commands of docs/runbooks, as a person on call finds them there."""
+"""The commands of docs/runbooks, as a person on call reads them."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 RUNBOOKS: Final = Path(__file__).parents[2] / "docs" / "runbooks"
-# What the reader fills in.
+# The reader fills these in.
 _PLACEHOLDER: Final = re.compile(
     r"\b(API_URL|CHART|DEPLOYMENT|ID|JOB|N|NAMESPACE|ORDER|ORDER_TASK_QUEUE|ORDER_WORKER|POD"
     r"|PROMETHEUS_URL|RELEASE)\b"
@@ -22,7 +22,7 @@ _LOG: Final = re.compile(r"kubectl -n NAMESPACE logs -l app\.kubernetes\.io/comp
 class Place(StrEnum):
     """Where the tests run a command."""
 
-    FLEET = "a fleet on this machine, that has the fault"
+    FLEET = "a fleet on this machine with the fault"
     LOG = "the log of that fleet, and a cluster"
     CLUSTER = "a cluster"
     PROMETHEUS = "a Prometheus"
@@ -37,7 +37,7 @@ class Command:
 
     @property
     def place(self) -> Place:
-        """Where it is run."""
+        """Where the tests run it."""
         if _LOG.match(self.text):
             return Place.LOG
         if self.text.startswith(("kubectl ", "helm ", "orderfleet doctor --kubernetes")):
@@ -47,37 +47,37 @@ class Command:
         return Place.FLEET
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """Return it with the values in place of the placeholders; each has to have one."""
-        return _PLACEHOLDER.sub(lambda found: values[found[0]], self.text)
+        """Return the command with a value in place of every placeholder."""
+        return _PLACEHOLDER.sub(lambda name: values[name[0]], self.text)
 
     def __str__(self) -> str:
         return f"{self.runbook}: {self.text}"
 
 
 def commands(*places: Place) -> list[Command]:
-    """Return the commands of all runbooks that are run in these places, or all."""
-    found = [
+    """Return the commands of all runbooks, or those that run in these places."""
+    everything = [
         Command(path.stem, text)
         for path in sorted(RUNBOOKS.glob("*.md"))
         for text in _commands(path.read_text())
     ]
-    return [one for one in found if not places or one.place in places]
+    return [command for command in everything if not places or command.place in places]
 
 
 def _commands(document: str) -> list[str]:
-    found = []
+    texts = []
     for block in _BLOCK.findall(document):
         open_lines = ""
         for line in block.splitlines():
             open_lines += re.sub(r"\s+#\s.*", "", line)
-            # A quote that is open goes on in the next line.
+            # An open quote continues on the next line.
             if open_lines.count("'") % 2 == 0:
-                found.append(open_lines)
+                texts.append(open_lines)
                 open_lines = ""
             else:
                 open_lines += "\n"
     for text in _INLINE.findall(_BLOCK.sub("", document)):
         program, _, arguments = " ".join(text.split()).partition(" ")
         if program in _PROGRAMS and arguments:
-            found.append(f"{program} {arguments}")
-    return list(dict.fromkeys(found))
+            texts.append(f"{program} {arguments}")
+    return list(dict.fromkeys(texts))

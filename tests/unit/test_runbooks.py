@@ -1,4 +1,4 @@
-"""No command of a runbook goes unrun: see tests/e2e and tests/cluster, test_runbooks.py there."""
+"""Every command of the runbooks has a place where a test runs it: tests/e2e or tests/cluster."""
 
 import re
 from pathlib import Path

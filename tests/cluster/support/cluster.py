@@ -1,4 +1,4 @@
-"""The cluster that the tests may use, and namespaces of their own in it."""
+"""The cluster that the tests may use, and their namespaces in it."""
 
 import asyncio
 import base64
@@ -21,7 +21,7 @@ from tests.cluster.support.commands import run
 Json = dict[str, Any]
 
 PREFIX: Final = "orderfleet-test-"
-# Clusters that are there for such things. Any other has to be named.
+# Names of local clusters. Any other context must be confirmed by its name.
 _FOR_TESTS: Final = ("kind-*", "k3d-*", "minikube", "docker-desktop")
 CONFIRMATION: Final = "ORDERFLEET_TEST_CONTEXT"
 _SECONDS: Final = 60.0
@@ -30,16 +30,16 @@ _SERVING: Final = re.compile(r"Starting to serve on 127\.0\.0\.1:(\d+)")
 
 
 class NotOursError(Exception):
-    """The current context is not one that the tests may use; the text says what to do."""
+    """The tests may not use the current context; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, by a kubeconfig of its own: no later `kubectl config use-context` moves a test."""
+    """A cluster, by its own kubeconfig: no later `kubectl config use-context` moves a test."""
 
     context: str
     kubeconfig: Path
-    # One run's namespaces are told apart from another's.
+    # Distinguishes the namespaces of two runs.
     run_id: str = field(default_factory=lambda: uuid4().hex[:6])
 
     @classmethod
@@ -47,7 +47,7 @@ class Cluster:
         """Take the current context.
 
         Raises:
-            NotOursError: it is neither for tests by its name nor confirmed.
+            NotOursError: it has no local cluster's name and is not confirmed.
         """
         if missing := [tool for tool in ("kubectl", "helm") if shutil.which(tool) is None]:
             raise NotOursError(f"not installed: {', '.join(missing)}")
@@ -74,20 +74,20 @@ class Cluster:
 
     @contextmanager
     def proxied(self) -> Iterator[str]:
-        """Serve the API server on loopback: many small looks cost less than a kubectl each."""
+        """Serve the API server on loopback: cheaper than a kubectl process for each request."""
         command = ("kubectl", "proxy", "--address=127.0.0.1", "--port=0")
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=self.env) as child:
             try:
                 assert child.stdout is not None
                 line = child.stdout.readline()
-                found = _SERVING.match(line)
-                assert found, f"kubectl proxy: {line or 'ended'}"
-                yield f"http://127.0.0.1:{found[1]}"
+                serving = _SERVING.match(line)
+                assert serving, f"kubectl proxy: {line or 'exited'}"
+                yield f"http://127.0.0.1:{serving[1]}"
             finally:
                 child.terminate()
 
     def namespace(self, name: str) -> "Namespace":
-        """Make a namespace that enforces the strictest of the Pod Security Standards."""
+        """Create a namespace that enforces the strictest of the Pod Security Standards."""
         made = Namespace(self, f"{PREFIX}{self.run_id}-{name}")
         standard = "pod-security.kubernetes.io"
         labels = {f"{standard}/enforce": "restricted", f"{standard}/enforce-version": "latest"}
@@ -95,16 +95,17 @@ class Cluster:
         return made
 
     def delete(self, namespaces: Iterable["Namespace"]) -> None:
-        names = [one.name for one in namespaces]
+        """Delete namespaces, without waiting: pods of what comes next wait for the room."""
+        names = [namespace.name for namespace in namespaces]
         if names:
-            self.kubectl("delete", "namespace", "--ignore-not-found", *names, seconds=180)
+            self.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *names)
 
 
 def check_context(context: str, confirmed: str) -> None:
-    """Refuse a cluster that might be somebody's: this installs, deletes pods and uninstalls.
+    """Refuse a cluster that others may use: the tests install, delete pods and uninstall.
 
     Raises:
-        NotOursError: neither its name nor the confirmation lets it in.
+        NotOursError: neither its name nor the confirmation allows it.
     """
     if any(fnmatch(context, pattern) for pattern in _FOR_TESTS) or confirmed == context:
         return
@@ -132,39 +133,39 @@ class Namespace:
         metadata: Mapping[str, Any] | None = None,
         **rest: Any,
     ) -> None:
-        found = {
+        manifest = {
             "apiVersion": version,
             "kind": kind,
             "metadata": {"name": name, **(metadata or {})},
             **rest,
         }
         namespaced = [] if kind == "Namespace" else [f"--namespace={self.name}"]
-        self.cluster.kubectl("create", "--filename=-", *namespaced, stdin=json.dumps(found))
+        self.cluster.kubectl("create", "--filename=-", *namespaced, stdin=json.dumps(manifest))
 
     def get(self, kind: str, *, component: str = "") -> list[Json]:
         selector = [f"--selector=app.kubernetes.io/component={component}"] if component else []
-        told = json.loads(self.kubectl("get", kind, *selector, "--output=json"))
-        items: list[Json] = told["items"]
+        answer = json.loads(self.kubectl("get", kind, *selector, "--output=json"))
+        items: list[Json] = answer["items"]
         return items
 
     def pods(self, component: str = "") -> list[str]:
         return [pod["metadata"]["name"] for pod in self.get("pods", component=component)]
 
     def secret(self, name: str) -> dict[str, str]:
-        told = json.loads(self.kubectl("get", "secret", name, "--output=json"))
-        return {key: base64.b64decode(value).decode() for key, value in told["data"].items()}
+        secret = json.loads(self.kubectl("get", "secret", name, "--output=json"))
+        return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
     def psql(self, sql: str, *, pod: str, database: str) -> list[list[str]]:
-        """Ask as superuser, in the pod of Postgres; return rows of texts."""
+        """Run SQL as superuser in the pod of Postgres; return rows of texts."""
         # By the local socket of the image, which needs no password.
         psql = ("psql", "-XAt", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-U", "postgres")
         command = ("exec", "-i", pod, "--container=postgres", "--", *psql, "-d", database)
-        told = self.kubectl(*command, stdin=sql)
-        return [line.split("\t") for line in told.splitlines() if line]
+        output = self.kubectl(*command, stdin=sql)
+        return [line.split("\t") for line in output.splitlines() if line]
 
     @asynccontextmanager
     async def forwarded(self, target: str, port: int) -> AsyncIterator[int]:
-        """Forward a free port on loopback to one of a Service or a pod."""
+        """Forward a free port on loopback to a port of a Service or a pod."""
         command = ("port-forward", "--address=127.0.0.1", target, f":{port}")
         child = await asyncio.create_subprocess_exec(
             "kubectl",
@@ -178,11 +179,11 @@ class Namespace:
             assert child.stdout is not None
             async with asyncio.timeout(_SECONDS):
                 line = (await child.stdout.readline()).decode()
-            found = _FORWARDING.match(line)
-            assert found, f"kubectl port-forward {target}: {line or 'ended'}"
-            yield int(found[1])
+            forwarding = _FORWARDING.match(line)
+            assert forwarding, f"kubectl port-forward {target}: {line or 'exited'}"
+            yield int(forwarding[1])
         finally:
             with suppress(ProcessLookupError):
                 child.terminate()
-            # The rest has to be read: a pipe that is full would hold it up.
+            # Drains the pipe: a full pipe would block the process.
             await child.communicate()

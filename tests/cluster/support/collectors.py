@@ -1,4 +1,4 @@
-"""The collector of spans in the cluster, and what it has taken."""
+"""The collector of spans in the cluster, and the spans that it has received."""
 
 import json
 from base64 import b64decode
@@ -36,21 +36,21 @@ class Collecting:
         self.namespace.kubectl("wait", f"pod/{_NAME}", "--for=condition=Ready", "--timeout=50s")
 
     @asynccontextmanager
-    async def reached(self) -> AsyncIterator["Taken"]:
+    async def reached(self) -> AsyncIterator["Received"]:
         async with (
             self.namespace.forwarded(f"service/{_NAME}", PORT) as port,
             httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http,
         ):
-            yield Taken(http)
+            yield Received(http)
 
 
 @dataclass(frozen=True)
-class Taken:
+class Received:
     http: httpx.AsyncClient
 
     async def spans(self) -> Collector:
-        """Return all spans that have come until now."""
-        found = Collector()
+        """Return all spans received until now."""
+        collector = Collector()
         for request in json.loads((await self.http.get("/")).text):
-            found.take(ExportTraceServiceRequest.FromString(b64decode(request)))
-        return found
+            collector.take(ExportTraceServiceRequest.FromString(b64decode(request)))
+        return collector

@@ -1,4 +1,4 @@
-"""Programs of the machine that the tests run: kubectl, helm, make."""
+"""Run programs of this machine: kubectl, helm, make."""
 
 import subprocess
 import time
@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_TOLD: Final = 4000
+_TAIL: Final = 4000
 _POLL: Final = 0.3
 
 
@@ -20,11 +20,11 @@ def run(
     cwd: Path | None = None,
     wanted: int = 0,
 ) -> str:
-    """Run a program to its end and return what it printed.
+    """Run a program and return its stdout.
 
-    It has to exit with the status that is wanted, else the end of what it printed is shown.
+    Another exit status than `wanted` fails, with the end of its output.
     """
-    # stdout and stderr apart, as kubectl puts warnings beside the JSON that is asked for.
+    # stdout and stderr apart: kubectl prints warnings beside the JSON.
     try:
         done = subprocess.run(
             command,
@@ -37,21 +37,21 @@ def run(
             timeout=seconds,
         )
     except subprocess.TimeoutExpired as error:
-        said = b"".join((error.stdout or b"", error.stderr or b"")).decode(errors="replace")
-        raise AssertionError(f"{_line(command)}: over {seconds:g} s: {said[-_TOLD:]}") from None
-    said = f"{done.stdout}\n{done.stderr}"
-    assert done.returncode == wanted, f"{_line(command)}: {done.returncode}: {said[-_TOLD:]}"
+        output = b"".join((error.stdout or b"", error.stderr or b"")).decode(errors="replace")
+        raise AssertionError(f"{_line(command)}: over {seconds:g} s: {output[-_TAIL:]}") from None
+    output = f"{done.stdout}\n{done.stderr}"
+    assert done.returncode == wanted, f"{_line(command)}: {done.returncode}: {output[-_TAIL:]}"
     return done.stdout
 
 
 def wait_until(what: str, ask: Callable[[], T], enough: Callable[[T], bool], seconds: float) -> T:
-    """Ask until the answer is enough."""
+    """Call `ask` until its answer is enough."""
     deadline = time.monotonic() + seconds
     while True:
-        found = ask()
-        if enough(found):
-            return found
-        assert time.monotonic() < deadline, f"{what}: after {seconds:g} s still {found}"
+        answer = ask()
+        if enough(answer):
+            return answer
+        assert time.monotonic() < deadline, f"{what}: after {seconds:g} s still {answer}"
         time.sleep(_POLL)
 
 

@@ -1,4 +1,4 @@
-"""What a failure needs to be understood: pods, events, and the logs of what is not well."""
+"""Explains a failure: pods, events, and the logs of containers that are not ready."""
 
 import json
 from collections.abc import Iterator
@@ -16,9 +16,11 @@ def diagnosis(namespace: Namespace) -> str:
 
 def _parts(namespace: Namespace) -> Iterator[str]:
     yield f"--- {namespace.name}"
-    yield _said(namespace, "get", "pods,jobs,pvc", "--output=wide")
-    # Not by .lastTimestamp, which the scheduler's do not have.
-    events = _said(namespace, "get", "events", "--sort-by=.metadata.creationTimestamp").splitlines()
+    yield _output(namespace, "get", "pods,jobs,pvc", "--output=wide")
+    # Not by .lastTimestamp, which events of the scheduler lack.
+    events = _output(
+        namespace, "get", "events", "--sort-by=.metadata.creationTimestamp"
+    ).splitlines()
     yield "\n".join(events[-_EVENTS:])
     try:
         pods: list[Json] = json.loads(namespace.kubectl("get", "pods", "--output=json"))["items"]
@@ -31,22 +33,22 @@ def _parts(namespace: Namespace) -> Iterator[str]:
 
 def _logs(namespace: Namespace, pod: Json) -> Iterator[str]:
     status, name = pod["status"], pod["metadata"]["name"]
-    told = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    containers = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
     succeeded = status.get("phase") == "Succeeded"
-    if not told:
+    if not containers:
         yield f"--- {name}: {json.dumps(status.get('conditions', ()))}"
-    for container in told:
+    for container in containers:
         of = (name, f"--container={container['name']}", f"--tail={_LINES}")
         ended_well = container["state"].get("terminated", {}).get("exitCode") == 0
         if not (container["ready"] or ended_well or succeeded):
             yield f"--- {name} {container['name']}: {json.dumps(container['state'])}"
-            yield _said(namespace, "logs", *of)
+            yield _output(namespace, "logs", *of)
         if container["restartCount"] and not succeeded:
             yield f"--- {name} {container['name']}: before its restart"
-            yield _said(namespace, "logs", "--previous", *of)
+            yield _output(namespace, "logs", "--previous", *of)
 
 
-def _said(namespace: Namespace, *command: str) -> str:
+def _output(namespace: Namespace, *command: str) -> str:
     try:
         return namespace.kubectl(*command).rstrip()
     except AssertionError as error:

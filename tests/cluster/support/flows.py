@@ -1,4 +1,4 @@
-"""The flow of orders in the cluster: start it, end it, and what it saw."""
+"""Start and stop the flow of orders in the cluster, and read its report."""
 
 import json
 from collections import Counter
@@ -17,16 +17,16 @@ from tests.e2e.support.orders import DEADLINE
 
 _SCRIPT: Final = Path(__file__).parents[1] / "flow.py"
 _STOP: Final = "/tmp/stop"  # noqa: S108  # a volume of the pod alone
-# Orders flow before anything happens to the release.
+# Accepted orders before the block starts.
 _FIRST: Final = 5
 _END_SECONDS: Final = 120.0
-# The part of the cancels that may come after the order's end.
+# The share of cancels that may come after the order's end.
 _TOO_LATE: Final = 0.05
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a flow does, see flow.py; times in seconds, the rate in orders a second."""
+    """Settings of flow.py; times in seconds, the rate in orders a second."""
 
     rate: float = 2
     seconds: float = 60
@@ -35,8 +35,8 @@ class Load:
 
     def env(self) -> dict[str, str]:
         after = {} if self.cancel_after is None else {"CANCEL_AFTER": str(self.cancel_after)}
-        some = {"RATE": self.rate, "SECONDS": self.seconds, "LOOKS": self.looks}
-        return {name: str(value) for name, value in some.items()} | after
+        settings = {"RATE": self.rate, "SECONDS": self.seconds, "LOOKS": self.looks}
+        return {name: str(value) for name, value in settings.items()} | after
 
 
 _STEADY: Final = Load()
@@ -44,7 +44,7 @@ _STEADY: Final = Load()
 
 @dataclass
 class Flow:
-    """What the flow saw; filled in at its end."""
+    """A flow; its report is filled in at its end."""
 
     namespace: Namespace
     release: Release
@@ -57,7 +57,7 @@ class Flow:
         return [order["id"] for order in self.report["orders"]]
 
     def show(self, step: Step) -> None:
-        """Tell in the table how it went."""
+        """Add the report to the table of steps."""
         orders = self.report["orders"]
         ends = Counter(order["state"] or "open" for order in orders)
         ended = " and ".join(f"{count} {state}" for state, count in ends.most_common())
@@ -71,9 +71,9 @@ class Flow:
         )
 
     def check(self, *states: str) -> None:
-        """Hold it to the promise: no request lost, every order ended in time: fulfilled, or so.
+        """Check the promise: no request lost, every order ended in time, in one of these states.
 
-        An order whose cancel came too late is to be fulfilled.
+        The default is fulfilled, as it is for an order whose cancel came too late.
         """
         wanted = states or ("fulfilled",)
         lost = self.report["lost"]
@@ -101,7 +101,7 @@ class Flow:
 
 @contextmanager
 def flow(release: Release, name: str, tag: str, load: Load = _STEADY) -> Iterator[Flow]:
-    """Let orders flow while the block runs."""
+    """Run a flow of orders while the block runs."""
     namespace = release.namespace
     running = Flow(namespace, release, name, load)
     run_script(namespace, name, _SCRIPT, tag, env=_env(name, load))
@@ -115,9 +115,9 @@ def flow(release: Release, name: str, tag: str, load: Load = _STEADY) -> Iterato
             lambda phase: phase in {"Succeeded", "Failed"},
             load.seconds + _END_SECONDS,
         )
-        said = namespace.kubectl("logs", name)
-        assert phase == "Succeeded", said[-2000:]
-        running.report = json.loads(said.splitlines()[-1])
+        log = namespace.kubectl("logs", name)
+        assert phase == "Succeeded", log[-2000:]
+        running.report = json.loads(log.splitlines()[-1])
     finally:
         namespace.kubectl("delete", f"pod/{name}", f"configmap/{name}", "--now")
 
@@ -134,6 +134,7 @@ def _env(name: str, load: Load) -> list[Json]:
 def _spread(seconds: list[float]) -> str:
     if not seconds:
         return "-"
-    found = sorted(seconds)
-    middle, high = found[len(found) // 2], found[min(len(found) - 1, len(found) * 95 // 100)]
-    return f"p50 {middle:.2f} p95 {high:.2f} max {found[-1]:.2f} s"
+    ordered = sorted(seconds)
+    median = ordered[len(ordered) // 2]
+    high = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
+    return f"p50 {median:.2f} p95 {high:.2f} max {ordered[-1]:.2f} s"

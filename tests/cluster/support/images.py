@@ -1,8 +1,8 @@
-"""The images of a run: built by `make images`' own script, and brought to where the cluster looks.
+"""The images of a run: built by the script of `make images`, and loaded into the cluster.
 
 BUILDER, REGISTRY, BUILD_ARGS and TAG are those of `make images`. LOAD is a command that takes an
-image's name: `kind load docker-image`, `minikube image load`, `docker push`; without one, the
-cluster is taken to find what the builder has built.
+image's name: `kind load docker-image`, `minikube image load`, `docker push`; without it, the
+cluster must find the builder's images by itself.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.cluster.support.commands import run
 from tests.images.services import ROOT, SERVICES
 
 TAG: Final = os.environ.get("TAG") or SERVICES[0].own[SERVICES[0].program]
-# Two versions that a release goes back and forth between.
+# Two versions, for upgrade and rollback.
 OLD: Final = f"{TAG}-test-a"
 NEW: Final = f"{TAG}-test-b"
 _REGISTRY: Final = os.environ.get("REGISTRY") or ""
@@ -24,19 +24,19 @@ _KEYS: Final = {"api": "api", "order_worker": "orderWorker", "shipping_worker": 
 
 
 def image(folder: str, tag: str) -> str:
-    """Name an image as the builder does, with the registry."""
+    """Return an image's name, with the registry."""
     program = next(service.program for service in SERVICES if service.folder == folder)
     return f"{_REGISTRY or 'docker.io/library'}/{program}:{tag}"
 
 
 def values(tag: str) -> dict[str, str]:
-    """Return the chart's values for a version: the tag, and the registry if there is one."""
-    found = {f"{key}.image.tag": tag for key in _KEYS.values()}
+    """Return the chart's values for a version: the tag, and the registry if one is set."""
+    settings = {f"{key}.image.tag": tag for key in _KEYS.values()}
     if _REGISTRY:
         for service in SERVICES:
             key = f"{_KEYS[service.folder]}.image.repository"
-            found[key] = f"{_REGISTRY}/{service.program}"
-    return found
+            settings[key] = f"{_REGISTRY}/{service.program}"
+    return settings
 
 
 def build(context: Path, tag: str) -> None:
@@ -52,7 +52,7 @@ def load(tag: str) -> None:
 
 
 def changed_copy(directory: Path) -> Path:
-    """Return a copy of what images are built from, in which every service has other code."""
+    """Return a copy of the images' sources, in which every service has other code."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "services", directory / "services", ignore=unwanted)
     for name in ("LICENSE", ".dockerignore"):

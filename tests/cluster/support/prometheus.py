@@ -1,4 +1,4 @@
-"""Where the cluster's Prometheus is: PROMETHEUS=namespace/service:port."""
+"""The address of the cluster's Prometheus: PROMETHEUS=namespace/service:port."""
 
 import re
 from typing import Final, NamedTuple
@@ -15,16 +15,16 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """What pods of any namespace call."""
+        """The URL for pods of any namespace."""
         return f"http://{self.service}.{self.namespace}:{self.port}"
 
     @property
     def path(self) -> str:
-        """Where the API server hands requests on to it."""
+        """The path of the API server's proxy to it."""
         return f"/api/v1/namespaces/{self.namespace}/services/{self.service}:{self.port}/proxy"
 
 
 def address(where: str) -> Address | None:
-    """Read what PROMETHEUS says; None if it is no such thing."""
-    found = _FORM.fullmatch(where)
-    return Address(found[1], found[2], int(found[3])) if found else None
+    """Parse PROMETHEUS; None if it has another form."""
+    parts = _FORM.fullmatch(where)
+    return Address(parts[1], parts[2], int(parts[3])) if parts else None

@@ -1,9 +1,9 @@
-"""A release of the chart, and what it is asked."""
+"""A release of the chart."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -18,33 +18,40 @@ from tests.images.services import ROOT
 CHART: Final = ROOT / "charts/orderfleet"
 NAME: Final = "orderfleet"
 SERVICES: Final = ("api", "order-worker", "shipping-worker")
-# helm gives up first, and says what it waited for.
+# helm times out first, with the objects that it waited for.
 _HELM_SECONDS: Final = 300
 _WAIT: Final = ("--wait", "--wait-for-jobs", f"--timeout={_HELM_SECONDS}s")
 _MORE: Final = 30
 _GONE_SECONDS: Final = 90.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Release:
     namespace: Namespace
     postgres_pod: str = f"{NAME}-postgres-0"
+    # The values of each revision, the last one live; empty while the release is not installed.
+    revisions: list[Mapping[str, Any]] = field(default_factory=list)
 
     def install(self, values: Mapping[str, Any]) -> None:
         self._helm("install", NAME, str(CHART), *_set(values), *_WAIT)
+        self.revisions.append(values)
 
     def upgrade(self, values: Mapping[str, Any]) -> None:
-        """Change values; those that are not named are the chart's own."""
+        """Change values; values that are not listed get the chart's defaults."""
         self._helm("upgrade", NAME, str(CHART), "--reset-values", *_set(values), *_WAIT)
+        self.revisions.append(values)
 
     def rollback(self, revision: int) -> None:
         self._helm("rollback", NAME, str(revision), *_WAIT)
+        self.revisions.append(self.revisions[revision - 1])
 
     def test(self) -> str:
         return self._helm("test", NAME, "--logs", f"--timeout={_HELM_SECONDS}s")
 
     def uninstall(self) -> None:
+        """Uninstall the release; its volume and its Secrets stay."""
         self._helm("uninstall", NAME, "--wait", f"--timeout={_HELM_SECONDS}s")
+        self.revisions.clear()
 
     def _helm(self, *arguments: str) -> str:
         of = f"--namespace={self.namespace.name}"
@@ -64,7 +71,7 @@ class Release:
         return self.namespace.psql(sql, pod=self.postgres_pod, database=database)
 
     def running(self) -> dict[str, set[str]]:
-        """Return the images of the services' pods, of those that go away too."""
+        """Return the images of the services' pods, including terminating pods."""
         return {
             service: {
                 pod["spec"]["containers"][0]["image"]
@@ -78,24 +85,25 @@ class Release:
         wait_until(
             f"all pods on {tag}",
             self.running,
-            lambda found: all(
-                {image.rpartition(":")[2] for image in images} == {tag} for images in found.values()
+            lambda running: all(
+                {image.rpartition(":")[2] for image in images} == {tag}
+                for images in running.values()
             ),
             _GONE_SECONDS,
         )
 
     def delete_pod(self, pod: str) -> None:
-        """Delete a pod as a drain of its node does, and do not wait for its end."""
+        """Delete a pod as a drain of its node does, without waiting."""
         self.namespace.kubectl("delete", "pod", pod, "--wait=false")
 
     def until_replaced(self, component: str, uid: str, *, count: int = 1) -> list[str]:
-        """Wait for as many ready pods of a component, none of them the one that was."""
+        """Wait for `count` ready pods of a component, none of them the pod with this uid."""
 
         def ready() -> list[str]:
             return [
-                found["metadata"]["uid"]
-                for found in self.namespace.get("pods", component=component)
-                if _is_ready(found) and "deletionTimestamp" not in found["metadata"]
+                pod["metadata"]["uid"]
+                for pod in self.namespace.get("pods", component=component)
+                if _is_ready(pod) and "deletionTimestamp" not in pod["metadata"]
             ]
 
         return wait_until(
@@ -110,7 +118,7 @@ class Release:
 
     @asynccontextmanager
     async def shop(self) -> AsyncIterator[Shop]:
-        """Reach the API as NOTES.txt says: through the Service, with the generated key."""
+        """Call the API as NOTES.txt says: through the Service, with the generated key."""
         async with (
             self.namespace.forwarded(f"service/{NAME}-api", 80) as port,
             httpx.AsyncClient(
@@ -124,7 +132,7 @@ class Release:
 
     @asynccontextmanager
     async def books(self) -> AsyncIterator[Pool]:
-        """Read Postgres as the fleet's own role does."""
+        """Open Postgres with the fleet's own role."""
         password = quote(self.namespace.secret(f"{NAME}-postgres")["fleet-password"])
         async with self.namespace.forwarded(f"service/{NAME}-postgres", 5432) as port:
             url = f"postgresql://orderfleet:{password}@127.0.0.1:{port}/orderfleet?sslmode=disable"

@@ -1,4 +1,4 @@
-"""A Python file of the tests that runs in a pod of the cluster, with the standard library."""
+"""Run a Python file of the tests in a pod of the cluster, with the standard library."""
 
 from pathlib import Path
 from typing import Final
@@ -6,14 +6,14 @@ from typing import Final
 from tests.cluster.support.cluster import Json, Namespace
 from tests.cluster.support.images import image
 
-# What a Service finds the pod by.
+# The label that a Service selects the pod by.
 LABEL: Final = "orderfleet-test"
 
 
 def run_script(
     namespace: Namespace, name: str, script: Path, tag: str, *, env: list[Json] | None = None
 ) -> None:
-    """Start it; the pod and the ConfigMap have the name, and the pod a label with it."""
+    """Start the script; the pod and its ConfigMap have the name, and the pod's label too."""
     namespace.create("v1", "ConfigMap", name, data={script.name: script.read_text()})
     metadata = {"name": name, "labels": {LABEL: name}}
     spec = _spec(name, script.name, tag, env or [])

@@ -1,4 +1,4 @@
-"""Orders over HTTP, and whether the books are right in the end."""
+"""Orders over HTTP, and checks of the books at the end."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 _POLL: Final = 0.3
 _BUSY: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
-# What must never be, by the order's id.
+# What must never happen; each query returns ids of orders.
 _WRONG: Final = {
     "event numbers with a gap": """
         SELECT orders.id FROM orders LEFT JOIN events ON events.order_id = orders.id
@@ -56,7 +56,7 @@ class Shop:
         return order_id
 
     async def place_when_up(self, kind: str, *, seconds: float) -> str:
-        """Place an order with the same id until it is accepted, as a client does on a 503."""
+        """Place an order, with the same id until it is accepted, as a client does on a 503."""
         order_id = new_id(kind)
         await eventually(
             "an accepted order",
@@ -69,7 +69,7 @@ class Shop:
         return order_id
 
     async def place_apart(self, kind: str, count: int, apart: float) -> list[str]:
-        """Place orders at a rate, so that they stand at different steps."""
+        """Place orders at a rate, so that they are at different steps."""
         placed = []
         for _ in range(count):
             placed.append(await self.place(kind))
@@ -124,9 +124,9 @@ async def eventually(
 
 
 async def balanced(pool: Pool, accepted: Collection[str], *, seconds: float = 60) -> Balance:
-    """Wait until all is at rest, then hold every book against every other.
+    """Wait until no order is open, then compare all books.
 
-    `accepted` are orders that have to be there.
+    `accepted` are orders that must be in the books.
     """
     ends = list(ENDS)
     await eventually(

@@ -1,4 +1,4 @@
-"""The table at the end: what each step took and what was seen."""
+"""The table at the end: the duration and the observations of each step."""
 
 import json
 import time
@@ -17,7 +17,7 @@ class Step:
     seen: dict[str, Any] = field(default_factory=dict)
 
     def saw(self, **seen: Any) -> None:
-        """Note what is worth a place in the table."""
+        """Add observations to the table."""
         self.seen |= seen
 
     @property

@@ -1,4 +1,4 @@
-"""What became of the replicas over time: rises, falls, and whether a fall was right."""
+"""Replicas over time: rises, falls, and the idle time before a fall."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from tests.cluster.scaling.support.watching import Look, Trigger, Watch
 
 # kube-controller-manager's --horizontal-pod-autoscaler-sync-period, by default.
 ROUND_SECONDS: Final = 15
-# A metric within this of its target changes nothing: kube-controller-manager's own default.
+# The autoscaler ignores a metric this near its target: kube-controller-manager's default.
 _TOLERANCE: Final = 0.1
 
 
 @dataclass(frozen=True)
 class Change:
-    """The replicas of a service changed between two looks."""
+    """A change of a service's replicas between two looks."""
 
     at: float
     before: int
@@ -25,37 +25,39 @@ class Change:
 
 
 def changes(looks: Sequence[Look], service: str) -> list[Change]:
-    pairs = pairwise(looks)
-    found = ((one.at, last.replicas[service], one.replicas[service]) for last, one in pairs)
-    return [Change(*one) for one in found if one[1] != one[2]]
+    return [
+        Change(after.at, before.replicas[service], after.replicas[service])
+        for before, after in pairwise(looks)
+        if before.replicas[service] != after.replicas[service]
+    ]
 
 
 def rises(looks: Sequence[Look], service: str) -> list[Change]:
-    return [one for one in changes(looks, service) if one.after > one.before]
+    return [change for change in changes(looks, service) if change.after > change.before]
 
 
 def unasked(watch: Watch, looks: Sequence[Look], service: str, pod_slots: float) -> list[Change]:
-    """Return the rises for which the activities of the service's own queue had not asked.
+    """Return the rises that the activities of the service's own queue do not explain.
 
-    Another queue's load must not cause one. On two cores it may slow this one's activities down,
-    from milliseconds to more than a second: they are in more slots then, and rightly ask for a pod.
+    Another queue's load must not cause a rise. On two cores it may slow this queue's activities
+    down, from milliseconds to more than a second: they hold more slots then, and a rise is right.
 
     Args:
-        watch: knows how many slots were in use.
-        looks: where to look for rises.
-        service: whose.
-        pod_slots: the slots in use that one pod is good for.
+        watch: for the slots in use.
+        looks: the time to check.
+        service: the service to check.
+        pod_slots: the slots in use that one pod serves.
     """
     most = f"max_over_time(({watch.queries[f'{service} used']})[{ROUND_SECONDS}s:1s])"
 
     def asked(at: float) -> int:
         return _pods(watch.ask(most, at) or 0, pod_slots)
 
-    return [one for one in rises(looks, service) if asked(one.at) <= one.before]
+    return [rise for rise in rises(looks, service) if asked(rise.at) <= rise.before]
 
 
 def falls(looks: Sequence[Look], service: str) -> list[Change]:
-    return [one for one in changes(looks, service) if one.after < one.before]
+    return [change for change in changes(looks, service) if change.after < change.before]
 
 
 def most(looks: Sequence[Look], service: str) -> int:
@@ -63,9 +65,9 @@ def most(looks: Sequence[Look], service: str) -> int:
 
 
 def needed(looks: Sequence[Look], service: str, triggers: Mapping[str, Trigger]) -> int:
-    """Return the pods that a scaler would ask for, by the mean of what these looks saw.
+    """Return the pods that a scaler would ask for, by the mean of these looks' signals.
 
-    A signal that was away is not in it.
+    Missing values are left out.
     """
     asked = [0]
     for name, trigger in triggers.items():
@@ -77,22 +79,22 @@ def needed(looks: Sequence[Look], service: str, triggers: Mapping[str, Trigger])
 
 
 def _pods(value: float, each: float) -> int:
-    """Return the pods that a value asks for, of which each pod is good for so much."""
+    """Return the pods for a value, if each pod serves `each` of it."""
     return math.ceil(value / each - _TOLERANCE)
 
 
 def idle_before(
     looks: Sequence[Look], fall: Change, service: str, triggers: Mapping[str, Trigger]
 ) -> float:
-    """Return for how many seconds before a fall there was no work for more pods than it left.
+    """Return the seconds before a fall in which the remaining pods were enough.
 
-    It is the mean of a round of the autoscaler that counts: shorter peaks it may not see.
+    By the mean of each round of the autoscaler, which may miss shorter peaks.
     """
     last = -math.inf
     for index, look in enumerate(looks):
         if look.at >= fall.at:
             break
-        round_ = [one for one in looks[: index + 1] if one.at > look.at - ROUND_SECONDS]
+        round_ = [seen for seen in looks[: index + 1] if seen.at > look.at - ROUND_SECONDS]
         if needed(round_, service, triggers) > fall.after:
             last = look.at
     return fall.at - last

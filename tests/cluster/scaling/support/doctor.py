@@ -6,7 +6,7 @@ from tests.images.services import ROOT
 
 
 def doctor(release: Release, *, wanted: int = 0) -> str:
-    """Run it on the release; it has to exit with the status that is wanted."""
+    """Run it on the release; another exit status than `wanted` fails."""
     command = (ROOT / ".venv/bin/orderfleet", "doctor", "--kubernetes")
     where = (f"--namespace={release.namespace.name}", f"--release={NAME}")
     return run(*command, *where, seconds=60, env=release.namespace.cluster.env, wanted=wanted)

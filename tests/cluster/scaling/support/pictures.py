@@ -1,4 +1,4 @@
-"""A picture of what the replicas did: replicas, slots in use and backlog over time."""
+"""A picture of replicas, slots in use and backlog over time."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -24,14 +24,18 @@ def draw(
     """Write a picture.
 
     Args:
-        title: what was done.
-        looks: what was seen.
-        marks: what happened, and when.
+        title: the title.
+        looks: the data.
+        marks: events and their times.
         values: names of the values below the replicas, such as `slots backlog`.
-        path: where to.
+        path: the file.
     """
     rows = ["replicas", *values.split()]
-    services = [one for one in _COLOURS if any(f"{one} {row}" in looks[0].values for row in rows)]
+    services = [
+        service
+        for service in _COLOURS
+        if any(f"{service} {row}" in looks[0].values for row in rows)
+    ]
     figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor="white", layout="constrained")
     figure.suptitle(title, fontsize=12, weight="bold", x=0.01, ha="left")
     began = looks[0].at
@@ -45,7 +49,7 @@ def draw(
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A palette is a third of the size, and nobody sees the difference.
+    # A palette is a third of the size, without a visible difference.
     Image.open(buffer).convert("RGB").quantize(64).save(path, optimize=True)
 
 
@@ -62,12 +66,12 @@ def _row(axes: Axes, name: str, looks: Sequence[Look], services: Sequence[str]) 
                 times, ready, step="post", color=colour, alpha=0.15, label=f"{service}, ready"
             )
         elif f"{service} {name}" in looks[0].values:
-            # No data is a gap, not a zero.
-            found = [look.values[f"{service} {name}"] for look in looks]
-            shown = [float("nan") if value is None else value for value in found]
+            # Missing data is a gap, not a zero.
+            values = [look.values[f"{service} {name}"] for look in looks]
+            shown = [float("nan") if value is None else value for value in values]
             axes.plot(times, shown, color=colour, linewidth=1.2, label=service)
     axes.set_ylabel(_NAMES.get(name, name), fontsize=9)
-    # Room for the names; of nothing but zeros the axis ends at 1.
+    # Room for the names; with zeros only, the axis ends at 1.
     axes.set_ylim(0, max(1.0, 1.35 * axes.get_ylim()[1]))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.tick_params(labelsize=7, length=0)

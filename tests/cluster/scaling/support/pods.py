@@ -1,4 +1,4 @@
-"""Pods: how long a new one takes, and how an old one ends."""
+"""Pods: how long a new pod takes, and how a deleted pod ends."""
 
 import json
 import time
@@ -17,7 +17,7 @@ _END_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Birth:
-    """Moments of a new pod; Kubernetes tells its own by the second."""
+    """Times of a new pod; those of Kubernetes are in whole seconds."""
 
     pod: str
     created: float
@@ -37,14 +37,16 @@ class End:
 
 
 def births(namespace: Namespace, component: str, since: float) -> list[Birth]:
-    """Return the ready pods of a worker that were made since then, by the time they were ready."""
+    """Return the ready pods of a worker created since then, by the time they were ready."""
     return sorted(_births(namespace, component, since), key=lambda birth: birth.ready)
 
 
 def _births(namespace: Namespace, component: str, since: float) -> Iterator[Birth]:
     for pod in namespace.get("pods", component=component):
         created = _time(pod["metadata"]["creationTimestamp"])
-        conditions = {one["type"]: one for one in pod["status"].get("conditions", ())}
+        conditions = {
+            condition["type"]: condition for condition in pod["status"].get("conditions", ())
+        }
         if created < int(since) or conditions.get("Ready", {}).get("status") != "True":
             continue
         name = pod["metadata"]["name"]
@@ -60,28 +62,28 @@ def _births(namespace: Namespace, component: str, since: float) -> Iterator[Birt
 
 
 def delete_and_look(namespace: Namespace, pod: str) -> End:
-    """Delete a pod as a drain of its node does, and tell how its container ended."""
+    """Delete a pod as a drain of its node does, and return how its container ended."""
     _finalizers(namespace, pod, [_FINALIZER])
     try:
         began = time.time()
         namespace.kubectl("delete", "pod", pod, "--wait=false")
-        found = wait_until(
+        deleted = wait_until(
             f"end of {pod}",
             lambda: _pod(namespace, pod),
-            lambda found: "terminated" in found["status"]["containerStatuses"][0]["state"],
+            lambda deleted: "terminated" in deleted["status"]["containerStatuses"][0]["state"],
             _END_SECONDS,
         )
         seconds = time.time() - began
     finally:
         _finalizers(namespace, pod, [])
-    ended = found["status"]["containerStatuses"][0]["state"]["terminated"]
-    grace = float(found["spec"]["terminationGracePeriodSeconds"])
+    ended = deleted["status"]["containerStatuses"][0]["state"]["terminated"]
+    grace = float(deleted["spec"]["terminationGracePeriodSeconds"])
     return End(pod, ended["exitCode"], seconds, grace)
 
 
 def _pod(namespace: Namespace, pod: str) -> Json:
-    found: Json = json.loads(namespace.kubectl("get", "pod", pod, "--output=json"))
-    return found
+    manifest: Json = json.loads(namespace.kubectl("get", "pod", pod, "--output=json"))
+    return manifest
 
 
 def _finalizers(namespace: Namespace, pod: str, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What was measured, as docs/scaling/measured.md and its pictures."""
+"""The measurements, as docs/scaling/measured.md and its pictures."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from tests.cluster.scaling.support.watching import Look
 
 @dataclass
 class Results:
-    """Written anew by every run."""
+    """Every run writes them anew."""
 
     folder: Path
     head: str
@@ -38,7 +38,7 @@ class Results:
 
     def write(self) -> None:
         day = datetime.now(UTC).date()
-        told = f"`make test-scaling` wrote this on {day}, on {os.cpu_count()} cores. {self.head}"
-        text = "\n".join(["# Scaling, as measured", "", told, "", *self.parts])
+        origin = f"`make test-scaling` wrote this on {day}, on {os.cpu_count()} cores. {self.head}"
+        text = "\n".join(["# Scaling, as measured", "", origin, "", *self.parts])
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "measured.md").write_text(text)

@@ -1,4 +1,4 @@
-"""Look at the release every second, in the background: replicas, and what the scalers are told."""
+"""Watch the release every second, in the background: replicas, and the scalers' signals."""
 
 import math
 import threading
@@ -16,22 +16,24 @@ from tests.cluster.support.prometheus import Address
 
 _EVERY: Final = 1.0
 _PATIENCE: Final = 5.0
+# The window of 30 s, then a round of the autoscaler of 15 s for each pod, and as much again.
+_DOWN_SECONDS: Final = 150.0
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was there at a moment; a value is None where Prometheus has no single one."""
+    """The state at a moment; a value is None unless Prometheus has exactly one series."""
 
     at: float
     replicas: dict[str, int]
-    """What the Deployment of a service is asked to have."""
+    """The desired replicas of a service's Deployment."""
     ready: dict[str, int]
     values: dict[str, float | None]
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger of a ScaledObject: KEDA's own query, and what one pod is good for."""
+    """A trigger of a ScaledObject: KEDA's own query, and the threshold for each pod."""
 
     query: str
     threshold: float
@@ -47,13 +49,13 @@ class Watch:
 
     def look(self) -> Look:
         path = f"/apis/apps/v1/namespaces/{self.namespace.name}/deployments"
-        found = self.http.get(path)
-        found.raise_for_status()
-        services = {_component(one): one for one in found.json()["items"]}
+        answer = self.http.get(path)
+        answer.raise_for_status()
+        services = {_component(deployment): deployment for deployment in answer.json()["items"]}
         return Look(
             time.time(),
-            {name: one["spec"]["replicas"] for name, one in services.items()},
-            {name: one["status"].get("readyReplicas", 0) for name, one in services.items()},
+            {name: found["spec"]["replicas"] for name, found in services.items()},
+            {name: found["status"].get("readyReplicas", 0) for name, found in services.items()},
             {name: self.ask(query) for name, query in self.queries.items()},
         )
 
@@ -62,15 +64,15 @@ class Watch:
         return float(rows[0]["value"][1]) if rows and len(rows) == 1 else None
 
     def rows(self, query: str, at: float | None = None) -> list[Json] | None:
-        """Evaluate a query, now or as of a time; None if there is no Prometheus."""
+        """Evaluate a query, now or at a time; None without an answer of Prometheus."""
         params = {"query": query} if at is None else {"query": query, "time": str(at)}
         try:
-            found = self.http.get(f"{self.prometheus.path}/api/v1/query", params=params)
+            answer = self.http.get(f"{self.prometheus.path}/api/v1/query", params=params)
         except httpx.TransportError:
             return None
-        if not found.is_success:
+        if not answer.is_success:
             return None
-        rows: list[Json] = found.json()["data"]["result"]
+        rows: list[Json] = answer.json()["data"]["result"]
         return rows
 
     def since(self, began: float, until: float = math.inf) -> list[Look]:
@@ -86,12 +88,20 @@ class Watch:
             seconds,
         )
 
+    def until_least(self, least: int, *services: str) -> None:
+        """Wait until these services have come down to their least replicas."""
+        self.until(
+            f"the least replicas of {' and '.join(services)}",
+            lambda look: all(look.replicas[service] == least for service in services),
+            _DOWN_SECONDS,
+        )
+
     def _keep_looking(self, stop: threading.Event) -> None:
         while not stop.wait(_EVERY):
             try:
                 self.looks.append(self.look())
             except httpx.HTTPError:
-                # The API server is busy; the next look is a second away.
+                # The API server is busy; the next look is in a second.
                 continue
 
 
@@ -99,7 +109,7 @@ class Watch:
 def watching(
     namespace: Namespace, prometheus: Address, queries: Mapping[str, str]
 ) -> Iterator[Watch]:
-    """Look until the block ends."""
+    """Watch until the block ends."""
     stop = threading.Event()
     with (
         namespace.cluster.proxied() as url,
@@ -116,14 +126,14 @@ def watching(
 
 
 def triggers(namespace: Namespace) -> dict[str, Trigger]:
-    """Return the Prometheus triggers of the release by `<component> <name>`, as they are live."""
+    """Return the live Prometheus triggers of the release, by `<component> <name>`."""
     return {
-        f"{_component(scaled)} {one['name']}": Trigger(
-            one["metadata"]["query"], float(one["metadata"]["threshold"])
+        f"{_component(scaled)} {trigger['name']}": Trigger(
+            trigger["metadata"]["query"], float(trigger["metadata"]["threshold"])
         )
         for scaled in namespace.get("scaledobjects")
-        for one in scaled["spec"]["triggers"]
-        if one["type"] == "prometheus"
+        for trigger in scaled["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
     }
 
 
@@ -132,11 +142,11 @@ def fallbacks(namespace: Namespace) -> set[str]:
     return {
         _component(scaled)
         for scaled in namespace.get("scaledobjects")
-        for one in scaled["status"].get("conditions", ())
-        if one["type"] == "Fallback" and one["status"] == "True"
+        for condition in scaled["status"].get("conditions", ())
+        if condition["type"] == "Fallback" and condition["status"] == "True"
     }
 
 
-def _component(found: Json) -> str:
-    component: str = found["metadata"]["labels"]["app.kubernetes.io/component"]
+def _component(manifest: Json) -> str:
+    component: str = manifest["metadata"]["labels"]["app.kubernetes.io/component"]
     return component

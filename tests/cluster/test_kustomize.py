@@ -1,9 +1,8 @@
-"""The plain manifests: `kubectl apply -k` of the dev overlay, in a namespace of the test's own."""
+"""The plain manifests: `kubectl apply -k` of the dev overlay, in the module's own namespace."""
 
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -25,18 +24,16 @@ _READY_SECONDS: Final = 300.0
 _ANYBODY: Final = 1000680000
 
 
-async def test_dev_overlay(
-    built: None, new_namespace: Callable[[str], Namespace], steps: Steps, tmp_path: Path
-) -> None:
+async def test_dev_overlay(own_namespace: Namespace, steps: Steps, tmp_path: Path) -> None:
+    namespace = own_namespace
     with steps.step("kubectl apply -k k8s/overlays/dev, twice") as step:
-        namespace = new_namespace("third")
         overlay = _overlay(tmp_path, namespace)
         _apply(namespace, overlay)
         wait_until("all is up", lambda: _not_up(namespace), lambda found: not found, _READY_SECONDS)
         running = sorted(namespace.pods())
         again = _apply(namespace, overlay)
-        # `configured` says that something was sent, not that it changed what runs: a new Job would
-        # be created, and a new template would bring new pods.
+        # `configured` means that something was sent, not that it changed anything: a new Job would
+        # be created, and a new template would start new pods.
         assert not [line for line in again if line.endswith(" created")]
         assert not _not_up(namespace)
         assert sorted(namespace.pods()) == running
@@ -49,7 +46,7 @@ async def test_dev_overlay(
         _apply(namespace, overlay)
         fleet.until_all_run(images.NEW)
         wait_until("all is up", lambda: _not_up(namespace), lambda found: not found, _READY_SECONDS)
-        # A Job cannot be changed: another image is another Job, and those of the others stay.
+        # A Job is immutable: another image creates another Job, and the other Jobs stay.
         (job,) = _names(namespace, "jobs") - before
         assert job.startswith("orderfleet-migrate-")
         await _fulfils(fleet)
@@ -65,17 +62,17 @@ async def _fulfils(fleet: Release) -> None:
 
 
 def _names(namespace: Namespace, kind: str) -> set[str]:
-    return {found["metadata"]["name"] for found in namespace.get(kind)}
+    return {manifest["metadata"]["name"] for manifest in namespace.get(kind)}
 
 
 def _overlay(directory: Path, namespace: Namespace) -> Path:
-    """Lay the names of this run over a copy of the dev overlay, which gets secrets of its own."""
+    """Make an overlay of a copy of the dev overlay, with this run's names and its own secrets."""
     shutil.copytree(ROOT / "k8s", directory / "k8s", ignore=shutil.ignore_patterns("*.env"))
     run(sys.executable, directory / "k8s/dev_secrets.py", seconds=_APPLY_SECONDS)
     rename = [{"op": "replace", "path": "/metadata/name", "value": namespace.name}]
     pod = "/spec/template/spec/securityContext"
-    # As OpenShift lets pods run: by any user, of group 0. Not Postgres, whose image has to bring a
-    # name for such a user, as initdb wants one: the official one does, a stand-in may not.
+    # As on OpenShift: an arbitrary user, of group 0. Not Postgres: initdb needs a name for the
+    # user, which the official image provides, but a stand-in may not.
     anybody = [
         {"op": "replace", "path": f"{pod}/runAsUser", "value": _ANYBODY},
         {"op": "replace", "path": f"{pod}/runAsGroup", "value": 0},
@@ -119,13 +116,13 @@ def _tag(overlay: Path, tag: str) -> None:
 
 def _apply(namespace: Namespace, overlay: Path) -> list[str]:
     rendered: list[Json] = [
-        found
-        for found in yaml.safe_load_all(namespace.cluster.kubectl("kustomize", str(overlay)))
-        if found
+        manifest
+        for manifest in yaml.safe_load_all(namespace.cluster.kubectl("kustomize", str(overlay)))
+        if manifest
     ]
-    # Nothing of it may get to where another one is.
+    # Nothing may be applied outside of the namespace.
     elsewhere = {
-        found["metadata"].get("namespace", found["metadata"]["name"]) for found in rendered
+        manifest["metadata"].get("namespace", manifest["metadata"]["name"]) for manifest in rendered
     } - {namespace.name}
     assert not elsewhere, f"outside {namespace.name}: {elsewhere}"
     applied = namespace.cluster.kubectl("apply", "-k", str(overlay), seconds=_APPLY_SECONDS)
@@ -133,11 +130,11 @@ def _apply(namespace: Namespace, overlay: Path) -> list[str]:
 
 
 def _not_up(namespace: Namespace) -> list[str]:
-    """Name what is not complete or not ready yet."""
+    """Return the names of workloads that are not ready and of Jobs that are not complete."""
     wanted = [
-        (found["metadata"]["name"], found["status"].get("readyReplicas", 0), found["spec"])
+        (workload["metadata"]["name"], workload["status"].get("readyReplicas", 0), workload["spec"])
         for kind in ("deployments", "statefulsets")
-        for found in namespace.get(kind)
+        for workload in namespace.get(kind)
     ]
     waiting = [name for name, ready, spec in wanted if ready != spec["replicas"]]
     jobs = namespace.get("jobs")

@@ -1,4 +1,4 @@
-"""Which clusters the tests keep their hands off; needs none."""
+"""Which clusters the tests refuse to touch; needs no cluster."""
 
 import pytest
 

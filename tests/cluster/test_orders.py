@@ -1,4 +1,4 @@
-"""An installed release: orders through the Service, the books in Postgres, the logs."""
+"""An installed release: `helm test`, orders through the Service, their books, the logs."""
 
 import asyncio
 from http import HTTPStatus
@@ -15,8 +15,14 @@ from tests.support.cli import NOWHERE, Cli
 
 pytestmark = pytest.mark.timeout(1800)
 
-# The review takes 2 s, and the charge comes right after it: some are charged by then.
+# The review takes 2 s, and the charge follows: some orders are charged before the cancel.
 _CANCELLED_AFTER = (0.0, 2.0, 2.05, 2.1, 2.15, 2.2, 2.3)
+
+
+def test_helm_test(release: Release, steps: Steps) -> None:
+    with steps.step("helm test"):
+        log = release.test()
+        assert "fulfilled" in log, log
 
 
 async def test_orders_and_their_books(release: Release, steps: Steps) -> None:
@@ -34,7 +40,7 @@ async def test_orders_and_their_books(release: Release, steps: Steps) -> None:
                 in_time = answer.status_code == HTTPStatus.OK
                 assert order["state"] == ("cancelled" if in_time else "fulfilled"), types(order)
             everyone = [*placed, *(order_id for order_id, _ in cancelled)]
-            # They hold for the cancelled too: what was captured is refunded.
+            # The books include the cancelled orders: captured payments are refunded.
             books = await balanced(pool, everyone)
             ended = await states(pool, everyone)
             assert ended["cancelled"]
@@ -55,8 +61,8 @@ async def test_logs(release: Release, steps: Steps, tmp_path: Path) -> None:
     with steps.step("orderfleet logs --kubernetes") as step:
         for service in SERVICES:
             command = ("logs", "--service", service, "--kubernetes", "--json")
-            told = await cli(*command, "--namespace", release.namespace.name, "--lines", "50")
-            assert told.status == 0, told
-            said = {line["service"] for line in told.json_lines}
-            assert said == {service}, told.out
-            step.saw(**{service: f"{len(told.json_lines)} lines"})
+            logs = await cli(*command, "--namespace", release.namespace.name, "--lines", "50")
+            assert logs.status == 0, logs
+            services = {line["service"] for line in logs.json_lines}
+            assert services == {service}, logs.out
+            step.saw(**{service: f"{len(logs.json_lines)} lines"})

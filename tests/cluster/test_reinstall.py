@@ -1,4 +1,4 @@
-"""Uninstalled, and installed again on what was left."""
+"""`helm uninstall`, and an installation on what it left."""
 
 import pytest
 
@@ -10,19 +10,20 @@ from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
-# What NOTES.txt says stays.
+# What stays, by NOTES.txt.
 _KEPT = {
     f"persistentvolumeclaim/data-{NAME}-postgres-0",
     f"secret/{NAME}-postgres",
     f"secret/{NAME}-api-keys",
 }
-# What a namespace has of itself.
+# What every namespace has.
 _OF_KUBERNETES = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
-async def test_uninstalled_and_installed_again(release: Release, steps: Steps) -> None:
+async def test_uninstall_and_install_again(release: Release, steps: Steps) -> None:
     with steps.step("uninstall, install on the kept volume") as step:
-        async with release.books() as pool:
+        async with release.shop() as shop, release.books() as pool:
+            await shop.ended(await shop.place("kept"))
             before, key = await rows_of(pool), release.key
         release.uninstall()
         kinds = release.namespace.kubectl(
@@ -40,13 +41,11 @@ async def test_uninstalled_and_installed_again(release: Release, steps: Steps) -
         )
         step.saw(left=len(left))
         release.install(images.values(images.OLD))
-        said = release.test()
-        assert "fulfilled" in said, said
+        log = release.test()
+        assert "fulfilled" in log, log
         assert release.key == key
         async with release.books() as pool:
             lost = before - await rows_of(pool)
             assert not lost
             await balanced(pool, [])
         step.saw(events_kept=len(before))
-    # What comes next is a fleet of its own, and two of them ask for more than two cores.
-    release.uninstall()

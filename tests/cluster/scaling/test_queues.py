@@ -1,4 +1,4 @@
-"""Load that one task queue feels scales that queue's worker, and no other; without it, it goes."""
+"""Load on one task queue scales that queue's worker, and no other; without load it comes down."""
 
 import asyncio
 import time
@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.scaling.conftest import LEAST, MOST, POD_SLOTS, RATE, WINDOW_SECONDS, WORKERS
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.doctor import doctor
+from tests.cluster.scaling.support.histories import check_no_lost_work
 from tests.cluster.scaling.support.pods import births
 from tests.cluster.scaling.support.results import Results
 from tests.cluster.scaling.support.watching import Trigger, Watch, fallbacks
@@ -21,11 +22,9 @@ from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
-_BURST_SECONDS: Final = 50
-# In the middle of the slow charge: 2 s of review, then the gateway has the money, and not told it.
+_BURST_SECONDS: Final = 40
+# During the slow charge: 2 s of review, then the gateway has the money, but has not answered.
 _CANCEL_AFTER: Final = 3.4
-# The last recommendation leaves the window, a round of the autoscaler of 15 s, twice for two pods.
-_DOWN_SECONDS: Final = 120
 _SIGNALS_SECONDS: Final = 60
 # From the step in load to the new pod that polls.
 _LIMIT_SECONDS: Final = 45
@@ -47,6 +46,7 @@ def test_the_pipeline_is_well(release: Release, watch: Watch, steps: Steps) -> N
 async def test_a_slow_carrier_scales_the_shipping_worker_alone(
     release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
 ) -> None:
+    await asyncio.to_thread(watch.until_least, LEAST, *WORKERS)
     with steps.step("slow carrier, 2 orders a second") as step:
         load = Load(RATE, _BURST_SECONDS)
         began, placed = await _burst(release, "slow-carrier-a", load)
@@ -67,12 +67,7 @@ async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
     release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
 ) -> None:
     with steps.step("slow payment gateway, 2 orders a second, cancelled after the charge") as step:
-        await asyncio.to_thread(
-            watch.until,
-            "the least replicas of the order worker",
-            lambda look: look.replicas["order-worker"] == LEAST,
-            _DOWN_SECONDS,
-        )
+        await asyncio.to_thread(watch.until_least, LEAST, "order-worker")
         load = Load(RATE, _BURST_SECONDS, cancel_after=_CANCEL_AFTER)
         began, placed = await _burst(release, "slow-charge-b", load)
         placed.show(step)
@@ -92,17 +87,17 @@ async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
 async def test_without_load_both_come_down(
     release: Release, watch: Watch, asked: dict[str, Trigger], steps: Steps, results: Results
 ) -> None:
+    # By itself this test has no burst before it.
+    if any(watch.look().replicas[service] == LEAST for service in WORKERS):
+        _, burst = await _burst(release, "slow-both-c", Load(RATE, 20))
+        burst.check()
     with steps.step("down to the least, under 1 order a second") as step:
         began = time.time()
         with flow(release, "plain-c", images.OLD, Load(1, 30)) as placed:
-            await asyncio.to_thread(
-                watch.until,
-                "the least replicas",
-                lambda look: all(look.replicas[one] == LEAST for one in WORKERS),
-                _DOWN_SECONDS,
-            )
+            await asyncio.to_thread(watch.until_least, LEAST, *WORKERS)
         placed.show(step)
         placed.check()
+        await check_no_lost_work(release, placed.accepted, step)
         # From the beginning, as the shipping worker comes down while the order worker goes up.
         looks = watch.looks
         for service in WORKERS:

@@ -1,5 +1,6 @@
-"""Slots that are all taken say no more; the backlog does."""
+"""With all slots taken, the backlog is the signal that scales."""
 
+import asyncio
 from typing import Any, Final
 
 import pytest
@@ -17,7 +18,7 @@ from tests.cluster.support.steps import Steps
 pytestmark = pytest.mark.timeout(600)
 
 # 1.25 orders a second x 1.8 s = 2.25 slots, where 2 pods have 2 and 3 pods have 3. At a target of
-# 100 % slots alone never ask for more pods than there are.
+# 100 %, slots alone never ask for more pods than there are.
 _RATE: Final = 1.25
 _SECONDS: Final = 45
 _TIGHT: Final[dict[str, Any]] = {
@@ -34,13 +35,14 @@ async def test_a_backlog_scales_where_slots_cannot(
     steps: Steps,
     results: Results,
 ) -> None:
+    await asyncio.to_thread(watch.until_least, LEAST, "order-worker", "shipping-worker")
     with steps.step("one slot a pod, all taken, 1.25 orders a second") as step:
         release.upgrade(values | _TIGHT)
         began = watch.looks[-1].at
         with flow(release, "slow-carrier-g", images.OLD, Load(_RATE, _SECONDS)) as placed:
             pass
         placed.show(step)
-        # There is no headroom here on purpose: one that waits too long ends in time all the same.
+        # There is no headroom on purpose: an order that waits too long still ends in time.
         placed.check("fulfilled", "timed_out")
         looks = watch.since(began)
         assert courses.unasked(watch, looks, "order-worker", POD_SLOTS) == []

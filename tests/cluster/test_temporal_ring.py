@@ -1,15 +1,17 @@
-"""An upgrade that changes the passwords and much else; and two pods of Temporal in one ring."""
+"""An upgrade that changes the passwords and much else; then two Temporal pods form one ring."""
 
 import asyncio
 import re
 from datetime import timedelta
 from secrets import token_hex
+from typing import Final
 
 import httpx
 import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
+from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Load, flow
@@ -29,6 +31,13 @@ WHERE last_heartbeat > now() AT TIME ZONE 'utc' - interval '30 s' GROUP BY role
 """
 _GAUGE = re.compile(r"^numshards_gauge(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _SETTLED_SECONDS = 120
+_VALUES: Final = {
+    **images.values(images.OLD),
+    "temporal.replicas": 2,
+    "temporal.namespace.retention": f"{_RETENTION_HOURS}h",
+    "temporal.extraEnv": [{"name": "LOG_LEVEL", "value": "error"}],
+    "global.ipv6": "true",
+}
 
 
 async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -> None:
@@ -36,33 +45,27 @@ async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -
         old = release.namespace.secret(f"{NAME}-postgres")
         new = {name: token_hex() for name in old}
         (postgres,) = release.namespace.pods("postgres")
-        values = {
-            **images.values(images.OLD),
-            "temporal.replicas": 2,
-            "temporal.namespace.retention": f"{_RETENTION_HOURS}h",
-            "temporal.extraEnv": [{"name": "LOG_LEVEL", "value": "error"}],
-            "global.ipv6": "true",
-        }
         with flow(release, "rotation", images.OLD, Load(rate=1)) as orders:
             release.change_secret(f"{NAME}-postgres", new)
-            # The kubelet looks at once, and not only at its next round.
+            # Makes the kubelet sync the Secret at once, not at its next round.
             release.namespace.kubectl("annotate", "pod", postgres, f"test/now={token_hex(4)}")
-            release.upgrade(values)
+            release.upgrade(_VALUES)
         orders.show(step)
-        assert not _let_in(release, old)
-        assert _let_in(release, new) == set(new)
+        assert not _accepted(release, old)
+        assert _accepted(release, new) == set(new)
         assert release.namespace.pods("postgres") == [postgres]
-        # While the pods take turns, those of before get no new connections.
+        # During the rolling update, the old pods get no new connections.
         async with release.books() as pool:
             await balanced(pool, orders.accepted, seconds=_SETTLED_SECONDS)
-        said = release.test()
-        assert "fulfilled" in said, said
+        log = release.test()
+        assert "fulfilled" in log, log
         assert await _retention(release) == _RETENTION_HOURS
         with pytest.raises(AssertionError, match=r"orders\.taskQueue: the running release has"):
-            release.upgrade({**values, "orders.taskQueue": "other"})
+            release.upgrade({**_VALUES, "orders.taskQueue": "other"})
 
 
-async def test_two_pods_are_one_ring(release: Release, steps: Steps) -> None:
+async def test_two_pods_are_one_ring(release_with: ReleaseWith, steps: Steps) -> None:
+    release = release_with(_VALUES)
     with steps.step("temporal.replicas=2 is one ring; one of the two deleted") as step:
         members = wait_until(
             "two members of each service",
@@ -95,8 +98,8 @@ async def test_two_pods_are_one_ring(release: Release, steps: Steps) -> None:
             step.saw(under_way=await states(pool, under_way), during=await states(pool, during))
 
 
-def _let_in(release: Release, passwords: dict[str, str]) -> set[str]:
-    """Try each role's password over the network, as pods do; return those that are right."""
+def _accepted(release: Release, passwords: dict[str, str]) -> set[str]:
+    """Try each role's password over the network, as pods do; return the valid passwords' names."""
     roles = {
         "postgres-password": "postgres",
         "owner-password": "orderfleet_owner",
@@ -106,32 +109,32 @@ def _let_in(release: Release, passwords: dict[str, str]) -> set[str]:
     right = set()
     for name, password in passwords.items():
         url = f"postgresql://{roles[name]}:{password}@$(hostname -i)/postgres"
-        asked = f"psql -XAtc 'SELECT 1' {url} 2>&1 || true"
-        command = ("exec", release.postgres_pod, "--container=postgres", "--", "sh", "-c", asked)
-        said = release.namespace.kubectl(*command).strip()
-        assert said == "1" or "password authentication failed" in said, said
-        if said == "1":
+        psql = f"psql -XAtc 'SELECT 1' {url} 2>&1 || true"
+        command = ("exec", release.postgres_pod, "--container=postgres", "--", "sh", "-c", psql)
+        answer = release.namespace.kubectl(*command).strip()
+        assert answer == "1" or "password authentication failed" in answer, answer
+        if answer == "1":
             right.add(name)
     return right
 
 
 async def _retention(release: Release) -> float:
-    """Return how long Temporal keeps what has ended, in hours."""
+    """Return the retention of Temporal's namespace, in hours."""
     async with release.namespace.forwarded(f"service/{NAME}-temporal", 7233) as port:
         client = await Client.connect(f"127.0.0.1:{port}")
-        asked = DescribeNamespaceRequest(namespace="default")
-        told = await client.workflow_service.describe_namespace(asked)
-    return told.config.workflow_execution_retention_ttl.ToTimedelta() / timedelta(hours=1)
+        request = DescribeNamespaceRequest(namespace="default")
+        namespace = await client.workflow_service.describe_namespace(request)
+    return namespace.config.workflow_execution_retention_ttl.ToTimedelta() / timedelta(hours=1)
 
 
 async def _shards(release: Release) -> list[int]:
-    """Return how many shards of the history each pod has."""
-    found = []
+    """Return the number of history shards of each pod."""
+    shards = []
     for pod in release.namespace.pods("temporal"):
         async with (
             release.namespace.forwarded(f"pod/{pod}", 9090) as port,
             httpx.AsyncClient(trust_env=False) as http,
         ):
-            told = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
-        found.append(int(sum(float(value) for value in _GAUGE.findall(told))))
-    return found
+            metrics = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+        shards.append(int(sum(float(value) for value in _GAUGE.findall(metrics))))
+    return shards

@@ -1,17 +1,19 @@
-"""Metrics, dashboards, alerts and traces of the release, before anything happens to it.
+"""Metrics, dashboards, alerts and traces of a release of the module's own.
 
-A Prometheus that scrapes annotated pods is the cluster's own: PROMETHEUS says where it is. The
-PrometheusRule and the PodMonitor need the CRDs of its operator, which a plain cluster lacks, so
-they are not installed here: tests/monitoring renders them and lets promtool test the alerts. What
-is evaluated here are the same expressions, on what real pods tell.
+Its own, as the alerts look back an hour: what other tests do to the shared release would fire them.
+PROMETHEUS is the cluster's Prometheus, which scrapes annotated pods. The PrometheusRule and the
+PodMonitor need the operator's CRDs, which a plain cluster lacks: tests/monitoring renders them and
+has promtool test the alerts. These tests evaluate the same expressions on the metrics of real pods.
 """
 
+import asyncio
 import json
 import os
 import secrets
+import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Final
@@ -22,6 +24,7 @@ import pytest
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.collectors import Collecting
+from tests.cluster.support.commands import run
 from tests.cluster.support.prometheus import address
 from tests.cluster.support.release import NAME, SERVICES, Release
 from tests.cluster.support.shop import Shop, balanced, eventually
@@ -33,6 +36,7 @@ from tests.monitoring.support import mishaps, promql
 from tests.monitoring.support.panels import dashboards, panels, shown
 from tests.monitoring.support.prometheus import Prometheus
 from tests.monitoring.support.rules import rules
+from tests.support.runbooks import Command, Place, commands
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -50,49 +54,56 @@ _KINDS: Final = ("plain", "carrier-refuses", "reply-lost", "declined", "plain")
 
 
 @pytest.fixture(scope="module")
-def collecting(
-    release: Release, new_namespace: Callable[[str], Namespace], steps: Steps
-) -> Iterator[Collecting]:
-    """Turn on dashboards and traces, and let gateways fail for the kinds of orders of `faults`."""
-    found = Collecting(new_namespace("collector"))
-    with steps.step("helm upgrade with dashboards, traces and faults of the gateways"):
-        found.start(images.OLD)
-        name = "ORDERFLEET_GATEWAY_FAULTS"
-        env = [{"name": name, "value": faults.ENV[name]}]
-        release.upgrade(
+def collecting(new_namespace: Callable[[str], Namespace]) -> Collecting:
+    collecting = Collecting(new_namespace("collector"))
+    collecting.start(images.OLD)
+    return collecting
+
+
+@pytest.fixture(scope="module")
+def monitored(own_namespace: Namespace, collecting: Collecting, steps: Steps) -> Release:
+    """Install with dashboards and traces, and gateways that fail for the kinds of `faults`."""
+    installed = Release(own_namespace)
+    name = "ORDERFLEET_GATEWAY_FAULTS"
+    env = [{"name": name, "value": faults.ENV[name]}]
+    with steps.step("helm install with dashboards, traces and faults of the gateways"):
+        installed.install(
             {
                 **images.values(images.OLD),
                 "dashboards.enabled": "true",
-                "traces.endpoint": found.url,
+                "traces.endpoint": collecting.url,
                 "traces.protocol": "http/protobuf",
                 "orderWorker.extraEnv": env,
                 "shippingWorker.extraEnv": env,
             }
         )
-    yield found
-    # The steps after these are about the release as it is by default.
-    with steps.step("helm upgrade back to no values"):
-        release.upgrade(images.values(images.OLD))
+    return installed
 
 
 @asynccontextmanager
-async def _prometheus(release: Release) -> AsyncIterator[Prometheus]:
+async def _prometheus_url(release: Release) -> AsyncIterator[str]:
     where = os.environ.get("PROMETHEUS")
     if not where:
         pytest.skip("PROMETHEUS=namespace/service:port is not set: no metric is scraped")
     found = address(where)
     assert found, f"PROMETHEUS={where} is not namespace/service:port"
     namespace = Namespace(release.namespace.cluster, found.namespace)
+    async with namespace.forwarded(f"service/{found.service}", found.port) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
+async def _prometheus(release: Release) -> AsyncIterator[Prometheus]:
     async with (
-        namespace.forwarded(f"service/{found.service}", found.port) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http,
+        _prometheus_url(release) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http,
     ):
         yield Prometheus(http)
 
 
-def test_the_dashboards_are_there_for_the_sidecar(collecting: Collecting, release: Release) -> None:
+def test_the_dashboards_are_there_for_the_sidecar(monitored: Release) -> None:
     selector = ("--selector=grafana_dashboard=1", "--output=json")
-    found = json.loads(release.namespace.kubectl("get", "configmaps", *selector))["items"]
+    found = json.loads(monitored.namespace.kubectl("get", "configmaps", *selector))["items"]
     texts = {name: text for one in found for name, text in one["data"].items()}
     assert {name: json.loads(text) for name, text in texts.items()} == {
         f"orderfleet-{name}.json": board for name, board in dashboards().items()
@@ -100,11 +111,11 @@ def test_the_dashboards_are_there_for_the_sidecar(collecting: Collecting, releas
 
 
 async def test_the_services_and_temporal_are_scraped_and_nothing_else(
-    collecting: Collecting, release: Release, steps: Steps
+    monitored: Release, steps: Steps
 ) -> None:
-    async with _prometheus(release) as prometheus:
+    async with _prometheus(monitored) as prometheus:
         with steps.step("pods that Prometheus scrapes, by annotation") as step:
-            namespace = release.namespace
+            namespace = monitored.namespace
 
             async def differ() -> set[tuple[str, ...]]:
                 return _annotated(namespace) ^ await _up(prometheus, namespace)
@@ -119,16 +130,16 @@ async def test_the_services_and_temporal_are_scraped_and_nothing_else(
 
 
 async def test_every_query_has_data_and_no_alert_fires_that_should_not(
-    collecting: Collecting, release: Release, steps: Steps
+    monitored: Release, steps: Steps
 ) -> None:
     async with (
-        _prometheus(release) as prometheus,
-        release.shop() as shop,
-        release.books() as pool,
-        release.namespace.forwarded(f"service/{NAME}-temporal", 7233) as temporal,
+        _prometheus(monitored) as prometheus,
+        monitored.shop() as shop,
+        monitored.books() as pool,
+        monitored.namespace.forwarded(f"service/{NAME}-temporal", 7233) as temporal,
     ):
         with steps.step("queries of dashboards and alerts, orders of all kinds") as step:
-            queries = _panels(release.namespace) + _alerts(release.namespace)
+            queries = _panels(monitored.namespace) + _alerts(monitored.namespace)
             lacking, placed = queries, dict[str, str]()
             await mishaps.failing_workflow_task(f"127.0.0.1:{temporal}")
             deadline = time.monotonic() + _QUERIES_SECONDS
@@ -137,7 +148,7 @@ async def test_every_query_has_data_and_no_alert_fires_that_should_not(
                 # A rate needs two scrapes, so the orders keep coming.
                 placed |= await _orders_of_all_kinds(shop)
                 lacking = [one for one in lacking if not await _has_data(prometheus, *one)]
-            alerts = rules(release.namespace.name, NAME)
+            alerts = rules(monitored.namespace.name, NAME)
 
             async def firing() -> set[str]:
                 return {
@@ -152,11 +163,11 @@ async def test_every_query_has_data_and_no_alert_fires_that_should_not(
 
 
 async def test_an_order_is_one_trace_of_all_services(
-    collecting: Collecting, release: Release, steps: Steps
+    monitored: Release, collecting: Collecting, steps: Steps
 ) -> None:
     with steps.step("one trace of an order, OTLP over HTTP") as step:
         trace_id, order_id = secrets.token_hex(16), new_id("traced")
-        async with release.shop() as shop:
+        async with monitored.shop() as shop:
             answer = await shop.http.post(
                 f"/orders/{order_id}/start",
                 json={"payment_id": f"pay-{order_id}", "address": HOME},
@@ -170,6 +181,29 @@ async def test_an_order_is_one_trace_of_all_services(
 
             found = await eventually("the whole trace", spans, _is_whole, _TRACE_SECONDS)
             step.saw(spans=dict(Counter(span.service for span in found)))
+
+
+@pytest.mark.parametrize("command", commands(Place.PROMETHEUS), ids=str)
+async def test_a_runbooks_query_of_prometheus(
+    monitored: Release, steps: Steps, command: Command
+) -> None:
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not on PATH: the runbook's query is not run")
+    with steps.step("promtool, as a runbook has it") as step:
+        async with monitored.shop() as shop, _prometheus_url(monitored) as url:
+            await shop.ended(await shop.place("plain"))
+            text = command.filled({"PROMETHEUS_URL": url})
+
+            async def answer() -> str:
+                return await asyncio.to_thread(run, "bash", "-c", text, seconds=30)
+
+            said = await eventually(
+                "orders by state",
+                answer,
+                lambda said: 'state="fulfilled"' in said,
+                _SCRAPED_SECONDS,
+            )
+            step.saw(lines=len(said.splitlines()))
 
 
 def _component(pod: Json) -> str:

@@ -1,10 +1,11 @@
-"""A second release, in a namespace of its own, on the Postgres and the Temporal of the first."""
+"""A second release, in its own namespace, on the Postgres and the Temporal of the shared one."""
 
 from collections.abc import Callable
 from secrets import token_hex
 
 import pytest
 
+from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.release import NAME, Release
@@ -20,18 +21,18 @@ CREATE DATABASE second OWNER second_owner;
 
 
 def test_on_postgres_and_temporal_of_somebody_else(
-    release: Release, new_namespace: Callable[[str], Namespace], steps: Steps
+    release_with: ReleaseWith, new_namespace: Callable[[str], Namespace], steps: Steps
 ) -> None:
+    namespace = new_namespace("second")
+    # Where NetworkPolicies are enforced, the first release must allow the second's namespace.
+    peer = "allowFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
+    allowed = {f"{of}.{peer}": namespace.name for of in ("postgres", "temporal")}
+    release = release_with({**images.values(images.OLD), **allowed})
     with steps.step("second release on external Postgres and Temporal") as step:
-        namespace = new_namespace("second")
         first = release.namespace.name
         passwords = {"owner": token_hex(), "fleet": token_hex()}
         release.psql(_ROLES.format(**passwords))
         namespace.create("v1", "Secret", "first-postgres", stringData=passwords)
-        # Who enforces NetworkPolicies needs the first release to let the second in.
-        peer = "allowFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name"
-        let_in = {f"{of}.{peer}": namespace.name for of in ("postgres", "temporal")}
-        release.upgrade({**images.values(images.OLD), **let_in})
         second = Release(namespace)
         second.install(
             {
@@ -50,8 +51,8 @@ def test_on_postgres_and_temporal_of_somebody_else(
                 "temporal.namespace.name": "second",
             }
         )
-        said = second.test()
-        assert "fulfilled" in said, said
+        log = second.test()
+        assert "fulfilled" in log, log
         rows = release.psql("SELECT id, state FROM orders", database="second")
         assert [state for _, state in rows] == ["fulfilled"], rows
         step.saw(orders=rows, pods=sorted({_kind(pod) for pod in namespace.pods()}))

@@ -1,4 +1,4 @@
-"""Pods that go away with orders under way, those of Postgres and of Temporal among them."""
+"""Postgres' and Temporal's pods are deleted with orders under way."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from tests.e2e.support.orders import new_id
 
 pytestmark = pytest.mark.timeout(600)
 
-# At 4 a second, the orders stand at every step from the review to the dispatch when the pod goes.
+# At 4 orders a second, some are at every step from the review to the dispatch at the deletion.
 _ORDERS = 20
 _APART = 0.25
 # The pod's start, the orders' 15 s, and ReconcileOrders' next two rounds.
@@ -55,7 +55,7 @@ async def test_deleted(release: Release, steps: Steps, component: str) -> None:
 
 
 async def _until_fulfilled(shop: Shop) -> list[str]:
-    """Place orders, as clients go on to do, until one is fulfilled; return what was accepted."""
+    """Place orders, as clients do, until an order is fulfilled; return the accepted orders."""
     accepted: list[str] = []
     async with asyncio.timeout(_WORKS_SECONDS):
         while True:
@@ -63,10 +63,10 @@ async def _until_fulfilled(shop: Shop) -> list[str]:
             if answer.status_code == HTTPStatus.ACCEPTED:
                 accepted.append(order_id)
             else:
-                # While Postgres or Temporal is away, that is all that the API may say.
+                # Without Postgres or Temporal, the API may answer with 503 only.
                 assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE, answer.text
             await asyncio.sleep(_AGAIN)
-            for one in accepted:
-                answer = await shop.http.get(f"/orders/{one}")
+            for accepted_id in accepted:
+                answer = await shop.http.get(f"/orders/{accepted_id}")
                 if answer.status_code == HTTPStatus.OK and answer.json()["state"] == "fulfilled":
                     return accepted
