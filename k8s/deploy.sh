@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the images, gets them to the cluster of kubectl's current context and installs the chart, or
-# upgrades it. `make deploy` calls it and hands it these, from the environment:
-#   YES         the name of the context: a yes to a cluster that is not a local one by its name
-#   BUILDER, REGISTRY, BUILD_ARGS   as for `make images`; what has a REGISTRY is pushed to it
-#   TAG         by default the version and a hash of what the images are made of
-#   LOAD        a command that takes the images' names and gets them to the cluster, see load.sh
-#   NAMESPACE   orderfleet
-#   HELM_ARGS   more arguments of `helm upgrade`, such as --values my-values.yaml; to be given again
-#               with every deployment
+# Builds the images, loads them into the cluster of kubectl's current context and installs or upgrades
+# the chart. `make deploy` runs it; settings come from the environment:
+#   YES         the name of the context: confirms a context without a local cluster's name
+#   BUILDER, REGISTRY, BUILD_ARGS   as for `make images`; with REGISTRY, the images are pushed to it
+#   TAG         default: the version and a hash of the images' sources
+#   LOAD        a command that takes the images' names and loads them into the cluster, see load.sh
+#   NAMESPACE   default: orderfleet
+#   HELM_ARGS   further arguments of `helm upgrade`, such as --values my-values.yaml; repeat them with
+#               every deployment
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +27,7 @@ need "$builder" "install it, or choose another: make deploy BUILDER=podman"
 context=$(kubectl config current-context 2>/dev/null) ||
     fail 'kubectl has no current context: make a cluster (kind create cluster), or choose one (kubectl config use-context)'
 
-# A cluster that others use must not get this by a context left behind from yesterday.
+# A forgotten context must not lead to a deployment in a cluster that others use.
 if [[ -n ${YES:-} ]]; then
     [[ $YES == "$context" ]] || fail "YES=$YES, but the current context is $context"
 elif ! k8s/local_context.sh "$context"; then
@@ -36,14 +36,14 @@ elif ! k8s/local_context.sh "$context"; then
     [[ ${answer:-} == "$context" ]] || fail "not deployed to $context"
 fi
 
-# How images get there: before anything is built, as a build takes minutes.
+# Checks how images get there before the build, which takes minutes.
 k8s/load.sh "$context"
 kubectl --context "$context" get --raw /readyz --request-timeout 10s >/dev/null 2>&1 ||
     fail "the cluster of context $context does not answer: kubectl --context $context get nodes"
 
-# Pods are replaced when their image's name changes, so another content has to be another tag, and
-# the same content the same: not a commit, which has many contents while one works, and which changes
-# with every text. Hashed are the files that production is built from, and how it is done.
+# Kubernetes replaces pods when their image's name changes, so the tag has to change with the content,
+# and only with it. A commit would not do: uncommitted work has none, and a change of a document has a
+# new one. The hash covers the sources of the production images and the way they are built.
 content_of() {
     local files
     files=$(find LICENSE services -type f \( -name LICENSE -o -name Dockerfile -o -name images.sh \
@@ -69,7 +69,7 @@ done
 echo "deploy: images to $context"
 k8s/load.sh "$context" "${images[@]}"
 
-# By context, as another terminal may have chosen another one meanwhile.
+# With the context, as another terminal may have changed the current one meanwhile.
 helm upgrade --install orderfleet charts/orderfleet --kube-context "$context" \
     --namespace "$namespace" --create-namespace --wait --timeout 5m \
     "${values[@]}" ${helm_args[@]+"${helm_args[@]}"} || {

@@ -1,4 +1,4 @@
-"""Makes the passwords and the API key of overlays/dev, once; a second run changes nothing."""
+"""Generates the passwords and the API key of overlays/dev, once; a second run changes nothing."""
 
 import os
 import secrets
@@ -11,15 +11,15 @@ PASSWORDS: Final = ("postgres", "owner", "fleet", "temporal")
 
 
 def write(name: str, values: dict[str, str]) -> None:
-    """Write a file that only its owner reads, unless it is there."""
+    """Write a file that only its owner can read, unless it exists."""
     try:
         file = os.open(OVERLAY / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        print(f"k8s/overlays/dev/{name} is there already")
+        print(f"k8s/overlays/dev/{name} exists already")
         return
     with os.fdopen(file, "w") as opened:
         opened.writelines(f"{key}={value}\n" for key, value in values.items())
-    print(f"k8s/overlays/dev/{name} is new; git ignores it")
+    print(f"k8s/overlays/dev/{name} written; git ignores it")
 
 
 if __name__ == "__main__":

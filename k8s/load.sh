@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# load.sh CONTEXT [IMAGE...]: gets images to the cluster of that context; without images it only says
-# whether it could. `make deploy` and `tilt up` call it and hand it these, from the environment:
+# load.sh CONTEXT [IMAGE...]: loads images into the cluster of that context; without images it only
+# checks whether it could. `make deploy` and `tilt up` run it; settings come from the environment:
 #   BUILDER     docker (default), podman or buildah: where the images are
-#   REGISTRY    what stands before the images' names; what has one is pushed
-#   LOAD        a command that takes the images' names; without one, kind, k3d, minikube and Docker
-#               Desktop are known
+#   REGISTRY    the prefix of the images' names; with it, the images are pushed
+#   LOAD        a command that takes the images' names; not needed for kind, k3d, minikube and Docker
+#               Desktop
 set -euo pipefail
 
 fail() {
@@ -38,11 +38,11 @@ else
 fi
 ((${#images[@]})) || exit 0
 
-# What is not in docker's own store goes by a file.
-by_file() { # by_file COMMAND...: calls it with the name of an archive, once for each image
+# Images that are not in docker's store are loaded from a file.
+by_file() { # by_file COMMAND...: runs it with the name of an archive, once for each image
     local image archives
     archives=$(mktemp -d)
-    # Now, not at the exit: the variable is gone by then.
+    # Expanded now: at the exit, the local variable is gone.
     # shellcheck disable=SC2064
     trap "rm -rf '$archives'" EXIT
     for image in "${images[@]}"; do

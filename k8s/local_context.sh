@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# local_context.sh CONTEXT: ends with 0 if that is a local cluster's by its name, else with 1. Any
-# other one has to be named by who means it.
+# local_context.sh CONTEXT: exits with 0 if that is the name of a local cluster's context, else with 1.
+# The user has to confirm any other context by its name.
 case $1 in
     kind-* | k3d-* | minikube | docker-desktop) ;;
     *) exit 1 ;;

@@ -1,7 +1,7 @@
 """Renders the chart into kustomize bases beside this file: base/, temporal/ and postgres/.
 
-What scales them is a component, keda/. `make k8s` writes them, a file for each component of the
-chart; `--check` only tells whether they are up to date.
+The scalers are a component, keda/. `make k8s` writes a file for each component of the chart;
+`--check` only checks whether the files are up to date.
 """
 
 import argparse
@@ -20,7 +20,7 @@ COMMAND: Final = (
     *("helm", "template", "orderfleet", str(CHART)),
     *("--namespace", "orderfleet-dev", "--skip-tests", "--values", str(HERE / "values.yaml")),
 )
-# The queries name the namespace and the pods of base/; an overlay says where Prometheus is.
+# The queries name the namespace and the pods of base/; an overlay sets the address of Prometheus.
 SCALED: Final = (
     *("--set", "autoscaling.mode=keda"),
     *("--set", "autoscaling.prometheus.address=http://prometheus.monitoring:9090"),
@@ -46,17 +46,16 @@ patches:
       - {op: remove, path: /spec/replicas}
 resources:
 """
-# Who applies these files is not Helm, and neither the chart's version nor the images' is what an
-# overlay makes of them.
+# Kustomize applies these files, and an overlay may change the images: these labels would be wrong.
 LABELS: Final = re.compile(
     r"^ +(?:helm\.sh/chart: .*|app\.kubernetes\.io/(?:managed-by: Helm|version: .*))\n",
     re.MULTILINE,
 )
-# The chart names a Job by a hash of its pod, but a patch or a tag in an overlay makes another pod,
-# and a Job cannot be changed. So kustomize is told to add the hash, which it does after everything
-# else: by an annotation of its own, which it takes away. (`kustomize.config.k8s.io/needs-hash`, the
-# official one, has no effect in files: kubernetes-sigs/kustomize#4833.) A ConfigMap gets it too:
-# the pods that read it change with its name.
+# The chart names a Job by a hash of its pod, but a patch or a tag in an overlay changes the pod,
+# and a Job is immutable. So kustomize adds the hash, after everything else, because of an internal
+# annotation, which it removes. (`kustomize.config.k8s.io/needs-hash`, the official annotation, has
+# no effect in files: kubernetes-sigs/kustomize#4833.) A ConfigMap gets the hash too: the pods that
+# read it change with its name.
 HASHED: Final = re.compile(
     r"^(kind: (?:ConfigMap|Job)\nmetadata:\n  name: \S+?)(?:-[0-9a-f]{8})?(\"?)\n", re.MULTILINE
 )
@@ -67,11 +66,11 @@ COMPONENT: Final = re.compile(r"^    app\.kubernetes\.io/component: \"?([\w-]+)\
 
 
 class WrongError(Exception):
-    """What stands in the way, for people."""
+    """An error message for the user."""
 
 
 def rendered(*more: str) -> str:
-    """Return what helm makes of the chart."""
+    """Return the chart as helm renders it."""
     try:
         done = subprocess.run((*COMMAND, *more), capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -82,11 +81,11 @@ def rendered(*more: str) -> str:
 
 
 def files_of(text: str, scaled: str) -> dict[Path, str]:
-    """Split what helm made into files, by sub-chart and component, and list them for kustomize.
+    """Split a rendering into files, by sub-chart and component, and list them for kustomize.
 
     Args:
-        text: everything but the scalers.
-        scaled: the same with them; the rest of it is not looked at.
+        text: the rendering without the scalers.
+        scaled: the rendering with them; only the scalers are used.
     """
     objects: dict[Path, list[str]] = defaultdict(list)
     for source, body in documents_of(text):
@@ -109,10 +108,10 @@ def files_of(text: str, scaled: str) -> dict[Path, str]:
 
 
 def documents_of(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the objects of a rendering, each with the line that tells its template."""
+    """Yield the objects of a rendering, each with the line that names its template."""
     for document in re.split(r"^---\n", text, flags=re.MULTILINE):
         source, _, body = document.strip().partition("\n")
-        # The rest of the chart's test, which is Helm's to run.
+        # The rest of the chart's test, which only Helm runs.
         if body and "/templates/tests/" not in source:
             yield source, body + "\n"
 
@@ -121,14 +120,16 @@ def component_of(source: str, body: str) -> str:
     """Return the component that an object belongs to."""
     component = COMPONENT.search(body)
     if not component:
-        raise WrongError(f"{source} makes an object without a component")
+        raise WrongError(f"{source} has an object without a component")
     return component[1]
 
 
 def main() -> None:
-    """Write the files that are not as they should be, or tell which."""
+    """Write the files that are out of date, or print their names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only look; exit 1 at a difference")
+    parser.add_argument(
+        "--check", action="store_true", help="only check; exit with 1 on a difference"
+    )
     check: bool = parser.parse_args().check
     try:
         wanted = files_of(rendered(), rendered(*SCALED))
@@ -142,7 +143,7 @@ def main() -> None:
     stale = sorted(path for path in wanted | there if wanted.get(path) != there.get(path))
     for path in stale:
         if check:
-            print(f"k8s/{path} is not what the chart makes: run `make k8s`", file=sys.stderr)
+            print(f"k8s/{path} is out of date: run `make k8s`", file=sys.stderr)
         elif path in wanted:
             (HERE / path).parent.mkdir(exist_ok=True)
             (HERE / path).write_text(wanted[path])

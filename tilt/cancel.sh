@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 order=tilt-cancel-$(date +%s)
-# Not by the CLI: a second Python may take longer to start than a review, 2 s.
+# Without the CLI: a second Python may take longer to start than the review, 2 s.
 post() { # post PATH BODY
     curl --silent --show-error --fail-with-body --header 'content-type: application/json' \
         --data "$2" "${ORDERFLEET_URL:-http://127.0.0.1:8000}/orders/$order/$1" && echo

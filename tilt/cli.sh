@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The command `orderfleet`, installed if it is not: cli.sh load --rate 5 --seconds 20
+# Runs the command `orderfleet`, and installs it first if necessary: cli.sh load --rate 5 --seconds 20
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

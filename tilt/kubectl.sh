@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kubectl in the fleet's namespace: of the context that Tilt, which has looked at it, hands on in
-# CONTEXT, or of the current one if that is a local cluster's by its name.
+# kubectl in the fleet's namespace: in the context CONTEXT, which Tilt has checked, or in the current
+# context if it has a local cluster's name.
 set -euo pipefail
 
 context=${CONTEXT:-$(kubectl config current-context)}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # laptop.sh SERVICE [COMMAND...]: runs api, order_worker or shipping_worker on this machine instead of
-# in the cluster, with the settings that it has there and the ports that Tilt forwards, until it ends.
-# COMMAND is by default the service's program.
+# in the cluster, with its settings from the cluster, through the ports that Tilt forwards.
+# COMMAND defaults to the service's program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ export ORDERFLEET_PROBE_HOST=127.0.0.1 ORDERFLEET_PROBE_PORT=9190 ORDERFLEET_API
 
 tilt/kubectl.sh scale "deployment/$name" --replicas 0
 trap 'tilt/kubectl.sh scale "deployment/$name" --replicas 1' EXIT
-# Ctrl-C is for the service: it drains, and then it is the cluster's turn again.
+# Ctrl-C goes to the service: it drains, and the cluster's Deployment is scaled up again.
 trap : INT
 PATH=$PWD/.venv/bin:$PATH
 shift

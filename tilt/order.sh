@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Places an order by the forwarded port and waits until it is fulfilled, as `helm test` does.
+# Places an order through the forwarded port and waits until it is fulfilled, as `helm test` does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

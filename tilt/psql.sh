@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A psql shell in the cluster's Postgres. Tilt's page is no terminal: there it says how to get one.
+# A psql shell in the cluster's Postgres. Without a terminal, as in Tilt's page: counts orders by state.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -9,4 +9,4 @@ if [[ -t 0 ]]; then
 fi
 ./kubectl.sh exec statefulset/orderfleet-postgres -- "${psql[@]}" \
     --command 'SELECT state, count(*) FROM orders GROUP BY state ORDER BY state'
-echo 'A shell, in a terminal: tilt/psql.sh'
+echo 'For a shell, run tilt/psql.sh in a terminal.'

@@ -25,7 +25,7 @@ class Layer:
 
 @dataclass
 class Archive:
-    """Every builder can write this format, and none can tell all of it in another common way."""
+    """The only format that every builder can write, and that has all of an image."""
 
     config: dict[str, Any]
     layers: list[Layer] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Archive:
         return self._files[path][1]
 
     def _lay(self, layer: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-        """Put a layer's file over what the layers below have, or take away what it says is gone."""
+        """Apply a layer's file to the files of the layers below; a whiteout removes files."""
         path = posixpath.normpath(f"/{member.name}")
         parent, name = posixpath.split(path)
         if not name.startswith(_WHITEOUT):
@@ -83,12 +83,12 @@ def _member(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 def _contents(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     file = tar.extractfile(member)
-    assert file is not None, f"{member.name} is no file"
+    assert file is not None, f"{member.name} is not a file"
     return file
 
 
 def _plain(file: IO[bytes]) -> IO[bytes]:
-    """Undo the compression that some builders write layers with."""
+    """Decompress a layer; some builders compress layers."""
     magic = file.read(len(_GZIP))
     file.seek(0)
     return cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if magic == _GZIP else file

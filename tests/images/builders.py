@@ -12,7 +12,7 @@ from tests.images.services import ROOT, Service
 
 REGISTRY: Final = os.environ.get("REGISTRY") or "docker.io/library"
 _SECONDS: Final = 600
-# buildah's own way to run with the isolation that works anywhere knows no read-only root.
+# `buildah run` has no read-only root with the isolation that works everywhere.
 _READ_ONLY: Final = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
 
 Outcome = subprocess.CompletedProcess[str]
@@ -26,7 +26,7 @@ class Builder:
         return f"{REGISTRY}/{service.program}:{tag}"
 
     def build(self, context: Path, service: Service, tag: str) -> str:
-        """Build by the repository's own script, with the arguments of the caller's environment."""
+        """Build with services/images.sh and the caller's environment."""
         environment = {"BUILDER": self.name, "IMAGES": service.folder, "TAG": tag}
         built = _call(context / "services/images.sh", env={**os.environ, **environment})
         assert built.returncode == 0, built.stdout + built.stderr
@@ -37,13 +37,13 @@ class Builder:
             saved = _call("buildah", "push", "--quiet", image, f"docker-archive:{path}:{image}")
         else:
             saved = _call(self.name, "save", "--output", path, image)
-        assert saved.returncode == 0, f"{image} is not there (`make images`): {saved.stderr}"
+        assert saved.returncode == 0, f"no image {image}, run `make images`: {saved.stderr}"
 
     def remove(self, image: str) -> None:
         _call(self.name, "rmi", image)
 
     def run(self, image: str, config: Mapping[str, Any], *command: str, **env: str) -> Outcome:
-        """Run a command with a read-only root and without a network, else as the image says."""
+        """Run a command with the image's settings, a read-only root and no network."""
         if self.name == "buildah":
             return _run_by_buildah(image, config, command, env)
         program, *arguments = command

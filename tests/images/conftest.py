@@ -26,7 +26,7 @@ class Image:
 
 @contextmanager
 def saved(builder: Builder, service: Service, name: str) -> Iterator[Image]:
-    # Not pytest's directory, which is kept over three runs: that would be gigabytes.
+    # Not tmp_path: pytest keeps it for three runs, which would be gigabytes.
     with TemporaryDirectory() as directory:
         path = Path(directory) / "image.tar"
         builder.save(name, path)
@@ -38,7 +38,9 @@ def saved(builder: Builder, service: Service, name: str) -> Iterator[Image]:
 def builder() -> Builder:
     name = os.environ.get("BUILDER") or "docker"
     if shutil.which(name) is None:
-        pytest.fail(f"{name} is not there: BUILDER=docker, podman or buildah", pytrace=False)
+        pytest.fail(
+            f"{name} is not installed: set BUILDER to docker, podman or buildah", pytrace=False
+        )
     return Builder(name)
 
 

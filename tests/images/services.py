@@ -1,4 +1,4 @@
-"""What the repository says about each service that has an image."""
+"""The services that have an image, as the repository describes them."""
 
 import tomllib
 from collections.abc import Mapping
@@ -38,18 +38,18 @@ class Service:
         return {script for project in self._tables() for script in project["scripts"]}
 
     def locked(self, markers: Mapping[str, str]) -> dict[str, str]:
-        """Other people's distributions and their versions, for an interpreter with such markers."""
-        found: dict[str, str] = {}
+        """Third-party distributions and their versions, for an interpreter with these markers."""
+        versions: dict[str, str] = {}
         for line in (ROOT / "services" / self.folder / "requirements.txt").read_text().splitlines():
             if line.startswith(("#", " ")):
                 continue
             requirement = Requirement(line.removesuffix("\\"))
             if requirement.marker is None or requirement.marker.evaluate(dict(markers)):
-                found[requirement.name] = str(requirement.specifier).removeprefix("==")
-        return found
+                versions[requirement.name] = str(requirement.specifier).removeprefix("==")
+        return versions
 
     def sources(self) -> dict[str, bytes]:
-        """Our files by the path that they have in the image."""
+        """Our files, by their paths in the image."""
         return {
             f"/app/{path.relative_to(project / 'src')}": path.read_bytes()
             for project in self.projects

@@ -1,4 +1,4 @@
-"""Run the real command `orderfleet`, away from the settings and the fleets of this machine."""
+"""Run the real command `orderfleet`, isolated from this machine's settings and fleets."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import msgspec
 
 _COMMAND: Final = Path(sys.executable).parent / "orderfleet"
 _SECONDS: Final = 60.0
-# A port that nobody listens on.
+# Nothing listens on this port.
 NOWHERE: Final = {
     "ORDERFLEET_URL": "http://127.0.0.1:1",
     "TEMPORAL_ADDRESS": "127.0.0.1:1",
@@ -24,7 +24,7 @@ _OURS: Final = ("ORDERFLEET_", "TEMPORAL_", "PG", "DATABASE_URL", "_ORDERFLEET")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended, and what it said."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def error(self) -> str:
-        """The one line that says what is wrong."""
+        """The error message, a single line."""
         assert self.status in {1, 2, 3}, self
         lines = self.err.splitlines()
         assert len(lines) == 1, self
@@ -57,22 +57,22 @@ class Cli:
     env: Mapping[str, str] = field(default_factory=lambda: NOWHERE)
 
     async def __call__(self, *arguments: str, **env: str) -> Outcome:
-        """Run it to its end."""
+        """Run the command to its end."""
         async with asyncio.timeout(_SECONDS):
             return await ended(await self.begin(*arguments, **env))
 
     async def all(self, *commands: str) -> list[Outcome]:
-        """Run several, each given as one text, two at a time."""
+        """Run several command lines, two at a time."""
         two = asyncio.Semaphore(2)
 
-        async def one(command: str) -> Outcome:
+        async def run(command: str) -> Outcome:
             async with two:
                 return await self(*command.split())
 
-        return await asyncio.gather(*map(one, commands))
+        return await asyncio.gather(*map(run, commands))
 
     async def begin(self, *arguments: str, **env: str) -> Process:
-        """Start it."""
+        """Start the command."""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith(_OURS)
         }
@@ -88,7 +88,7 @@ class Cli:
 
 
 async def ended(process: Process) -> Outcome:
-    """Wait for the end of a command."""
+    """Wait for a command to exit."""
     out, err = await process.communicate()
     assert process.returncode is not None
     assert b"Traceback" not in err, err.decode()

@@ -1,4 +1,4 @@
-"""A stand-in for kubectl, which answers as a cluster did, and the checks of `orderfleet doctor`."""
+"""A stand-in for kubectl with recorded answers of a cluster, for `orderfleet doctor`."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +9,7 @@ from orderfleet_cli.doctor.cluster.check_cluster import check_cluster
 from tests.support.cli import Cli, Outcome
 
 _COMPONENTS: Final = ("api", "order-worker", "shipping-worker")
-# The answer to a command is in the file of this name, or the error that kubectl ends with.
+# The file of this name has the answer to the command, or kubectl's error.
 KUBECTL: Final = """#!/bin/sh
 case "$*" in
   */scaledobjects*) name=scaledobjects ;;
@@ -31,7 +31,7 @@ cat $name.json
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that answers as recorded, but for what a test changes."""
+    """A cluster with the recorded answers, which a test may change."""
 
     cli: Cli
     answers: dict[str, Any]
@@ -42,7 +42,7 @@ class Cluster:
         return await self.cli("doctor", "--kubernetes", *more)
 
     async def bad(self, prometheus: str = "") -> dict[str, str]:
-        """Return what is not well, without a process of its own: names, and what is said."""
+        """Run the checks in this process; return the failed ones: names and messages."""
         self._write()
         bad = [one for one in await check_cluster("", "", prometheus) if not one.ok]
         assert all(one.fix for one in bad)

@@ -1,4 +1,4 @@
-"""Programs that some tests need and no Python package brings: the marker `needs`."""
+"""The marker `needs`: programs that a test requires and no Python package provides."""
 
 import os
 import shutil
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 import pytest
 
-# Where all of them have to be there, as in CI: a check that is skipped is a failure then.
+# In CI all programs are required: a skipped check is a failure there.
 REQUIRED = os.environ.get("CHART_TOOLS") == "required"
 
 
 def declare(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*tools): programs that a test cannot do without")
+    config.addinivalue_line("markers", "needs(*tools): programs that a test requires")
 
 
 def look_for(item: pytest.Item, tools: Mapping[str, str]) -> None:
-    """Skip a test whose tool is missing, and say what is not checked then."""
+    """Skip a test whose tool is missing, and say what is not checked without it."""
     for tool in (tool for marker in item.iter_markers("needs") for tool in marker.args):
         if not shutil.which(tool):
             message = f"{tool} is not on PATH: {tools[tool]}"

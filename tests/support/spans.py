@@ -12,7 +12,7 @@ from orderfleet.observability.otel.span_processor import OrderSpanProcessor
 
 @cache
 def exported() -> InMemorySpanExporter:
-    """Return where the spans end; OpenTelemetry takes one provider in the life of a process."""
+    """Return the exporter; OpenTelemetry accepts one provider per process."""
     exporter = InMemorySpanExporter()
     provider = create_tracer_provider(shutdown_on_exit=False)
     provider.add_span_processor(OrderSpanProcessor(SimpleSpanProcessor(exporter)))

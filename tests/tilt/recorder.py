@@ -1,4 +1,4 @@
-"""Evaluates the Tiltfile by a real Starlark interpreter; its built-ins note what they are told.
+"""Evaluates the Tiltfile with a Starlark interpreter whose built-ins record their arguments.
 
 They take the arguments that Tilt 0.37 takes, and no others. Charts are really rendered; nothing is
 written, built or sent anywhere.
@@ -17,7 +17,7 @@ import yaml
 from k8s.dev_secrets import PASSWORDS
 from tests.chart.rendering import ROOT, Object
 
-# The interpreter takes functions, and no modules with functions in them.
+# The interpreter accepts functions, but no modules of functions.
 _CONFIG: Final = """
 config = struct(
     define_bool=config_define_bool,
@@ -27,7 +27,7 @@ config = struct(
     tilt_subcommand=config_tilt_subcommand,
 )
 """
-# The one file that is made when it is missing, and that nobody commits.
+# The only file that is generated when missing, and that git ignores.
 _PASSWORDS: Final = "k8s/overlays/dev/postgres.env"
 
 
@@ -57,7 +57,7 @@ class Resource:
 
 @dataclass
 class Tilt:
-    """What a Tiltfile has told Tilt."""
+    """What a Tiltfile declares."""
 
     context: str
     defined: dict[str, type] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def _run(path: Path, builtins: "_Builtins", subcommand: str) -> starlark.Module:
     module["config_tilt_subcommand"] = subcommand
 
     def load(name: str) -> starlark.FrozenModule:
-        # Anything else would be an extension, fetched from the internet.
+        # Anything else would be an extension, downloaded from the internet.
         assert name.startswith("./"), f"{path}: {name}"
         return _run((path.parent / name).resolve(), builtins, subcommand).freeze()
 
@@ -176,8 +176,8 @@ class _Builtins:
         return (ROOT / file_path).read_text()
 
     def read_yaml(self, path: str) -> Any:
-        (found,) = _parse(self.read_file(path))
-        return found
+        (manifest,) = _parse(self.read_file(path))
+        return manifest
 
     def read_yaml_stream(self, path: str) -> list[Object]:
         return _parse(self.read_file(path))
@@ -250,7 +250,7 @@ class _Builtins:
 
 
 def _parse(text: str) -> list[Object]:
-    return [found for found in yaml.load_all(text, yaml.CSafeLoader) if found]
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
 
 
 def _text(objects: list[Object]) -> str:
@@ -263,7 +263,7 @@ def _helm(
     chart: str, name: str, namespace: str, values: tuple[str, ...], switches: tuple[str, ...]
 ) -> str:
     """Render as Tilt's helm() does: without the tests, with the namespace in each object."""
-    arguments = [f"--values={file}" for file in values] + [f"--set={one}" for one in switches]
+    arguments = [f"--values={file}" for file in values] + [f"--set={switch}" for switch in switches]
     done = subprocess.run(
         ["helm", "template", name, chart, "--namespace", namespace, "--skip-tests", *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What is in the repository."""
+"""Checks of the repository."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ from tests.chart.rendering import ROOT
 
 
 def assert_target(target: str) -> None:
-    """Make knows how to make it."""
+    """Check that make has this target."""
     done = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""The dev images: what they are built from, and where what is saved gets to."""
+"""The dev images: their sources, and where saved files are synced to."""
 
 import fnmatch
 import os
@@ -28,7 +28,7 @@ def containers(tilt: Tilt, image: Image) -> list[tuple[Object, Object]]:
     """Return pods' specs and their containers that go on running and have this image."""
     return [
         (pod.spec, container)
-        for pod in pods([one for one in tilt.objects if one["kind"] == "Deployment"])
+        for pod in pods([manifest for manifest in tilt.objects if manifest["kind"] == "Deployment"])
         for container in pod.spec["containers"]
         if container["image"].rpartition(":")[0] == image.ref
     ]

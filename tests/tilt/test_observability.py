@@ -1,4 +1,4 @@
-"""What is switched off is gone, and nothing points to it."""
+"""A part that is switched off is not installed, and nothing refers to it."""
 
 import itertools
 import json
@@ -19,9 +19,9 @@ PARTS: Final = ("prometheus", "grafana", "jaeger")
 CHOICES: Final = [
     dict(zip(PARTS, on, strict=True)) for on in itertools.product([True, False], repeat=len(PARTS))
 ]
-# A host of one label is a Service of the same namespace.
+# A host of a single label is a Service of the same namespace.
 URL: Final = re.compile(r"http://[a-z][a-z0-9-]*:\d+")
-# Prometheus finds pods by the Kubernetes API, and nothing here has a policy.
+# Prometheus discovers pods by the Kubernetes API, and nothing here has a NetworkPolicy.
 NOT_HERE: Final = {"C-0002", "C-0030", "C-0034", "C-0035", "C-0054"}
 
 
@@ -36,24 +36,24 @@ def test_what_is_off_is_gone(choice: dict[str, bool]) -> None:
     on = {part for part in PARTS if choice[part]}
     assert tilt.resources.keys() & set(PARTS) == on
     for part in PARTS:
-        names = {one["metadata"]["name"] for one in tilt.objects}
+        names = {manifest["metadata"]["name"] for manifest in tilt.objects}
         assert (part in names) is choice[part]
 
 
 def test_every_address_is_a_service(choice: dict[str, bool]) -> None:
     tilt = evaluate(choice)
     services = {
-        f"http://{one['metadata']['name']}:{port['port']}"
-        for one in tilt.objects
-        if one["kind"] == "Service"
-        for port in one["spec"]["ports"]
+        f"http://{manifest['metadata']['name']}:{port['port']}"
+        for manifest in tilt.objects
+        if manifest["kind"] == "Service"
+        for port in manifest["spec"]["ports"]
     }
     named_ones = {
         url
-        for one in tilt.objects
-        if one["kind"] in {"ConfigMap", "Deployment"}
-        and "dashboard-" not in one["metadata"]["name"]
-        for url in URL.findall(json.dumps(one))
+        for manifest in tilt.objects
+        if manifest["kind"] in {"ConfigMap", "Deployment"}
+        and "dashboard-" not in manifest["metadata"]["name"]
+        for url in URL.findall(json.dumps(manifest))
     }
     assert named_ones <= services
     expected = {"http://jaeger:4317"} if choice["jaeger"] else set()
@@ -72,7 +72,7 @@ def test_spans_go_to_jaeger_alone(choice: dict[str, bool]) -> None:
 
 def mounted_dashboards(tilt: Tilt) -> set[str]:
     (pod,) = pods([named(tilt.objects, "Deployment", "grafana")])
-    (volume,) = (one for one in pod.spec["volumes"] if one["name"] == "dashboards")
+    (volume,) = (volume for volume in pod.spec["volumes"] if volume["name"] == "dashboards")
     sources = [source["configMap"] for source in volume["projected"]["sources"]]
     assert all(source["optional"] for source in sources)
     return {source["name"] for source in sources}
@@ -81,9 +81,9 @@ def mounted_dashboards(tilt: Tilt) -> set[str]:
 def test_grafana_has_the_chart_s_dashboards(choice: dict[str, bool]) -> None:
     tilt = evaluate(choice)
     made = {
-        one["metadata"]["name"]
-        for one in tilt.objects
-        if one["metadata"]["name"].startswith("orderfleet-dashboard-")
+        manifest["metadata"]["name"]
+        for manifest in tilt.objects
+        if manifest["metadata"]["name"].startswith("orderfleet-dashboard-")
     }
     files = {path.stem for path in CHART.glob("dashboards/*.json")}
     shown = choice["grafana"] and choice["prometheus"]
@@ -107,9 +107,10 @@ def test_prometheus_scrapes_by_the_annotations_and_labels_of_the_pods() -> None:
     tilt = evaluate()
     text = named(tilt.objects, "ConfigMap", "prometheus")["data"]["prometheus.yml"]
     (pod,) = (
-        one["spec"]["template"]["metadata"]
-        for one in tilt.objects
-        if one["metadata"]["name"] == "orderfleet-order-worker" and one["kind"] == "Deployment"
+        manifest["spec"]["template"]["metadata"]
+        for manifest in tilt.objects
+        if manifest["metadata"]["name"] == "orderfleet-order-worker"
+        and manifest["kind"] == "Deployment"
     )
     asked = re.findall(r"__meta_kubernetes_pod_(annotation|label)_(\w+)", text)
     there = {
@@ -134,7 +135,7 @@ def test_probes_and_services_use_the_ports_of_the_pod(part: str) -> None:
     ports = {port["name"] for port in container["ports"]}
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert container[probe]["httpGet"]["port"] in ports
-    (service,) = (one["spec"] for one in manifests(part) if one["kind"] == "Service")
+    (service,) = (manifest["spec"] for manifest in manifests(part) if manifest["kind"] == "Service")
     assert service["selector"].items() <= pod.labels.items()
     assert {port["targetPort"] for port in service["ports"]} <= ports
 

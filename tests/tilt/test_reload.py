@@ -13,7 +13,7 @@ import pytest
 from tests.chart.rendering import ROOT
 from tilt.image.reload import fill
 
-# Says what it has read, and what a stop is like: `drain` seconds, or none at all.
+# Prints the text that it reads; on SIGTERM it drains for `drain` seconds.
 SERVICE: Final = """
 import signal, sys, time
 from pathlib import Path
@@ -42,7 +42,7 @@ sys.exit(run(sys.argv[3:], Path(sys.argv[1]), float(sys.argv[2])))
 
 
 class Reloader:
-    """The reloader with a service, and what the service says."""
+    """The reloader with a service, and their output."""
 
     def __init__(self, source: Path, drain: float, limit: float) -> None:
         self.file = source / "package" / "module.py"
@@ -84,7 +84,7 @@ def reloader(source: Path, request: pytest.FixtureRequest) -> Iterator[Reloader]
     started = Reloader(source, drain, limit)
     with started.process:
         yield started
-        # Killed, it would leave the service behind.
+        # Killed, it would leave the service running.
         started.process.terminate()
 
 

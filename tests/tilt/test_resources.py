@@ -1,4 +1,4 @@
-"""What the Tiltfile names has to be in the rendered chart, in tilt/ or in the repository."""
+"""Every name in the Tiltfile exists in the rendered chart, in tilt/ or in the repository."""
 
 import json
 import os
@@ -31,39 +31,47 @@ def selector(found: Object) -> str:
 
 def workload_of(tilt: Tilt, resource: Resource) -> Object:
     (found,) = (
-        one
-        for one in tilt.objects
-        if one["kind"] in WORKLOADS and one["metadata"]["name"] == resource.workload
+        manifest
+        for manifest in tilt.objects
+        if manifest["kind"] in WORKLOADS and manifest["metadata"]["name"] == resource.workload
     )
     return found
 
 
 def test_each_object_is_in_one_resource(tilt: Tilt) -> None:
     resources = tilt.resources.values()
-    workloads = [one["metadata"]["name"] for one in tilt.objects if one["kind"] in WORKLOADS]
+    workloads = [
+        manifest["metadata"]["name"] for manifest in tilt.objects if manifest["kind"] in WORKLOADS
+    ]
     assert sorted(resource.workload for resource in resources if resource.workload) == sorted(
         workloads
     )
-    others = [selector(one) for one in tilt.objects if one["kind"] not in {*WORKLOADS, "Service"}]
+    others = [
+        selector(manifest)
+        for manifest in tilt.objects
+        if manifest["kind"] not in {*WORKLOADS, "Service"}
+    ]
     assert sorted(name for resource in resources for name in resource.objects) == sorted(others)
     assert len(set(others)) == len(others)
 
 
 def test_all_is_in_the_namespace(tilt: Tilt) -> None:
-    (namespace,) = (one["metadata"]["name"] for one in tilt.objects if one["kind"] == "Namespace")
+    (namespace,) = (
+        manifest["metadata"]["name"] for manifest in tilt.objects if manifest["kind"] == "Namespace"
+    )
     outside = [
-        title(one)
-        for one in tilt.objects
-        if one["kind"] != "Namespace" and one["metadata"]["namespace"] != namespace
+        title(manifest)
+        for manifest in tilt.objects
+        if manifest["kind"] != "Namespace" and manifest["metadata"]["namespace"] != namespace
     ]
     assert outside == []
 
 
 def test_secrets_have_what_is_asked_of_them(tilt: Tilt) -> None:
     keys = {
-        one["metadata"]["name"]: one["stringData"].keys()
-        for one in tilt.objects
-        if one["kind"] == "Secret"
+        manifest["metadata"]["name"]: manifest["stringData"].keys()
+        for manifest in tilt.objects
+        if manifest["kind"] == "Secret"
     }
     for pod in pods(tilt.objects):
         for container in pod.containers():
@@ -134,7 +142,7 @@ def test_a_job_of_ours_waits_to_be_asked(tilt: Tilt) -> None:
         if resource.workload:
             found = workload_of(tilt, resource)
             (pod,) = pods([found])
-            ours = {one["image"].rpartition(":")[0] for one in pod.containers()} & built
+            ours = {container["image"].rpartition(":")[0] for container in pod.containers()} & built
             manual = found["kind"] == "Job" and bool(ours)
             assert (resource.trigger_mode == "manual") is manual, resource.name
 

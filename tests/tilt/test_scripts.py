@@ -1,4 +1,4 @@
-"""The buttons' scripts name nothing that is not there."""
+"""Every name in the buttons' scripts exists."""
 
 import os
 import re
@@ -26,11 +26,13 @@ def tilt() -> Tilt:
 
 
 def test_objects(tilt: Tilt) -> None:
-    there = {(one["kind"].lower(), one["metadata"]["name"]) for one in tilt.objects}
+    there = {(manifest["kind"].lower(), manifest["metadata"]["name"]) for manifest in tilt.objects}
     asked = set(OBJECT.findall(ALL))
     assert {kind for kind, _ in asked} == {"deployment", "secret", "statefulset"}
     assert asked <= there
-    (namespace,) = (one["metadata"]["name"] for one in tilt.objects if one["kind"] == "Namespace")
+    (namespace,) = (
+        manifest["metadata"]["name"] for manifest in tilt.objects if manifest["kind"] == "Namespace"
+    )
     assert f" --namespace {namespace} " in SCRIPTS["kubectl.sh"]
 
 

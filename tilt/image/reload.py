@@ -1,8 +1,7 @@
-"""PID 1 of the images of `tilt up`: runs a service, and anew when its source has changed.
+"""PID 1 of the images of `tilt up`: runs a service, and restarts it when its source changes.
 
-The source is on a volume, filled from the image at start; Tilt writes there what was saved. What
-watchfiles has for this, `run_process`, kills a process 5 s after SIGTERM, whatever it is told: half
-of a drain.
+The source is on a volume, filled from the image at start; Tilt syncs saved files to it. Watchfiles'
+own `run_process` kills a process 5 s after SIGTERM, whatever its arguments: half of a drain.
 """
 
 import hashlib
@@ -20,15 +19,15 @@ from watchfiles import watch
 IMAGE: Final = Path("/app")
 SOURCE: Final = Path("/src")
 _MARK: Final = ".image"
-# A service ends by itself within this after its drain; what is left then hangs.
+# A service exits within this after its drain; otherwise it hangs.
 _BEYOND_DRAIN_SECONDS: Final = 6.0
 
 
 def fill(source: Path, image: Path) -> None:
-    """Copy the image's source to the volume, unless the volume has it, or has newer files of it.
+    """Copy the image's source to the volume, unless the volume was filled from this image.
 
-    After a restart of the container the volume still has what was saved since; a new image is newer
-    than all of that.
+    After a restart of the container the volume keeps the files that were saved since; a new image
+    replaces them.
     """
     mark, wanted = source / _MARK, _digest(image)
     if mark.exists():
@@ -39,17 +38,17 @@ def fill(source: Path, image: Path) -> None:
     for path in _files(image):
         copy = source / path.relative_to(image)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        # What is on a fresh volume already was saved, and written by Tilt, while this started.
+        # A file that is already on a fresh volume was saved and synced during the start.
         if not copy.exists():
             shutil.copyfile(path, copy)
     mark.write_text(wanted)
 
 
 def run(command: list[str], source: Path, limit: float) -> int:
-    """Run the command until SIGTERM or SIGINT, and return how it ended then.
+    """Run the command until SIGTERM or SIGINT, and return its exit status.
 
-    A change stops it and starts it again; one that ended by itself is started by the next change.
-    One that does not end within `limit` seconds after SIGTERM is killed.
+    A change of the source restarts it, also after it has exited by itself. A process that does not
+    exit within `limit` seconds after SIGTERM is killed.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
