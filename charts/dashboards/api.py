@@ -100,6 +100,26 @@ _INSIDE: Final = [
         Query(f"sum by (pod) ({_IN_PROGRESS}{{{API}}})", "{{pod}}"),
     ),
     graph(
+        "Bulkheads",
+        "Share of each bound in use, of the fullest pod. At 100 % more of that kind is refused.",
+        Query(
+            f"max by (kind) (orderfleet_bulkhead_in_use{{{API}}}"
+            f" / orderfleet_bulkhead_limit{{{API}}})",
+            "{{kind}}",
+        ),
+        unit="percentunit",
+        share=True,
+        limit=Limit(red=1, yellow=0.8),
+        runbook="ApiBulkheadFull",
+    ),
+    graph(
+        "Refused",
+        "What full bulkheads refuse with 503.",
+        Query(rate("orderfleet_bulkhead_refused_total", API, "kind"), "{{kind}}"),
+        unit="ops",
+        runbook="ApiBulkheadFull",
+    ),
+    graph(
         "Calls of Temporal, 95 %",
         "What the API waits for: starts, updates, queries, descriptions.",
         Query(quantile(0.95, _CALLS, API, "operation"), "{{operation}}"),
