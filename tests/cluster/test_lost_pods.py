@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(600)
 _ORDERS = 20
 _APART = 0.25
 # The pod's start, the orders' 15 s, and ReconcileOrders' next two rounds.
-_SETTLED_SECONDS = 150
+_ENDED_SECONDS = 150
 _WORKS_SECONDS = 120
 _AGAIN = 1.0
 
@@ -39,7 +39,7 @@ async def test_deleted(release: Release, steps: Steps, component: str) -> None:
             later = await _until_fulfilled(shop)
         works = time.monotonic() - began
         async with release.books() as pool:
-            books = await balanced(pool, [*placed, *later], seconds=_SETTLED_SECONDS)
+            books = await balanced(pool, [*placed, *later], seconds=_ENDED_SECONDS)
             lost = before - await rows_of(pool)
             assert not lost
             ended = await states(pool, placed)

@@ -30,7 +30,7 @@ SELECT role, count(*) FROM cluster_membership
 WHERE last_heartbeat > now() AT TIME ZONE 'utc' - interval '30 s' GROUP BY role
 """
 _GAUGE = re.compile(r"^numshards_gauge(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
-_SETTLED_SECONDS = 120
+_ENDED_SECONDS = 120
 _VALUES: Final = {
     **images.values(images.OLD),
     "temporal.replicas": 2,
@@ -56,7 +56,7 @@ async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -
         assert release.namespace.pods("postgres") == [postgres]
         # During the rolling update, the old pods get no new connections.
         async with release.books() as pool:
-            await balanced(pool, orders.accepted, seconds=_SETTLED_SECONDS)
+            await balanced(pool, orders.accepted, seconds=_ENDED_SECONDS)
         log = release.test()
         assert "fulfilled" in log, log
         assert await _retention(release) == _RETENTION_HOURS
@@ -94,7 +94,7 @@ async def test_two_pods_are_one_ring(release_with: ReleaseWith, steps: Steps) ->
             await asyncio.to_thread(release.until_replaced, "temporal", uid, count=2)
         async with release.books() as pool:
             everyone = [*placed, *under_way, *during]
-            await balanced(pool, everyone, seconds=_SETTLED_SECONDS)
+            await balanced(pool, everyone, seconds=_ENDED_SECONDS)
             step.saw(under_way=await states(pool, under_way), during=await states(pool, during))
 
 

@@ -53,7 +53,7 @@ async def test_cancelled_after_the_charge(orders: Orders) -> None:
     order_id = await orders.place("carrier-refuses")
     await orders.until(order_id, "dispatch_failed")
     assert (await orders.cancel(order_id, reason="too slow")).status_code == 200
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] == "cancelled"
     assert await orders.charges(order_id) == ["refunded"]
     assert order["payments"][0]["status"] == "refunded"

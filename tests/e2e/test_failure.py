@@ -22,7 +22,7 @@ async def test_a_lost_reply_charges_once(orders: Orders) -> None:
 @together
 async def test_a_charge_that_lands_late_is_refunded(orders: Orders) -> None:
     order_id = await orders.place("charge-late")
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] in {"failed", "timed_out"}
     assert await orders.charges(order_id) == ["refunded"]
     assert order["payments"][0]["status"] == "refunded"
@@ -34,7 +34,7 @@ async def test_a_charge_that_lands_after_the_end_finds_its_key_closed(orders: Or
     order_id = await orders.place("charge-too-late")
     await orders.until(order_id, "charging")
     landed = asyncio.get_running_loop().time() + 14
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] in {"failed", "timed_out"}
     assert await orders.charges(order_id) == ["voided"]
     await asyncio.sleep(landed - asyncio.get_running_loop().time())
@@ -45,7 +45,7 @@ async def test_a_charge_that_lands_after_the_end_finds_its_key_closed(orders: Or
 @together
 async def test_a_declined_payment_fails_the_order_at_once(orders: Orders) -> None:
     order_id = await orders.place("declined")
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] == "failed"
     assert types(order).count("declined") == 1
     assert lacks(order, ["charged"])
@@ -58,7 +58,7 @@ async def test_a_declined_payment_fails_the_order_at_once(orders: Orders) -> Non
 @together
 async def test_a_carrier_that_refuses_three_times_fails_the_order(orders: Orders) -> None:
     order_id = await orders.place("carrier-refuses")
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] == "failed"
     attempts = [one["payload"] for one in order["events"] if one["type"] == "dispatch_failed"]
     assert [one["attempt"] for one in attempts] == [1, 2, 3]
@@ -77,7 +77,7 @@ async def test_a_carrier_that_hangs_beyond_the_deadline_ends_the_order_in_time(
     await orders.until(order_id, "dispatching")
     # All calls to the carrier: the last one begins in the second run of shipping, 9.5 s from here.
     landed = asyncio.get_running_loop().time() + 22
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] == "timed_out"
     assert event(order, "recalled") == {"called_back": False}
     assert await orders.charges(order_id) == ["refunded"]
@@ -89,7 +89,7 @@ async def test_a_carrier_that_hangs_beyond_the_deadline_ends_the_order_in_time(
 @together
 async def test_a_package_taken_unseen_is_called_back(orders: Orders) -> None:
     order_id = await orders.place("taken-unseen")
-    order = await orders.settled(order_id)
+    order = await orders.completed(order_id)
     assert order["state"] == "timed_out"
     assert await orders.charges(order_id) == ["refunded"]
     # The key of the second run of shipping was never used, and is closed too.
@@ -112,7 +112,7 @@ async def test_a_package_taken_in_silence_is_found_at_the_carrier(orders: Orders
 @together
 async def test_orders_whose_activities_raise_and_hang_end_in_time(orders: Orders) -> None:
     placed = await asyncio.gather(*(orders.place("flaky") for _ in range(8)))
-    for order in await asyncio.gather(*(orders.settled(one) for one in placed)):
+    for order in await asyncio.gather(*(orders.completed(one) for one in placed)):
         assert len([kind for kind in types(order) if kind in ENDS]) == 1
         fulfilled = order["state"] == "fulfilled"
         charges = await orders.charges(order["id"])

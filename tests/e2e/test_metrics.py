@@ -60,7 +60,7 @@ class Busy:
         # The whole trail, to its end, as a stream.
         assert (await self.orders.http.get(f"/orders/{fulfilled}/events")).status_code == 200
         for order_id in (fulfilled, cancelled, repeated, declined, rejected):
-            self.ended[order_id] = await self.orders.settled(order_id)
+            self.ended[order_id] = await self.orders.completed(order_id)
         await asyncio.sleep(_FRESH)
         for name in PROCESSES:
             self.scrapes[name] = await scrape(self.orders.fleet, name)

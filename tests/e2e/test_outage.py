@@ -40,7 +40,7 @@ async def _all_end(
     orders: Orders, placed: dict[str, str], what: str, undisturbed: dict[str, float], costs: Costs
 ) -> None:
     for kind, order_id in placed.items():
-        order: Json = await orders.settled(order_id)
+        order: Json = await orders.completed(order_id)
         assert len(await orders.charges(order_id)) <= 1
         assert types(order).count("charged") <= 1
         label = f"{what}, during {_PHASES[kind]}: {order['state']}"
@@ -119,7 +119,7 @@ async def test_temporal_killed(orders: Orders, undisturbed: dict[str, float], co
         lambda: orders.start(order_id), lambda answer: answer.status_code != 503
     )
     assert answer.status_code == 202
-    await orders.settled(order_id)
+    await orders.completed(order_id)
     await _all_end(orders, placed, "Temporal", undisturbed, costs)
 
 

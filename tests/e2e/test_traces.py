@@ -135,7 +135,7 @@ async def test_a_cancel_has_the_callers_trace_with_a_link_and_the_refund_the_ord
     await traced.orders.until(order_id, "dispatch_failed")
     answer, cancelling = await traced.ask(f"/orders/{order_id}/signals/cancel", {"reason": "x"})
     assert answer.status_code == 200
-    await traced.orders.settled(order_id)
+    await traced.orders.completed(order_id)
 
     spans = await traced.collector.trace_with(
         trace_id, "RunWorkflow:RefundWorkflow", "RunWorkflow:OrderWorkflow"
@@ -218,7 +218,7 @@ async def test_a_change_left_as_a_signal_has_the_callers_trace_with_a_link(trace
 
 async def test_an_attempt_that_runs_out_of_time_is_marked(traced: Traced) -> None:
     order_id, trace_id, _ = await traced.start("charge-late")
-    await traced.orders.settled(order_id)
+    await traced.orders.completed(order_id)
     spans = await traced.collector.trace_with(trace_id, "RunWorkflow:OrderWorkflow")
     first = next(span for span in spans if span.name == "RunActivity:charge")
     assert (first.failed, first.attributes["error.type"]) == (True, "TimeoutError")
@@ -291,7 +291,7 @@ async def test_a_collector_that_hangs_holds_up_neither_a_request_nor_the_end(
 
 async def test_every_line_of_an_order_has_its_order_id_and_its_trace(traced: Traced) -> None:
     placed = [await traced.start(kind) for kind in ("reply-lost", "carrier-refuses", "flaky")]
-    await asyncio.gather(*(traced.orders.settled(order_id) for order_id, _, _ in placed))
+    await asyncio.gather(*(traced.orders.completed(order_id) for order_id, _, _ in placed))
     for order_id, trace_id, _ in placed:
         # What the SDK tells of itself at `debug` is left out.
         lines = [
@@ -333,7 +333,7 @@ async def test_no_address_and_no_secret_is_in_a_span_or_a_line(traced: Traced) -
     temporal = await Client.connect(orders.fleet.temporal_address, data_converter=DATA_CONVERTER)
     handle = temporal.get_workflow_handle(placed[3])
     await handle.signal(ADDRESS_SIGNAL, {"address": {**HOME, "city": ["Canarycity"]}})
-    await asyncio.gather(*(orders.settled(one) for one in placed))
+    await asyncio.gather(*(orders.completed(one) for one in placed))
     # Too late.
     assert (await orders.move(first, HOME)).status_code == 409
 

@@ -95,10 +95,10 @@ class Orders:
         assert numbers == list(range(1, len(numbers) + 1))
         return order
 
-    async def settled(self, order_id: str) -> Json:
+    async def completed(self, order_id: str) -> Json:
         """Wait until nothing of the order is owed any more: refunds come after its end."""
         await self.ended(order_id)
-        return await self._shown(order_id, _is_settled)
+        return await self._shown(order_id, _is_complete)
 
     async def _shown(self, order_id: str, enough: Callable[[Json], bool]) -> Json:
         async def ask() -> Json:
@@ -218,7 +218,7 @@ def lacks(order: Json, unwanted: Iterable[str]) -> bool:
     return not set(unwanted) & set(types(order))
 
 
-def _is_settled(order: Json) -> bool:
+def _is_complete(order: Json) -> bool:
     owed = {"pending"} if order["state"] == OrderState.FULFILLED else {"pending", "captured"}
     return not [payment for payment in order["payments"] if payment["status"] in owed]
 

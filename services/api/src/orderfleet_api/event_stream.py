@@ -57,7 +57,7 @@ class EventStreams:
                 later, as the answer begins: there are too many streams.
         """
         record = await self._read(order_id, after)
-        if not record.events and _settled(record):
+        if not record.events and _is_complete(record):
             # 204 stops an EventSource from reconnecting.
             return Response(None, status_code=HTTPStatus.NO_CONTENT)
         return _EventStream(self._events(record, after), self._backends.bulkheads.streams)
@@ -72,7 +72,7 @@ class EventStreams:
                 for event in record.events:
                     after = event.number
                     yield _message(event)
-                if _settled(record):
+                if _is_complete(record):
                     return
                 while not await _set_within(_KEEP_ALIVE_SECONDS, changed) and loop.time() < until:
                     yield ServerSentEventMessage(data=None, comment="keep-alive").encode()
@@ -151,7 +151,7 @@ class _EventStream(Stream):
         return answer
 
 
-def _settled(record: OrderRecord) -> bool:
+def _is_complete(record: OrderRecord) -> bool:
     if record.order.state is OrderState.FULFILLED:
         return True
     owed = {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
