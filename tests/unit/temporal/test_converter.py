@@ -27,6 +27,7 @@ SAMPLES: list[Any] = [
     contract.Review(approved=False, reviewer="ann"),
     contract.DispatchFailed(1, "strike", STEPS),
     contract.ChangeResult("c", OrderState.IN_REVIEW),
+    contract.ChangeOutcome(applied=False, state=OrderState.FAILED, reason="order is failed"),
     contract.Status(
         order_id="o",
         state=OrderState.CHARGED,

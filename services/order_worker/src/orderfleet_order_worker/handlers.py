@@ -24,7 +24,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.domain.events import Event, EventType, dispatch_failed, reviewed
     from orderfleet.domain.policies import Budget
-    from orderfleet.domain.text import check_texts, plain
+    from orderfleet.domain.text import check_texts, printable
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
     from orderfleet_order_worker.change_handling import STRICT, Changes, too_late
@@ -135,7 +135,7 @@ class OrderHandlers:
             raise ValueError(f"there is no shipping attempt {heard.attempt} yet")
 
     async def _refuse(self, refused: EventType, error: Exception) -> None:
-        event = Event(refused, str(workflow.uuid4()), {"reason": plain(str(error))})
+        event = Event(refused, str(workflow.uuid4()), {"reason": printable(str(error))})
         await self._changes.refuse(event)
 
     async def _on_dispatch_failed(self, failed: DispatchFailed) -> None:

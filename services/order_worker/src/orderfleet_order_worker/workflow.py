@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         StepName,
     )
     from orderfleet.domain.orders import Address, OrderState, check_order, is_order_id
+    from orderfleet.domain.text import printable
     from orderfleet.temporal.attempts import StepResult, failed_step
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
@@ -65,7 +66,7 @@ class OrderEndError(Exception):
         super().__init__(reason)
         self.state = state
         # What a gateway or a caller said may be in it.
-        self.reason = contract.as_reason(reason)
+        self.reason = printable(reason)
 
 
 @workflow.defn(name=contract.ORDER_WORKFLOW)

@@ -14,12 +14,12 @@ from orderfleet.domain.contract import (
     RECALL_ACTIVITY,
     RecallInput,
     ShippingInput,
-    as_reason,
     carrier_key,
 )
 from orderfleet.domain.events import EventType, done, fulfilled, recalled
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
+from orderfleet.domain.text import printable
 from orderfleet.gateways.protocols import Carrier, GatewayRefusedError, Shipment
 from orderfleet.gateways.sanitized import SanitizedCarrier
 from orderfleet.observability.worker_metrics import WorkerMetrics
@@ -116,7 +116,7 @@ class ShippingActivities:
                 if tracking is None and key == found.key:
                     # Its hand-over may still be on its way: the key has to be closed.
                     raise
-                delivered = as_reason(tracking or delivered)
+                delivered = printable(tracking or delivered)
                 continue
             any_called_back |= called_back
             if called_back or key == found.key:

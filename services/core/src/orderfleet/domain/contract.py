@@ -4,7 +4,6 @@ Services know each other only through this module. All of it travels as plain JS
 Temporal's own CLI and UI can read and send it.
 """
 
-import re
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -12,6 +11,7 @@ from msgspec import Meta, Struct, field
 from temporalio.common import SearchAttributeKey
 
 from orderfleet.domain.orders import Address, Order, OrderId, OrderState, PaymentId, undoable
+from orderfleet.domain.text import MAX_PRINTABLE
 
 ORDER_WORKFLOW: Final = "OrderWorkflow"
 SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
@@ -77,9 +77,7 @@ ChangeId = Annotated[
         description="Names one change; the same id is applied once, however often it comes.",
     ),
 ]
-REASON_LENGTH: Final = 500
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-Reason = Annotated[str, Meta(max_length=REASON_LENGTH, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Reason = Annotated[str, Meta(max_length=MAX_PRINTABLE, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
 
 
 class StepName(StrEnum):
@@ -273,8 +271,3 @@ def reconcile_schedule(order_task_queue: str) -> str:
     if order_task_queue == ORDER_TASK_QUEUE:
         return RECONCILE_SCHEDULE
     return f"{RECONCILE_SCHEDULE}-{order_task_queue}"
-
-
-def as_reason(text: str) -> str:
-    """Return what a `Reason` may hold of a text: no control characters, and no more than fits."""
-    return _CONTROLS.sub(" ", text)[:REASON_LENGTH]

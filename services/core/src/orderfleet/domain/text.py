@@ -44,6 +44,9 @@ _VISIBLE: Final = rf"(?=.*[^{_INVISIBLE}])"
 TEXT_PATTERN: Final = rf"^{_VISIBLE}{_PROPER}"
 OPTIONAL_TEXT_PATTERN: Final = rf"^(?:{_VISIBLE}|(?=$)){_PROPER}"
 _OPTIONAL_TEXT: Final = re.compile(OPTIONAL_TEXT_PATTERN)
+_UNPRINTABLE: Final = re.compile(rf"[{_REFUSED}\ud800-\udfff]")
+# Characters of a text that `printable` returns.
+MAX_PRINTABLE: Final = 500
 
 Text = Annotated[str, Meta(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
 OptionalText = Annotated[str, Meta(max_length=200, pattern=OPTIONAL_TEXT_PATTERN)]
@@ -63,9 +66,17 @@ def check_texts(value: Struct) -> None:
             raise ValueError(f"Expected visible text without control characters - at `{path}`")
 
 
-def plain(text: str) -> str:
-    """Return a text in which a stranger's words may stand, fit to be stored and shown."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:500])
+def printable(text: str) -> str:
+    """Return an untrusted text fit to be stored and shown: truncated, and always a `Reason`.
+
+    A control character becomes a space; what else is refused in a text, or no encoder accepts,
+    becomes U+FFFD.
+    """
+    return _UNPRINTABLE.sub(_replacement, text[:MAX_PRINTABLE])
+
+
+def _replacement(found: re.Match[str]) -> str:
+    return " " if found[0] <= "\x9f" else "\N{REPLACEMENT CHARACTER}"
 
 
 def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain.contract import INVALID_PAYLOAD
 from orderfleet.domain.strict_json import check_members
-from orderfleet.domain.text import plain
+from orderfleet.domain.text import printable
 from orderfleet.temporal.failure_converter import BoundedFailureConverter
 
 
@@ -134,7 +134,7 @@ def converted(value: Any, type_hint: type | None) -> Any:
 
 def invalid(error: object) -> ApplicationError:
     """Return the failure of what does not fit: it is not tried again."""
-    return ApplicationError(plain(str(error)), type=INVALID_PAYLOAD, non_retryable=True)
+    return ApplicationError(printable(str(error)), type=INVALID_PAYLOAD, non_retryable=True)
 
 
 DATA_CONVERTER = DataConverter(

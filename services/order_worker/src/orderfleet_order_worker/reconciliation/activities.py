@@ -20,9 +20,10 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from orderfleet.domain import contract, policies
-from orderfleet.domain.contract import RefundInput, as_reason
+from orderfleet.domain.contract import RefundInput
 from orderfleet.domain.orders import TRANSITIONS, OrderState, is_order_id
 from orderfleet.domain.payments import PaymentStatus
+from orderfleet.domain.text import printable
 from orderfleet.store import change_requests
 from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
@@ -193,11 +194,11 @@ class ReconciliationActivities:
     async def _end(self, run: ReconciliationRun, order: LeftBehind, evidence: Evidence) -> None:
         if evidence.end is None:
             return
-        reason = as_reason(f"reconciled: {evidence.reason}")
+        reason = printable(f"reconciled: {evidence.reason}")
         if evidence.end is OrderState.FULFILLED:
             payload = {**_BY, "reason": reason}
             if evidence.shipped is not None and evidence.shipped.tracking:
-                payload["tracking"] = as_reason(evidence.shipped.tracking)
+                payload["tracking"] = printable(evidence.shipped.tracking)
             self._ended(run, order, await restore_fulfilled(self._pool, order.order_id, payload))
             return
         if evidence.charge_begun:

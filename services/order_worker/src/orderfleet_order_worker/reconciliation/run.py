@@ -13,7 +13,7 @@ from msgspec import Struct
 from temporalio.service import RPCError
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import as_reason
+from orderfleet.domain.text import printable
 from orderfleet.store.pool import UNAVAILABLE
 from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 
@@ -95,7 +95,7 @@ class ReconciliationRun:
             self._failures[phase] += 1
             self._metrics.reconciliation_failed(phase)
             if len(self._errors) < _TOLD:
-                self._errors.append(as_reason(f"{phase}: {order_id} {words}"))
+                self._errors.append(printable(f"{phase}: {order_id} {words}"))
             log.warning(
                 "reconciliation failed",
                 phase=phase,
