@@ -31,8 +31,8 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
     start = ("start-workflow", order_id, f"pay-{order_id}", "--item", "A:2:1.50", "--wait")
     waited = await cli(*start)
     assert waited.status == 0, waited
-    told = waited.out.splitlines()
-    assert (told[0], told[-1]) == (f"{order_id}: received", f"{order_id}: fulfilled")
+    lines = waited.out.splitlines()
+    assert (lines[0], lines[-1]) == (f"{order_id}: received", f"{order_id}: fulfilled")
 
     again, other = await asyncio.gather(
         cli(*start, "--json"), cli("start-workflow", order_id, f"pay-{order_id}")
@@ -67,8 +67,8 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
         f"update-address {order_id} --street S --city C",
         f"review {order_id} --approve",
     )
-    assert [(one.status, one.error) for one in late[:2]] == [(1, "order is fulfilled")] * 2
-    assert late[2].status == 1
+    assert [outcome.status for outcome in late] == [1, 1, 1]
+    assert [outcome.error for outcome in late[:2]] == ["order is fulfilled"] * 2
 
 
 async def test_changes_in_time(cli: Cli) -> None:
@@ -105,7 +105,7 @@ async def test_waiting_for_an_order_that_fails(cli: Cli) -> None:
     assert outcome.error.startswith(f"{order_id} ended failed: ")
 
 
-async def test_what_nobody_knows(cli: Cli) -> None:
+async def test_orders_that_do_not_exist(cli: Cli) -> None:
     for outcome in await cli.all(
         "status nobody",
         "show nobody",
@@ -146,11 +146,11 @@ async def test_a_board_of_all_until_ctrl_c(cli: Cli) -> None:
 
 async def test_a_little_load(cli: Cli) -> None:
     outcome = await cli("load", "--rate", "2", "--seconds", "2", "--json")
-    found: dict[str, Any] = Outcome(0, outcome.out, "").json
-    assert (found["accepted"], found["refused"], found["not_ended"]) == (4, {}, 0)
-    assert set(found["ended"]) <= ENDS
-    assert outcome.status == (0 if found["share_in_time"] == 1 else 1)
-    assert found["accept_seconds"]["p50"] <= found["accept_seconds"]["p99"]
+    results: dict[str, Any] = Outcome(0, outcome.out, "").json
+    assert (results["accepted"], results["refused"], results["not_ended"]) == (4, {}, 0)
+    assert set(results["ended"]) <= ENDS
+    assert outcome.status == (0 if results["share_in_time"] == 1 else 1)
+    assert results["accept_seconds"]["p50"] <= results["accept_seconds"]["p99"]
 
 
 async def test_the_doctor(cli: Cli) -> None:

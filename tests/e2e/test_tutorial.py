@@ -1,15 +1,16 @@
-"""The tutorial does what it says: its gateway, its commands, its outcome."""
+"""The tutorial works as written: its gateway, its commands, their outcomes."""
 
 import asyncio
 import re
 import shlex
-import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
+from orderfleet.polling import retry
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from tests.e2e.support.orders import PATIENCE
 from tests.e2e.support.programs import Output, run_program
@@ -44,7 +45,7 @@ async def test_the_tutorial_from_the_first_order_to_the_own_gateway(
     )
     async with run_fleet(options) as fleet:
         async with run_program(*gateway) as running:
-            await _listening(port)
+            await _wait_until_listening(port)
             for block in _blocks("sh"):
                 for command in block.splitlines():
                     ran = await _orderfleet(command, fleet.api_url)
@@ -62,12 +63,7 @@ async def test_the_tutorial_from_the_first_order_to_the_own_gateway(
     assert cancelled["state"] == "cancelled"
 
 
-async def _listening(port: int) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not _connects(port):  # noqa: ASYNC110 (another process sets no event)
-            await asyncio.sleep(0.05)
-
-
-def _connects(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) == 0
+async def _wait_until_listening(port: int) -> None:
+    connect = partial(asyncio.open_connection, "127.0.0.1", port)
+    _, writer = await retry(connect, on=OSError, seconds=PATIENCE)
+    writer.close()

@@ -1,4 +1,4 @@
-"""`orderfleet up`, `down` and `demo`, as one types them."""
+"""`orderfleet up`, `down` and `demo`, as users type them."""
 
 import re
 import signal
@@ -18,20 +18,21 @@ _UP = "Press Ctrl-C to stop."
 _SERVERS = {"postgres", "temporal", "api", "order-worker", "shipping-worker"}
 
 
-def _records(data: Path) -> dict[str, PidFile]:
-    found = (msgspec.json.decode(one.read_bytes(), type=PidFile) for one in data.glob("run/*.json"))
-    return {record.name: record for record in found}
+def _pid_files(data: Path) -> dict[str, PidFile]:
+    contents = [path.read_bytes() for path in data.glob("run/*.json")]
+    pid_files = [msgspec.json.decode(content, type=PidFile) for content in contents]
+    return {pid_file.name: pid_file for pid_file in pid_files}
 
 
 def _alive(pids: set[int]) -> set[int]:
-    found = set()
+    alive = set()
     for pid in pids:
         try:
             if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.add(pid)
+                alive.add(pid)
         except psutil.NoSuchProcess:
             continue
-    return found
+    return alive
 
 
 async def _api(up: Output) -> httpx.AsyncClient:
@@ -56,39 +57,39 @@ async def _down(cwd: Path) -> list[str]:
 
 
 def _open_to_others(data: Path) -> list[Path]:
-    found = []
+    paths = []
     for path in (data, *data.rglob("*")):
         # Postgres and its like remove files at any time.
         with suppress(FileNotFoundError):
             if path.lstat().st_mode & 0o077:
-                found.append(path)
-    return found
+                paths.append(path)
+    return paths
 
 
 async def test_up_survives_its_children_and_down_its_own_death(tmp_path: Path) -> None:
     data = tmp_path / ".data"
-    # As a release before this one left it, for a user who is careless.
+    # As an older release left it for a user with a careless umask.
     data.mkdir(mode=0o755)
     async with run_program("orderfleet", "up", cwd=tmp_path, umask=0) as up:
         try:
             async with await _api(up) as http:
                 for name in ("shipping-worker", "api"):
-                    psutil.Process(_records(data)[name].pid).kill()
+                    psutil.Process(_pid_files(data)[name].pid).kill()
                     assert "SIGKILL" in await up.until(f"{name} was killed")
                     await up.until(f"{name} restarted")
                 await _fulfil(http, "kept")
             assert _open_to_others(data) == []
-            records = _records(data)
-            assert records.keys() == _SERVERS | {"orderfleet"}
-            pids = {one.pid for one in psutil.Process(up.child.pid).children(recursive=True)}
-            assert {records[name].pid for name in _SERVERS} <= pids
+            pid_files = _pid_files(data)
+            assert pid_files.keys() == _SERVERS | {"orderfleet"}
+            pids = {child.pid for child in psutil.Process(up.child.pid).children(recursive=True)}
+            assert {pid_files[name].pid for name in _SERVERS} <= pids
             up.signal(signal.SIGKILL)
             await up.child.wait()
             # Without their owner they go on, and the next command knows them.
-            assert {records[name].pid for name in _SERVERS} <= _alive(pids)
+            assert {pid_files[name].pid for name in _SERVERS} <= _alive(pids)
         finally:
-            told = await _down(tmp_path)
-    assert {line.split()[1] for line in told} >= _SERVERS
+            stopped = await _down(tmp_path)
+    assert {line.split()[1] for line in stopped} >= _SERVERS
     assert _alive(pids) == set()
     assert not list(data.glob("run/*.json"))
     assert await _down(tmp_path) == ["nothing to stop"]
@@ -98,7 +99,7 @@ async def test_up_survives_its_children_and_down_its_own_death(tmp_path: Path) -
         try:
             async with await _api(up) as http:
                 assert (await http.get("/orders/kept")).json()["state"] == "fulfilled"
-            pids = {one.pid for one in psutil.Process(up.child.pid).children(recursive=True)}
+            pids = {child.pid for child in psutil.Process(up.child.pid).children(recursive=True)}
             up.signal(signal.SIGTERM)
             assert await up.end(seconds=60) == 0
             assert up.lines[-1] == "stopped"
@@ -114,11 +115,11 @@ async def test_the_demo_on_a_pipe(tmp_path: Path) -> None:
             status = await demo.end(seconds=150)
         finally:
             left = await _down(tmp_path)
-    said = "\n".join(demo.lines)
-    assert status == 0, said
+    output = "\n".join(demo.lines)
+    assert status == 0, output
     assert left == ["nothing to stop"]
-    assert re.search(r"All \d+ orders ended as expected", said)
-    assert "captured" in said
+    assert re.search(r"All \d+ orders ended as expected", output)
+    assert "captured" in output
     # Nothing that only a terminal understands.
-    assert "\x1b" not in said
-    assert "\r" not in said
+    assert "\x1b" not in output
+    assert "\r" not in output

@@ -1,4 +1,4 @@
-"""What the command line makes of the API's answers, and of a fleet that runs beside it."""
+"""How the command line shows responses of the API, and finds a fleet that runs here."""
 
 import threading
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from tests.support.cli import NOWHERE, Cli
 
 @dataclass
 class FakeApi:
-    """Gives one answer to everything, and keeps what it was asked."""
+    """Answers every request alike, and records the requests."""
 
     status: int = 200
     answer: Any = None
-    asked: list[tuple[str, str | None, Any]] = field(default_factory=list)
+    requests: list[tuple[str, str | None, Any]] = field(default_factory=list)
     url: str = ""
 
 
@@ -39,8 +39,8 @@ def api() -> Iterator[FakeApi]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            said = msgspec.json.decode(body) if body else None
-            fake.asked.append((self.path, self.headers.get("authorization"), said))
+            document = msgspec.json.decode(body) if body else None
+            fake.requests.append((self.path, self.headers.get("authorization"), document))
             self.send_response(fake.status)
             self.end_headers()
             self.wfile.write(msgspec.json.encode(fake.answer))
@@ -78,7 +78,7 @@ async def test_an_order_and_the_key_as_they_are_sent(api: FakeApi, tmp_path: Pat
     address = {"street": "1 Main St", "city": "Springfield", "postal_code": "12345"}
     items = [{"sku": "A"}, {"sku": "B", "quantity": 2, "price": "1.50"}]
     body = {"payment_id": "pay-1", "currency": "USD", "address": address, "items": items}
-    assert api.asked == [("/orders/order-1/start", "Bearer k1", body)]
+    assert api.requests == [("/orders/order-1/start", "Bearer k1", body)]
 
 
 async def test_a_queued_change(api: FakeApi, tmp_path: Path) -> None:
@@ -96,17 +96,17 @@ async def test_a_queued_change(api: FakeApi, tmp_path: Path) -> None:
     )
 
 
-async def test_the_fleet_that_runs_here_is_the_one_meant(api: FakeApi, tmp_path: Path) -> None:
+async def test_the_default_is_the_fleet_that_runs_here(api: FakeApi, tmp_path: Path) -> None:
     (tmp_path / ".data").mkdir()
     write_addresses(tmp_path / ".data", {"ORDERFLEET_URL": api.url})
     (tmp_path / ".env").write_text("ORDERFLEET_API_KEY=k2\nORDERFLEET_URL=http://127.0.0.1:1\n")
     api.answer = {"orders": [], "next": None}
     outcome = await Cli(tmp_path, {})("list", "--json")
     assert outcome.json == api.answer
-    assert api.asked[0][1] == "Bearer k2"
+    assert api.requests[0][1] == "Bearer k2"
 
 
-def test_one_address_in_the_environment_means_another_fleet(
+def test_an_address_in_the_environment_means_another_fleet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environment = {"TEMPORAL_ADDRESS": "there:7233"}
@@ -143,7 +143,7 @@ def test_the_results_of_a_load() -> None:
     assert not results.passed
 
 
-def test_nothing_came_of_a_load() -> None:
+def test_a_load_without_orders_did_not_pass() -> None:
     results = Results(deadline=15)
     assert not results.passed
     assert results.document()["accept_seconds"] == {}

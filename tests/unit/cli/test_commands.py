@@ -69,7 +69,7 @@ async def test_without_temporal_it_exits_3(cli: Cli) -> None:
         assert outcome.error.startswith("cannot reach Temporal at 127.0.0.1:1: ")
 
 
-async def test_the_doctor_finds_everything_away(cli: Cli) -> None:
+async def test_doctor_when_everything_is_away(cli: Cli) -> None:
     outcome = await cli("doctor", ORDERFLEET_FLAKY="*")
     assert (outcome.status, outcome.err) == (1, "")
     failed = [line.split()[1] for line in outcome.out.splitlines() if line.startswith("FAIL")]
@@ -95,7 +95,7 @@ async def test_a_wrong_setting_exits_2_and_is_named(
     assert next(iter(env)) in outcome.error
 
 
-async def test_help_tells_the_exit_codes_and_every_command_has_examples(cli: Cli) -> None:
+async def test_help_has_the_exit_codes_and_every_command_has_examples(cli: Cli) -> None:
     helped = await cli("--help")
     assert helped.status == 0
     assert "Exit codes: 0 done" in helped.out
@@ -122,19 +122,19 @@ async def test_completion(cli: Cli, shell: str) -> None:
 
 
 async def test_completion_knows_commands_and_states(cli: Cli) -> None:
-    asked = {
+    completion = {
         "_ORDERFLEET_COMPLETE": "complete_bash",
         "COMP_CWORD": "1",
         "COMP_WORDS": "orderfleet ",
     }
-    assert {"status", "api-key"} <= set((await cli(**asked)).out.split())
-    asked |= {"COMP_CWORD": "3", "COMP_WORDS": "orderfleet list --state "}
-    assert {"fulfilled", "timed_out"} <= set((await cli(**asked)).out.split())
+    assert {"status", "api-key"} <= set((await cli(**completion)).out.split())
+    completion |= {"COMP_CWORD": "3", "COMP_WORDS": "orderfleet list --state "}
+    assert {"fulfilled", "timed_out"} <= set((await cli(**completion)).out.split())
 
 
 async def test_a_key_and_its_line_belong_together(cli: Cli) -> None:
     first, second = [
-        one.json for one in await cli.all("api-key shop --json", "api-key shop --json")
+        outcome.json for outcome in await cli.all("api-key shop --json", "api-key shop --json")
     ]
     assert first["key"] != second["key"]
     assert len(first["key"]) == 43

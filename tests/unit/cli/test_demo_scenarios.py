@@ -55,7 +55,7 @@ def test_an_order_as_expected_has_no_problems() -> None:
         ),
     ],
 )
-def test_what_is_not_as_expected_is_told(
+def test_what_is_not_as_expected_is_a_problem(
     scenario: Scenario, record: dict[str, Any], problem: str
 ) -> None:
     assert scenario.problems(record) == [problem]

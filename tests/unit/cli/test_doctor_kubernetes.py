@@ -1,4 +1,4 @@
-"""`orderfleet doctor --kubernetes`, on what a cluster answered: KEDA 2.21, Kubernetes 1.34.
+"""`orderfleet doctor --kubernetes`, on recorded responses of a cluster: KEDA 2.21, Kubernetes 1.34.
 
 cluster_answers.json was recorded from a healthy release and from one with every fault, and then
 trimmed. A stand-in for kubectl answers with it.
@@ -38,12 +38,12 @@ async def test_all_is_well(cluster: Cluster) -> None:
     outcome = await cluster.doctor("--namespace", "shop")
     lines = [line.split(maxsplit=1) for line in outcome.out.splitlines()[1:]]
     assert (outcome.status, {word for word, _ in lines}) == (0, {"OK"}), outcome
-    said = [" ".join(line.split()) for _, line in lines]
-    assert said[0] == "Kubernetes release shop in namespace shop"
-    assert "scrape of order-worker 1 of 1 pods, every 5 s" in said
-    assert "query slots of order-worker 1 of 1 a pod: asks for 1 pod" in said
-    assert "HPA of shipping-worker wants 1 of 1 to 10 pods, has 1" in said
-    assert len(said) == 22
+    findings = [" ".join(line.split()) for _, line in lines]
+    assert findings[0] == "Kubernetes release shop in namespace shop"
+    assert "scrape of order-worker 1 of 1 pods, every 5 s" in findings
+    assert "query slots of order-worker 1 of 1 a pod: asks for 1 pod" in findings
+    assert "HPA of shipping-worker wants 1 of 1 to 10 pods, has 1" in findings
+    assert len(findings) == 22
 
 
 def _status(component: str, recorded: str) -> Callable[[Cluster], None]:
@@ -114,8 +114,8 @@ def _unavailable(cluster: Cluster) -> None:
 
 def _address(address: str) -> Callable[[Cluster], None]:
     def change(cluster: Cluster) -> None:
-        for one in cluster.answers["scaledobjects"]["items"]:
-            for trigger in one["spec"]["triggers"]:
+        for scaled in cluster.answers["scaledobjects"]["items"]:
+            for trigger in scaled["spec"]["triggers"]:
                 trigger["metadata"]["serverAddress"] = address
 
     return change
@@ -127,19 +127,19 @@ def _scrape(*changes: Callable[[Any], None], component: str = "order-worker") ->
     def change(cluster: Cluster) -> None:
         result = cluster.answers["scrape"]["data"]["result"]
         name = cluster.of("pods", component)["metadata"]["name"]
-        told, up = sorted(
-            (one for one in result if one["metric"]["pod"] == name),
-            key=lambda one: one["metric"]["__name__"],
+        build, up = sorted(
+            (series for series in result if series["metric"]["pod"] == name),
+            key=lambda series: series["metric"]["__name__"],
         )
         assert up["metric"]["__name__"] == "up"
-        for one in changes:
-            one({"told": told, "up": up, "result": result})
+        for change_series in changes:
+            change_series({"build": build, "up": up, "result": result})
 
     return change
 
 
 def _is_stale(series: Any) -> None:
-    for value in series["told"]["values"]:
+    for value in series["build"]["values"]:
         value[0] -= 60
 
 
@@ -148,17 +148,17 @@ def _is_down(series: Any) -> None:
 
 
 def _is_gone(series: Any) -> None:
-    for one in ("told", "up"):
-        series["result"].remove(series[one])
+    for name in ("build", "up"):
+        series["result"].remove(series[name])
 
 
 def _is_twice(series: Any) -> None:
-    series["result"].append(series["told"])
+    series["result"].append(series["build"])
 
 
 def _is_slow(series: Any) -> None:
-    newest = series["told"]["values"][-1][0]
-    series["told"]["values"] = [[newest - 60, "1"], [newest - 30, "1"], [newest, "1"]]
+    newest = series["build"]["values"][-1][0]
+    series["build"]["values"] = [[newest - 60, "1"], [newest - 30, "1"], [newest, "1"]]
 
 
 _ROWS: Final = deepcopy(_RECORDED["healthy"]["value"])
@@ -190,11 +190,11 @@ _HPA: Final = "HPA of order-worker"
         (
             _answer("backlog", "Error from server (BadRequest): rejected"),
             _BACKLOG,
-            ["rejected", "Prometheus' own page"],
+            ["rejected", "web UI of Prometheus"],
         ),
         (_address("http://prometheus.nowhere:9090"), "Prometheus", ["prometheus.address"]),
         (_address("prometheus:9090"), "Prometheus", ["wanted http://host:port"]),
-        (_answer("apiservice", "Error (NotFound)"), _ADAPTER, ["nobody", "install KEDA"]),
+        (_answer("apiservice", "Error (NotFound)"), _ADAPTER, ["not served", "install KEDA"]),
         (_unavailable, _ADAPTER, ["no endpoints", "pods behind keda/keda-metrics-apiserver"]),
         (_adapter("prometheus-adapter"), _ADAPTER, ["not KEDA", "autoscaling.mode: hpa"]),
         (_answer("keda", {"items": []}), "KEDA's operator", ["0 ready in namespace keda"]),
@@ -223,7 +223,7 @@ _HPA: Final = "HPA of order-worker"
         ),
     ],
 )
-async def test_each_fault_is_told_with_its_fix(
+async def test_each_fault_has_its_fix(
     cluster: Cluster, change: Callable[[Cluster], None], name: str, words: list[str]
 ) -> None:
     change(cluster)
@@ -233,14 +233,14 @@ async def test_each_fault_is_told_with_its_fix(
         assert word in bad[name], bad
 
 
-async def test_a_fallback_is_told_beside_the_trigger_that_failed(cluster: Cluster) -> None:
+async def test_a_fallback_is_shown_beside_the_trigger_that_failed(cluster: Cluster) -> None:
     _status("shipping-worker", "fallback")(cluster)
     outcome = await cluster.doctor()
     failed = [line for line in outcome.out.splitlines() if line.startswith("FAIL")]
-    assert ["Fallback is True" in failed[0], *("trigger" in one for one in failed)] == [True] * 4
+    assert ["Fallback is True" in failed[0], *("trigger" in line for line in failed)] == [True] * 4
 
 
-async def test_old_words_of_an_hpa_that_computes_nothing_are_not_repeated(cluster: Cluster) -> None:
+async def test_a_stale_condition_of_an_inactive_hpa_is_ignored(cluster: Cluster) -> None:
     _status("order-worker", "HPA without a metric")(cluster)
     outcome = await cluster.doctor()
     assert "wants more" not in outcome.out
@@ -257,7 +257,7 @@ async def test_at_0_pods_an_hpa_computes_nothing(cluster: Cluster) -> None:
 async def test_a_new_pod_need_not_be_scraped(cluster: Cluster) -> None:
     _scrape(_is_gone)(cluster)
     conditions = cluster.of("pods", "order-worker")["status"]["conditions"]
-    (ready,) = (one for one in conditions if one["type"] == "Ready")
+    (ready,) = (condition for condition in conditions if condition["type"] == "Ready")
     ready["lastTransitionTime"] = "2126-01-31T12:00:00Z"
     assert await cluster.bad() == {}
 
@@ -281,7 +281,7 @@ async def test_mode_hpa(cluster: Cluster) -> None:
     assert await cluster.bad("http://prometheus.monitoring.svc:9090/") == {}
 
 
-async def test_what_may_not_be_seen_is_skipped(cluster: Cluster) -> None:
+async def test_what_needs_a_missing_permission_is_skipped(cluster: Cluster) -> None:
     for name in ("scrape", "apiservice"):
         cluster.answers[name] = f"Error from server (Forbidden): {name} is forbidden"
     outcome = await cluster.doctor()
@@ -289,7 +289,7 @@ async def test_what_may_not_be_seen_is_skipped(cluster: Cluster) -> None:
     skipped = [line.split()[1] for line in outcome.out.splitlines() if line.startswith("SKIP")]
     assert skipped == ["Prometheus", "external"]
     document = (await cluster.doctor("--json")).json
-    assert (document["ok"], {one["ok"] for one in document["checks"]}) == (True, {True, None})
+    assert (document["ok"], {check["ok"] for check in document["checks"]}) == (True, {True, None})
     assert "--prometheus" in (await cluster.bad())["Prometheus"]
 
 
@@ -304,20 +304,23 @@ async def test_a_prometheus_outside_the_cluster(cluster: Cluster) -> None:
 
 async def test_which_release(cluster: Cluster) -> None:
     other = await cluster.doctor("--release", "other", "--namespace", "shop")
-    assert (other.status, other.error) == (1, "no release other of orderfleet in namespace shop")
+    assert (other.status, other.error) == (
+        1,
+        "release other of orderfleet not found in namespace shop",
+    )
     second = deepcopy(cluster.of("deployments", "api"))
     second["metadata"]["labels"]["app.kubernetes.io/instance"] = "second"
     cluster.answers["deployments"]["items"].append(second)
     several = await cluster.doctor()
     assert several.error == (
-        "several releases in namespace of the context, choose --release: second, shop"
+        "several releases in the namespace of the context, set --release: second, shop"
     )
     assert (await cluster.doctor("--release", "shop")).status == 0
     cluster.answers["deployments"] = {"items": []}
-    nobody = await cluster.doctor()
-    assert (nobody.status, nobody.error) == (
+    without = await cluster.doctor()
+    assert (without.status, without.error) == (
         1,
-        "no release of orderfleet in namespace of the context",
+        "no release of orderfleet found in the namespace of the context",
     )
 
 
@@ -335,5 +338,5 @@ async def test_no_kubectl_and_no_kubernetes(tmp_path: Path) -> None:
     wrong = await cli("doctor", "--namespace", "shop")
     assert (wrong.status, wrong.error) == (
         2,
-        "--namespace, --release and --prometheus are for --kubernetes",
+        "--namespace, --release and --prometheus need --kubernetes",
     )

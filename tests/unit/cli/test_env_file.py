@@ -1,4 +1,4 @@
-"""What a directory may say to the command line: its .env, and the addresses of a fleet in it."""
+"""What a directory may set: its .env, and the addresses of a fleet that runs in it."""
 
 import os
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ _THERE: Final = "http://there.example:8000"
 
 
 def _loaded(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, file: str, given: Mapping[str, str]
+    monkeypatch: pytest.MonkeyPatch, directory: Path, file: str, exported: Mapping[str, str]
 ) -> dict[str, str]:
-    environment = dict(given)
+    environment = dict(exported)
     monkeypatch.setattr("orderfleet_cli.env_file.os.environ", environment)
     monkeypatch.chdir(directory)
     (directory / ".env").write_text(file)
@@ -74,40 +74,42 @@ def test_no_credential_of_the_environment_goes_to_an_address_of_the_file(
 ) -> None:
     secret = dict.fromkeys(credentials, "secret")
     kept = {"ORDERFLEET_API_KEYS": "shop:1", "TEMPORAL_NAMESPACE": "shop", "PGSSLMODE": "require"}
-    found = _loaded(monkeypatch, tmp_path, f"{address}=there", secret | kept)
-    assert found == {address: "there"} | kept
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == len(credentials)
-    assert all("is not sent to an address from .env" in line for line in said)
+    loaded = _loaded(monkeypatch, tmp_path, f"{address}=there", secret | kept)
+    assert loaded == {address: "there"} | kept
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == len(credentials)
+    assert all("is not sent to an address from .env" in line for line in warnings)
     # A file that brings its own is understood, without a word.
     file = f"{address}=there\n" + "".join(f"{name}=own\n" for name in credentials)
     own = dict.fromkeys((name for name in credentials if not name.startswith("PG")), "own")
     assert _loaded(monkeypatch, tmp_path, file, secret | kept) == {address: "there"} | own | kept
 
 
-def test_the_environments_server_is_spoken_to_as_the_environment_says(
+def test_the_file_does_not_change_how_the_environments_server_is_reached(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    given = {"TEMPORAL_ADDRESS": "mine:7233", "TEMPORAL_API_KEY": "secret", "ORDERFLEET_URL": "u"}
+    exported = {
+        "TEMPORAL_ADDRESS": "mine:7233",
+        "TEMPORAL_API_KEY": "secret",
+        "ORDERFLEET_URL": "u",
+    }
     file = (
         "TEMPORAL_TARGET=there:7233\nTEMPORAL_TLS_DISABLED=true\nTEMPORAL_TLS_SERVER_NAME=evil\n"
         "ORDERFLEET_URL=there\nORDERFLEET_API_KEY=k1\n"
     )
-    assert _loaded(monkeypatch, tmp_path, file, given) == given | {"ORDERFLEET_API_KEY": "k1"}
+    assert _loaded(monkeypatch, tmp_path, file, exported) == exported | {"ORDERFLEET_API_KEY": "k1"}
 
 
-def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    given = {"ORDERFLEET_URL": "", "ORDERFLEET_API_KEY": "secret"}
-    found = _loaded(monkeypatch, tmp_path, f"ORDERFLEET_URL={_THERE}", given)
-    assert found == {"ORDERFLEET_URL": _THERE}
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    exported = {"ORDERFLEET_URL": "", "ORDERFLEET_API_KEY": "secret"}
+    loaded = _loaded(monkeypatch, tmp_path, f"ORDERFLEET_URL={_THERE}", exported)
+    assert loaded == {"ORDERFLEET_URL": _THERE}
 
 
-def test_a_value_quotes_nothing_of_the_environment(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_value_is_not_interpolated(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = f"ORDERFLEET_URL={_THERE}/${{ORDERFLEET_API_KEY}}/${{HOME}}"
-    found = _loaded(monkeypatch, tmp_path, file, {"HOME": "/root", "ORDERFLEET_API_KEY": "secret"})
-    assert found == {
+    loaded = _loaded(monkeypatch, tmp_path, file, {"HOME": "/root", "ORDERFLEET_API_KEY": "secret"})
+    assert loaded == {
         "HOME": "/root",
         "ORDERFLEET_URL": f"{_THERE}/${{ORDERFLEET_API_KEY}}/${{HOME}}",
     }
@@ -118,31 +120,31 @@ def test_addresses_that_no_running_fleet_has_written_get_no_key(
 ) -> None:
     data = tmp_path / ".data"
     data.mkdir(mode=0o700)
-    given = {"ORDERFLEET_API_KEY": "secret", "PGPASSWORD": "secret"}
+    exported = {"ORDERFLEET_API_KEY": "secret", "PGPASSWORD": "secret"}
     addresses = {"ORDERFLEET_URL": _THERE, "DATABASE_URL": "postgresql://there/x"}
     write_addresses(data, {**addresses, "PATH": "/evil"})
     with hold_addresses(data):
-        assert _loaded(monkeypatch, tmp_path, "", given) == given | addresses
+        assert _loaded(monkeypatch, tmp_path, "", exported) == exported | addresses
         # Whoever can write there could have written it.
         data.chmod(0o770)
-        assert _loaded(monkeypatch, tmp_path, "", given) == addresses
+        assert _loaded(monkeypatch, tmp_path, "", exported) == addresses
         data.chmod(0o700)
-    assert _loaded(monkeypatch, tmp_path, "", given) == addresses
+    assert _loaded(monkeypatch, tmp_path, "", exported) == addresses
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(b"ORDERFLEET_URL=\xff\xfe", "not UTF-8"), (b"ORDERFLEET_URL=a\0b", "null byte")],
 )
 def test_a_file_that_cannot_be_read(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, said: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in tuple(os.environ):
         if name.startswith(OWN_PREFIXES):
             monkeypatch.delenv(name)
     (tmp_path / ".env").write_bytes(content)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         load_environment()
 
 

@@ -23,22 +23,22 @@ def test_a_port_that_someone_listens_on_is_not_free(taken: int) -> None:
     assert not is_free(taken)
 
 
-def test_the_next_free_port_is_taken_with_a_word(taken: int) -> None:
-    said: list[str] = []
-    port = PortFinder(said.append).take("API", taken)
+def test_the_next_free_port_comes_with_a_message(taken: int) -> None:
+    messages: list[str] = []
+    port = PortFinder(messages.append).take("API", taken)
     assert port > taken
-    assert said == [f"port {taken} is in use, using {port} (API)"]
+    assert messages == [f"port {taken} is in use, using {port} (API)"]
 
 
-def test_a_port_is_given_once() -> None:
-    said: list[str] = []
-    find = PortFinder(said.append)
-    first = find.take("one", 0)
-    assert find.take("two", first) != first
+def test_a_port_is_assigned_once() -> None:
+    messages: list[str] = []
+    find = PortFinder(messages.append)
+    first = find.take("API", 0)
+    assert find.take("UI", first) != first
 
 
-def test_any_port_is_given_without_a_word() -> None:
-    said: list[str] = []
-    find = PortFinder(said.append)
+def test_any_port_comes_without_a_message() -> None:
+    messages: list[str] = []
+    find = PortFinder(messages.append)
     assert len({find.take("probes", 0) for _ in range(20)}) == 20
-    assert said == []
+    assert messages == []

@@ -30,7 +30,7 @@ async def _never() -> bool:
 
 
 def _program(code: str, ready: Callable[[], Awaitable[bool]] = _at_once) -> Program:
-    return Program(name="one", argv=(sys.executable, "-c", code), env=os.environ, ready=ready)
+    return Program(name="api", argv=(sys.executable, "-c", code), env=os.environ, ready=ready)
 
 
 @pytest.fixture
@@ -42,31 +42,31 @@ async def sleeper(tmp_path: Path) -> AsyncIterator[Process]:
 
 
 async def test_a_process_is_stopped_by_its_signal(sleeper: Process, tmp_path: Path) -> None:
-    assert (tmp_path / "run" / "one.json").exists()
+    assert (tmp_path / "run" / "api.json").exists()
     assert await sleeper.stop() == -signal.SIGTERM
-    assert not (tmp_path / "run" / "one.json").exists()
-    with pytest.raises(CommandError, match="one is not running"):
+    assert not (tmp_path / "run" / "api.json").exists()
+    with pytest.raises(CommandError, match="api is not running"):
         _ = sleeper.pid
 
 
-async def test_a_process_that_ends_before_it_is_ready_tells_its_last_line(tmp_path: Path) -> None:
+async def test_a_process_that_ends_before_it_is_ready_shows_its_last_line(tmp_path: Path) -> None:
     process = Process(_program("print('x'); print('DATABASE_URL: bad'); exit(2)", _never), tmp_path)
-    with pytest.raises(CommandError, match=r"one exited with status 2: DATABASE_URL: bad \(log: "):
+    with pytest.raises(CommandError, match=r"api exited with status 2: DATABASE_URL: bad \(log: "):
         await process.start()
 
 
 async def test_a_process_that_dies_is_started_again(sleeper: Process) -> None:
-    said: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     first = sleeper.pid
-    keeping = asyncio.create_task(sleeper.keep(said.put_nowait))
+    keeping = asyncio.create_task(sleeper.keep(messages.put_nowait))
     os.kill(first, signal.SIGKILL)
-    assert "one was killed by SIGKILL" in await asyncio.wait_for(said.get(), 10)
-    assert "one restarted" in await asyncio.wait_for(said.get(), 10)
+    assert "api was killed by SIGKILL" in await asyncio.wait_for(messages.get(), 10)
+    assert "api restarted" in await asyncio.wait_for(messages.get(), 10)
     keeping.cancel()
     assert sleeper.pid != first
 
 
-async def test_a_command_that_fails_tells_why(tmp_path: Path) -> None:
+async def test_a_command_that_fails_shows_the_reason(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", "exit('no space left')")
     with pytest.raises(CommandError, match="initdb exited with status 1: no space left"):
         await run_once("initdb", argv, os.environ, tmp_path)
@@ -90,16 +90,16 @@ async def test_the_first_failure_ends_the_others() -> None:
     assert ended.is_set()
 
 
-async def test_nobody_there_is_no_answer(unused_tcp_port: int) -> None:
+async def test_without_a_listener_there_is_no_answer(unused_tcp_port: int) -> None:
     assert not await answers(unused_tcp_port, "/readyz")
 
 
-def test_a_missing_program_is_told_in_one_line() -> None:
+def test_a_missing_program_is_one_line() -> None:
     with pytest.raises(CommandError, match="`no-such-program` is not installed"):
         executable("no-such-program")
 
 
-def test_what_points_at_other_servers_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_servers_are_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "TEMPORAL_TARGET", "TEMPORAL_API_KEY", "PGSSLMODE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("LOG_LEVEL", "info")
@@ -108,7 +108,7 @@ def test_what_points_at_other_servers_is_not_passed_on(monkeypatch: pytest.Monke
     assert not [name for name in passed if name.startswith(("PG", "TEMPORAL_", "DATABASE_"))]
 
 
-async def test_the_reason_is_told_though_more_is_written_after_it(tmp_path: Path) -> None:
+async def test_the_reason_is_shown_though_more_lines_follow(tmp_path: Path) -> None:
     code = "print('old FATAL: x'); print('FATAL:  no sockets'); print('LOG: shut down'); exit(1)"
     process = Process(_program(code, _never), tmp_path)
     with pytest.raises(CommandError, match="status 1: FATAL:  no sockets "):

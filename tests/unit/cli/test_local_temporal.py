@@ -1,4 +1,4 @@
-"""The Temporal of `make up` is set as the chart sets the own one."""
+"""The Temporal of `make up` has the settings of the chart's own Temporal."""
 
 from pathlib import Path
 from typing import Final

@@ -83,8 +83,8 @@ async def test_kubernetes(tmp_path: Path) -> None:
     wanted = f"logs {label} --namespace=shop --tail=50 --max-log-requests=50 --follow\n"
     assert (outcome.status, outcome.out) == (0, wanted)
     (tmp_path / "none").touch()
-    nobody = await cli(*command)
-    assert (nobody.status, nobody.error) == (1, "no pods of api found in namespace shop")
+    without = await cli(*command)
+    assert (without.status, without.error) == (1, "no pods of api found in namespace shop")
     (tmp_path / "fails").touch()
     assert "kubectl: exited with status 1" in (await cli(*command)).error
 

@@ -40,7 +40,7 @@ def orderfleet(
         ),
     ] = False,
 ) -> None:
-    """Run Orderfleet on this machine, place and follow orders, and look after a fleet.
+    """Run Orderfleet on this machine, place and follow orders, and operate a fleet.
 
     The fleet is the one that `orderfleet up` runs in this directory, or the one that the
     environment names: ORDERFLEET_URL, ORDERFLEET_API_KEY; TEMPORAL_ADDRESS (and the other

@@ -26,8 +26,8 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
         """Refuse a URL that is not a server's, and a key that no header can carry."""
         if not is_http_url(self.url):
             # Even an invalid URL may contain a password.
-            got = "" if "@" in self.url else f" (got {self.url[:80]!r})"
-            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{got}")
+            shown = "" if "@" in self.url else f" (got {self.url[:80]!r})"
+            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{shown}")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SettingsError("ORDERFLEET_API_KEY: wanted printable ASCII characters")
 

@@ -14,9 +14,9 @@ commands = typer.Typer()
 def up() -> None:
     """Start Postgres, Temporal, the API and the workers here, until Ctrl-C.
 
-    The data stays in .data/, closed to other users. It always runs a Postgres and a Temporal of
-    its own: DATABASE_URL and TEMPORAL_* are not used. Other settings come from the environment and
-    from .env, which sets the product's own variables only.
+    The data stays in .data/, which only this user can read. Postgres and Temporal are always its
+    own: DATABASE_URL and TEMPORAL_* are ignored. Other settings come from the environment and from
+    .env, which sets the product's own variables only.
     """
     from orderfleet_cli.up_down import run_until_stopped
 

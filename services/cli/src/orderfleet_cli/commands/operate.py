@@ -1,4 +1,4 @@
-"""Look after a fleet: logs, a live board, load, checks, keys."""
+"""Operate a fleet: logs, a live board, load, checks, keys."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ commands = typer.Typer()
 
 
 class Service(StrEnum):
-    """Whose logs there are, by the names of the log files and of the chart's components."""
+    """The services with logs, by the names of the log files and of the chart's components."""
 
     API = "api"
     ORDER_WORKER = "order-worker"
@@ -30,19 +30,25 @@ class Service(StrEnum):
 )
 @asynchronous
 async def logs(
-    service: Annotated[Service, typer.Option(help="Whose logs.", show_default=False)],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option(min=0, max=100_000, help="The last so many lines.")] = 50,
+    service: Annotated[
+        Service, typer.Option(help="Service whose log to show.", show_default=False)
+    ],
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow the log until Ctrl-C.")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Lines to show from the end.")
+    ] = 50,
     data: Annotated[
-        Path, typer.Option(help="Where `up` keeps its data; `demo`: .data/demo.")
+        Path, typer.Option(help="Data directory of `up`; of `demo`: .data/demo.")
     ] = Path(".data"),
     kubernetes: Annotated[
-        bool, typer.Option("--kubernetes", help="Ask kubectl, by the label of the component.")
+        bool, typer.Option("--kubernetes", help="Show the logs of pods, by kubectl.")
     ] = False,
     namespace: Namespace = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show the log of a service, of the fleet on this machine or of one in Kubernetes."""
+    """Show the log of a service, of the fleet on this machine or in Kubernetes."""
     from orderfleet_cli.logs.files import show_file
     from orderfleet_cli.logs.lines import LinePrinter
     from orderfleet_cli.logs.pods import show_pods
@@ -60,13 +66,15 @@ async def watch(
     order_ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="These orders; by default the open ones.", show_default=False
+            metavar="[ID]...", help="Orders to watch; by default the open ones.", show_default=False
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="The latest so many orders.")] = 20,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100, help="Most orders to show, the latest first.")
+    ] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Watch orders as they go, until Ctrl-C or until the named ones have ended.
+    """Watch orders as they go, until Ctrl-C or until the named orders have ended.
 
     On a terminal it is a board, elsewhere a line per change.
     """
@@ -81,14 +89,14 @@ async def load(
     rate: Annotated[float, typer.Option(min=0.1, max=200, help="Orders a second.")],
     seconds: Annotated[float, typer.Option(min=1, max=600, help="For how long.")],
     deadline: Annotated[
-        float, typer.Option(min=1, max=3600, help="The time an order has, in seconds.")
+        float, typer.Option(min=1, max=3600, help="Deadline of an order, in seconds.")
     ] = 15,
     as_json: AsJson = False,
 ) -> None:
-    """Place orders at a fixed rate, however fast the answers come, and tell how it went.
+    """Place orders at a fixed rate, however fast the answers come, and report the results.
 
-    Then it waits for their ends, 20 s at the most. It exits 1 unless each order was accepted and
-    ended in time. Latencies count from the moment an order was due.
+    Then wait for their ends, 20 s at the most. The exit code is 1 unless every order was accepted
+    and ended in time. Latencies count from the moment an order was due.
     """
     from orderfleet_cli.load.open_loop import place_load
 
@@ -106,13 +114,13 @@ async def doctor(
     ] = False,
     namespace: Namespace = "",
     release: Annotated[
-        str, typer.Option(help="Of the chart; the only one by default.", show_default=False)
+        str, typer.Option(help="Release of the chart; by default the only one.", show_default=False)
     ] = "",
     prometheus: Annotated[
         str,
         typer.Option(
             metavar="URL",
-            help="To ask this one; by default the one that the ScaledObjects name.",
+            help="Prometheus to query; by default the one that the ScaledObjects name.",
             show_default=False,
         ),
     ] = "",
@@ -121,15 +129,15 @@ async def doctor(
     """Check the fleet: what is reachable, set up and in time. It changes nothing.
 
     With --kubernetes, check how a release is scaled, from end to end: its pods, the scrape of
-    their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. What cannot be
-    looked at from here is SKIP, which is no failure.
+    their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. A check that
+    cannot be made from here is SKIP, and no failure.
     """
     from orderfleet_cli.doctor.run_checks import check_fleet, check_kubernetes
 
     if kubernetes:
         good = await check_kubernetes(namespace, release, prometheus, as_json=as_json)
     elif namespace or release or prometheus:
-        raise UsageError("--namespace, --release and --prometheus are for --kubernetes")
+        raise UsageError("--namespace, --release and --prometheus need --kubernetes")
     else:
         good = await check_fleet(as_json=as_json)
     if not good:
@@ -139,11 +147,11 @@ async def doctor(
 @commands.command(epilog=examples("orderfleet api-key shop"))
 def api_key(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Whose key it is; it is kept in audit trails.")
+        str, typer.Argument(metavar="NAME", help="Owner of the key; audit trails record it.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Make a key for the API, and the line that lets it in. Nothing is stored."""
+    """Make a key for the API, and the line that admits it. Nothing is stored."""
     from orderfleet_cli.api_key import make_key
 
     make_key(name, as_json=as_json)

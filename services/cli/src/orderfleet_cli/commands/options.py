@@ -13,7 +13,7 @@ OrderId: TypeAlias = Annotated[
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Namespace: TypeAlias = Annotated[
-    str, typer.Option(help="Of Kubernetes; kubectl's own by default.", show_default=False)
+    str, typer.Option(help="Kubernetes namespace; by default kubectl's.", show_default=False)
 ]
 Street: TypeAlias = Annotated[str, typer.Option(help="Street and number.")]
 City: TypeAlias = Annotated[str, typer.Option(help="Town.")]

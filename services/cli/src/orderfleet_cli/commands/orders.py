@@ -74,13 +74,13 @@ async def start_workflow(
     postal_code: PostalCode = "",
     country: Country = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for its end; exit 0 only if it is fulfilled.")
+        bool, typer.Option("--wait", help="Wait until it ends; exit 0 only if it is fulfilled.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Place an order. The same order again is the same answer; another one of this id is refused.
+    """Place an order. Repeating it is safe; another order with the same id is refused.
 
-    Without --item it is one ABC at 1.00.
+    Without --item the order is one ABC at 1.00.
     """
     from orderfleet_cli.place import place_order
 
@@ -104,9 +104,9 @@ async def start_workflow(
 @commands.command(epilog=examples("orderfleet status order-1", "orderfleet status order-1 --json"))
 @asynchronous
 async def status(order_id: OrderId, as_json: AsJson = False) -> None:
-    """Tell state, step, attempts, errors and the time left.
+    """Show an order's state, step, attempts, errors and the time left.
 
-    It comes from the workflow or, if no worker answers, from the record in Postgres.
+    The source is the workflow or, if no worker answers, the record in Postgres.
     """
     from orderfleet_cli.show import show_status
 
@@ -121,7 +121,7 @@ async def list_orders(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="Orders on a page.")] = 50,
     cursor: Annotated[
-        str, typer.Option(help="What the page before ended with.", show_default=False)
+        str, typer.Option(help="Cursor printed after the page before.", show_default=False)
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -138,7 +138,7 @@ async def cancel(
     reason: Annotated[str, typer.Option(help="Kept in the audit trail.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Cancel an order while its package has not been dispatched; money goes back."""
+    """Cancel an order whose package is not dispatched yet; the payment is refunded."""
     from orderfleet_cli.change import cancel_order
 
     await cancel_order(order_id, reason, as_json=as_json)
@@ -159,9 +159,9 @@ async def update_address(
     country: Country = "",
     as_json: AsJson = False,
 ) -> None:
-    """Change where an order goes while its package has not been dispatched.
+    """Change the address of an order whose package is not dispatched yet.
 
-    The new address replaces the whole old one.
+    The new address replaces the old one as a whole.
     """
     from orderfleet_cli.change import change_address
 
@@ -192,7 +192,7 @@ async def review(
     reason: Annotated[str, typer.Option(help="Kept in the audit trail.", show_default=False)] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Decide on an order under review before its timer does."""
+    """Approve or reject an order under review, before the timer approves it."""
     from orderfleet_cli.change import review_order
 
     await review_order(
@@ -203,7 +203,7 @@ async def review(
 @commands.command(epilog=examples("orderfleet show order-1"))
 @asynchronous
 async def show(order_id: OrderId, as_json: AsJson = False) -> None:
-    """Show an order as Postgres has it: the row, its payments, its audit trail."""
+    """Show an order's record in Postgres: the row, its payments, its audit trail."""
     from orderfleet_cli.show import show_record
 
     await show_record(order_id, as_json=as_json)

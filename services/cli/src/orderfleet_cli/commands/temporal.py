@@ -1,4 +1,4 @@
-"""What Temporal knows of an order."""
+"""Show an order's workflow, as Temporal has it."""
 
 from typing import Annotated, TypeAlias
 
@@ -32,7 +32,7 @@ async def describe(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
 )
 @asynchronous
 async def history(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
-    """Show a workflow's history, an event a line; with --json as a replayer reads it."""
+    """Show a workflow's history, an event a line; with --json in the format of a replayer."""
     from orderfleet_cli.temporal.history import show_history
 
     await show_history(workflow_id, as_json=as_json)

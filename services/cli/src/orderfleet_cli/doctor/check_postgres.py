@@ -16,19 +16,19 @@ _FIX = "start it, or set DATABASE_URL"
 
 
 async def check_postgres() -> list[Finding]:
-    """Check what needs Postgres."""
+    """Check Postgres: connection, schema, clock."""
     settings = read(CommonSettings)
     url = urlsplit(settings.database_url)
-    where = url.netloc.rpartition("@")[2] + url.path
+    server = url.netloc.rpartition("@")[2] + url.path
     try:
         async with open_pool(settings.database_url, size=1, wait_seconds=0) as pool:
             return [
-                Finding("Postgres", ok=True, found=f"answers at {where}", fix=_FIX),
+                Finding("Postgres", ok=True, found=f"answers at {server}", fix=_FIX),
                 await _check_schema(pool),
                 await _check_clock(pool),
             ]
     except (*UNAVAILABLE, PostgresError) as error:
-        found = f"{where}: {str(error) or type(error).__name__}"
+        found = f"{server}: {str(error) or type(error).__name__}"
         return [Finding("Postgres", ok=False, found=found, fix=_FIX)]
 
 
@@ -43,5 +43,5 @@ async def _check_schema(pool: Pool) -> Finding:
 
 async def _check_clock(pool: Pool) -> Finding:
     before = datetime.now(UTC)
-    told = await read_clock(pool)
-    return compare_clock("Postgres", told, before, datetime.now(UTC))
+    time = await read_clock(pool)
+    return compare_clock("Postgres", time, before, datetime.now(UTC))

@@ -21,20 +21,20 @@ from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
-# The server wants a second at the least, and ends the poll a second before it is over.
+# The server refuses a poll shorter than a second, and ends it a second before the timeout.
 _POLL_TIMEOUT: Final = timedelta(seconds=2.2)
 _CLOCK_QUEUE: Final = "orderfleet-doctor"
 
 
-class _Question(Struct, frozen=True):
-    """What to look at; the look returns whether it is well, and what it found."""
+class _Check(Struct, frozen=True):
+    """A check; `look` returns whether the result is good, and the result in words."""
 
     name: str
     look: Callable[[], Awaitable[tuple[bool, str]]]
     fix: str
 
-    async def check(self) -> Finding:
-        """Look; what Temporal refuses to tell is not well."""
+    async def run(self) -> Finding:
+        """Return the finding; an error of Temporal is a bad one."""
         try:
             ok, found = await self.look()
         except CommandError as error:
@@ -43,35 +43,35 @@ class _Question(Struct, frozen=True):
 
 
 async def check_temporal() -> list[Finding]:
-    """Check what needs Temporal."""
+    """Check Temporal: connection, namespace, workers, reconciliation, clock."""
     settings = read(CommonSettings)
     fix = "start it, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY)"
     try:
         client = await open_temporal()
     except CommandError as error:
         return [Finding("Temporal", ok=False, found=str(error), fix=fix)]
-    questions = (
-        _Question(
+    checks = (
+        _Check(
             f"namespace {client.namespace}",
             lambda: _namespace(client),
             f"temporal operator namespace create {client.namespace}, or set TEMPORAL_NAMESPACE",
         ),
-        _Question(
+        _Check(
             f"search attribute {ORDER_STATE.name}",
             lambda: call_temporal(look_at_search_attribute(client)),
             f"temporal operator search-attribute create --name {ORDER_STATE.name} --type Keyword",
         ),
-        _Question(
+        _Check(
             "order workers",
             lambda: _pollers(client, settings.order_task_queue),
-            "start an order worker, or set ORDER_TASK_QUEUE as the workers have it",
+            "start an order worker, or set ORDER_TASK_QUEUE to the workers' queue",
         ),
-        _Question(
+        _Check(
             "shipping workers",
             lambda: _pollers(client, settings.shipping_task_queue),
-            "start a shipping worker, or set SHIPPING_TASK_QUEUE as the workers have it",
+            "start a shipping worker, or set SHIPPING_TASK_QUEUE to the workers' queue",
         ),
-        _Question(
+        _Check(
             "ReconcileOrders",
             lambda: look_at_reconciliation(client, settings.order_task_queue),
             "start an order worker with ORDERFLEET_RECONCILE_SECONDS above 0: it makes the"
@@ -79,7 +79,7 @@ async def check_temporal() -> list[Finding]:
         ),
     )
     first = Finding("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
-    others = await asyncio.gather(*(one.check() for one in questions), _clock(client))
+    others = await asyncio.gather(*(check.run() for check in checks), _clock(client))
     return [first, *others]
 
 
@@ -89,7 +89,7 @@ async def _namespace(client: Client) -> tuple[bool, str]:
 
 
 async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
-    """Look whether both kinds of tasks of a queue are polled for."""
+    """Check that a queue has pollers for both kinds of tasks."""
     workflows, activities = [
         count_pollers(await call_temporal(describe_task_queue(client, queue, type_)))
         for type_ in ("workflow", "activity")
@@ -99,10 +99,10 @@ async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
 
 
 async def _clock(client: Client) -> Finding:
-    """Compare Temporal's clock with ours.
+    """Compare Temporal's clock with this machine's.
 
-    No answer of Temporal carries its time, but it keeps when a queue was last polled. So a queue
-    that is nobody's is polled, which starts and changes nothing.
+    No response of Temporal carries its time, but Temporal keeps when a queue was last polled. So
+    this polls a queue of its own that never has a task.
     """
     identity = f"{_CLOCK_QUEUE}-{uuid4().hex[:8]}"
     request = PollActivityTaskQueueRequest(
@@ -112,13 +112,13 @@ async def _clock(client: Client) -> Finding:
     try:
         poll = client.workflow_service.poll_activity_task_queue(request, timeout=_POLL_TIMEOUT)
         await call_temporal(poll)
-        answer = await call_temporal(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
+        queue = await call_temporal(describe_task_queue(client, _CLOCK_QUEUE, "activity"))
     except CommandError as error:
         return Finding(
-            "clock of Temporal", ok=False, found=str(error), fix="see what Temporal says"
+            "clock of Temporal", ok=False, found=str(error), fix="see the message of Temporal"
         )
     after = datetime.now(UTC)
-    told = [one.last_access_time for one in answer.pollers if one.identity == identity]
-    if not told:
-        return Finding("clock of Temporal", ok=False, found="cannot be told", fix="try again")
-    return compare_clock("Temporal", told[0].ToDatetime(UTC), before, after)
+    times = [poller.last_access_time for poller in queue.pollers if poller.identity == identity]
+    if not times:
+        return Finding("clock of Temporal", ok=False, found="unknown", fix="try again")
+    return compare_clock("Temporal", times[0].ToDatetime(UTC), before, after)

@@ -1,17 +1,17 @@
-"""A check: what was looked at, what was found, what to do about it."""
+"""A finding of `orderfleet doctor`: what was checked, the result, and the fix."""
 
 from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
 
-_SKEW: Final = 1.0
+_LARGEST_SKEW: Final = 1.0
 
 
 class Finding(Struct, frozen=True):
-    """The outcome of one check; `found` is for all outcomes, `fix` for all but the good one.
+    """The result of one check: what it found and, unless that is good, how to fix it.
 
-    `ok` is None if it could not be looked at from here.
+    `ok` is None if the check could not be made from here.
     """
 
     name: str
@@ -20,12 +20,12 @@ class Finding(Struct, frozen=True):
     fix: str = ""
 
 
-def compare_clock(where: str, told: datetime, before: datetime, after: datetime) -> Finding:
-    """Compare a clock, which told the time between two of our own looks, with ours."""
-    ahead = (told - after).total_seconds()
-    behind = (before - told).total_seconds()
+def compare_clock(server: str, time: datetime, before: datetime, after: datetime) -> Finding:
+    """Compare a server's clock, read between two times of this machine, with this machine's."""
+    ahead = (time - after).total_seconds()
+    behind = (before - time).total_seconds()
     skew = max(ahead, behind, 0.0)
     side = "ahead of" if ahead > behind else "behind"
     found = f"{skew:.3f} s {side} this machine's" if skew else "agrees with this machine's"
-    fix = f"set both clocks by NTP: they may differ by {_SKEW:g} s"
-    return Finding(f"clock of {where}", skew < _SKEW, found, fix)
+    fix = f"set both clocks by NTP: they may differ by {_LARGEST_SKEW:g} s"
+    return Finding(f"clock of {server}", skew < _LARGEST_SKEW, found, fix)

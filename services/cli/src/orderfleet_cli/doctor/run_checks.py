@@ -1,4 +1,4 @@
-"""All checks, and how they are shown."""
+"""The command `doctor`: run all checks and show their findings."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,16 +17,15 @@ _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
 
 
 async def check_fleet(*, as_json: bool) -> bool:
-    """Run and show the checks of the fleet that is set; return whether all are well."""
+    """Check the fleet that the settings name and show the findings; return whether none is bad."""
     async with open_configured_api() as api:
         groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
-    return _show(
-        [*(check for group in groups for check in group), _check_faults()], as_json=as_json
-    )
+    findings = [finding for group in groups for finding in group]
+    return _show([*findings, _check_faults()], as_json=as_json)
 
 
 async def check_kubernetes(namespace: str, release: str, prometheus: str, *, as_json: bool) -> bool:
-    """Run and show the checks of a release in Kubernetes; return whether none fails.
+    """Check a release in Kubernetes and show the findings; return whether none is bad.
 
     Raises:
         CommandError: there is no kubectl, no cluster or no such release.
@@ -34,18 +33,18 @@ async def check_kubernetes(namespace: str, release: str, prometheus: str, *, as_
     return _show(await check_cluster(namespace, release, prometheus), as_json=as_json)
 
 
-def _show(checks: Sequence[Finding], *, as_json: bool) -> bool:
-    good = all(check.ok is not False for check in checks)
+def _show(findings: Sequence[Finding], *, as_json: bool) -> bool:
+    ok = all(finding.ok is not False for finding in findings)
     if as_json:
-        show_json({"ok": good, "checks": checks})
-        return good
-    rows = ((_WORDS[one.ok], one.name, _said(one)) for one in checks)
-    show(table("", "check", "", rows=rows))
-    return good
+        show_json({"ok": ok, "checks": findings})
+    else:
+        rows = ((_WORDS[finding.ok], finding.name, _describe(finding)) for finding in findings)
+        show(table("", "check", "", rows=rows))
+    return ok
 
 
-def _said(check: Finding) -> str:
-    return one_line(check.found if check.ok else f"{check.found}; {check.fix}")
+def _describe(finding: Finding) -> str:
+    return one_line(finding.found if finding.ok else f"{finding.found}; {finding.fix}")
 
 
 async def _check_api(api: Api) -> list[Finding]:
@@ -58,6 +57,6 @@ async def _check_api(api: Api) -> list[Finding]:
 
 
 def _check_faults() -> Finding:
-    found = injected_faults()
-    said = f"{' and '.join(found)} is set" if found else "off"
-    return Finding("fault injection", not found, said, "unset it, here and where the workers run")
+    variables = injected_faults()
+    found = f"{' and '.join(variables)} is set" if variables else "off"
+    return Finding("fault injection", not variables, found, "unset it, here and for the workers")

@@ -18,7 +18,7 @@ async def show_pods(service: str, namespace: str, printer: LinePrinter) -> None:
     """Show the logs of the pods of a component.
 
     Raises:
-        CommandError: kubectl is not installed, or failed and said why itself.
+        CommandError: kubectl is not installed, or failed.
     """
     kubectl = find_kubectl()
     where = f"namespace {namespace}" if namespace else "the namespace of the context"

@@ -1,4 +1,4 @@
-"""Checks of what serves the metrics to the autoscalers: KEDA, or an adapter of Prometheus."""
+"""Check the API of external metrics, served by KEDA or by an adapter of Prometheus."""
 
 from typing import Final
 
@@ -17,38 +17,38 @@ _FIX_OF_HPA: Final = "install prometheus-adapter with docs/prometheus-adapter.ya
 _OPERATOR: Final = "app.kubernetes.io/name=keda-operator"
 
 
-async def check_adapter(kubectl: Kubectl, release: Release) -> list[Finding]:
-    """Check that the API of external metrics is served, by KEDA if the release has its objects."""
+async def check_metrics_api(kubectl: Kubectl, release: Release) -> list[Finding]:
+    """Check that the API of external metrics is served: by KEDA if the release uses KEDA."""
     if not release.scaled:
         return []
     by_keda = any(service.scaled_objects for service in release.services)
     name = "external metrics API"
     fix = "install KEDA 2.21" if by_keda else _FIX_OF_HPA
     try:
-        found = decode(await kubectl.raw(_PATH), ApiService)
+        api = decode(await kubectl.raw(_PATH), ApiService)
     except KubectlError as error:
         if error.not_found:
-            return [Finding(name, ok=False, found="nobody serves it", fix=fix)]
-        return [_refused(name, error)]
-    service = found.spec.service or ServiceReference("the API server", "")
-    who = "/".join(filter(None, [service.namespace, service.name]))
-    available = found.status.condition("Available")
+            return [Finding(name, ok=False, found="not served", fix=fix)]
+        return [_unreadable(name, error)]
+    service = api.spec.service or ServiceReference("the API server", "")
+    server = "/".join(filter(None, [service.namespace, service.name]))
+    available = api.status.condition("Available")
     if available.status != "True":
-        said = f"{who} does not serve it: {available.message}"
-        checks = [Finding(name, ok=False, found=said, fix=f"see the pods behind {who}")]
+        found = f"{server} does not serve it: {available.message}"
+        checks = [Finding(name, ok=False, found=found, fix=f"see the pods behind {server}")]
     elif by_keda != ("keda" in service.name):
-        # KEDA tells its own autoscalers only, and no adapter knows KEDA's metrics.
-        wanted = "KEDA" if by_keda else "prometheus-adapter"
+        # KEDA serves its own autoscalers only, and no adapter has KEDA's metrics.
+        expected = "KEDA" if by_keda else "prometheus-adapter"
         mode = "autoscaling.mode: hpa" if by_keda else "autoscaling.mode: keda"
-        fix = f"one has it in a cluster: install {wanted} instead, or set {mode}"
-        return [Finding(name, ok=False, found=f"{who} serves it, not {wanted}", fix=fix)]
+        fix = f"a cluster has one server of this API: install {expected} instead, or set {mode}"
+        return [Finding(name, ok=False, found=f"{server} serves it, not {expected}", fix=fix)]
     else:
-        checks = [Finding(name, ok=True, found=f"{who} serves it", fix=fix)]
+        checks = [Finding(name, ok=True, found=f"{server} serves it", fix=fix)]
     return [*checks, await _operator(kubectl, service.namespace)] if by_keda else checks
 
 
 async def _operator(kubectl: Kubectl, namespace: str) -> Finding:
-    """Check KEDA's operator, which is where its API is."""
+    """Check KEDA's operator, in the namespace of its API server."""
     name = "KEDA's operator"
     inside = f"--namespace={namespace}"
     try:
@@ -56,15 +56,15 @@ async def _operator(kubectl: Kubectl, namespace: str) -> Finding:
             "get", "deployments", f"--selector={_OPERATOR}", inside, "--output=json"
         )
     except KubectlError as error:
-        return _refused(name, error)
-    found = decode(answer, Listed[Deployment]).items
-    ready = sum(one.status.ready_replicas for one in found)
-    said = f"{ready} ready in namespace {namespace}"
+        return _unreadable(name, error)
+    deployments = decode(answer, Listed[Deployment]).items
+    ready = sum(deployment.status.ready_replicas for deployment in deployments)
+    found = f"{ready} ready in namespace {namespace}"
     fix = f"kubectl describe deployments --namespace {namespace}"
-    return Finding(name, ready > 0, said, fix)
+    return Finding(name, ready > 0, found, fix)
 
 
-def _refused(name: str, error: KubectlError) -> Finding:
-    """Return the check of what kubectl does not tell: it may be well if we may not see it."""
+def _unreadable(name: str, error: KubectlError) -> Finding:
+    """Return the finding for an error of kubectl; a missing permission is no failure."""
     ok = None if error.forbidden else False
-    return Finding(name, ok=ok, found=str(error), fix="ask as somebody who may see it")
+    return Finding(name, ok=ok, found=str(error), fix="run this as a user who can read it")

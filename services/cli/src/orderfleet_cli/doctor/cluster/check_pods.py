@@ -1,4 +1,4 @@
-"""Checks of the pods of a release."""
+"""Check the pods of a release."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,17 @@ from orderfleet_cli.doctor.finding import Finding
 
 
 def check_pods(release: Release) -> Iterator[Finding]:
-    """Check that every service has its Deployment, and that its pods are ready."""
+    """Check that every service has a Deployment, and that its pods are ready."""
     for service in release.services:
         name = f"pods of {service.component}"
         if not service.deployments:
-            fix = f"install it again: helm upgrade {release.name}"
+            fix = f"helm upgrade {release.name}"
             yield Finding(name, ok=False, found="no Deployment", fix=fix)
             continue
-        wanted = sum(one.spec.replicas for one in service.deployments)
-        ready = sum(one.status.ready_replicas for one in service.deployments)
+        desired = sum(deployment.spec.replicas for deployment in service.deployments)
+        ready = sum(deployment.status.ready_replicas for deployment in service.deployments)
         fix = (
             f"kubectl describe pods --namespace {release.namespace} "
             f"--selector {INSTANCE}={release.name},{COMPONENT}={service.component}"
         )
-        yield Finding(name, ready >= wanted, f"{ready} of {wanted} ready", fix)
+        yield Finding(name, ready >= desired, f"{ready} of {desired} ready", fix)

@@ -1,4 +1,4 @@
-"""Checks of the triggers' queries: what each asks for, by KEDA's own rules."""
+"""Check the triggers' queries: how many pods each asks for, by KEDA's own rules."""
 
 import asyncio
 import math
@@ -10,14 +10,14 @@ from orderfleet_cli.doctor.cluster.prometheus import Prometheus, PrometheusError
 from orderfleet_cli.doctor.cluster.release import Release
 from orderfleet_cli.doctor.finding import Finding
 
-_FIX_OF_NOTHING: Final = "see what the scrape above lacks; what no pod has told yet has no row"
-_FIX_OF_MANY: Final = "the query has to end in one row: upgrade the release, whose queries do"
+_FIX_OF_NO_VALUE: Final = "see the scrape above; a metric that no pod has exported yet has no row"
+_FIX_OF_MANY_ROWS: Final = "the query must return one row: upgrade the release"
 
 
 def addresses(release: Release) -> list[str]:
-    """Return which Prometheus the triggers of a release name."""
-    found = (_address(one) for _, one in _triggers(release))
-    return list(dict.fromkeys(filter(None, found)))
+    """Return the addresses of Prometheus that the triggers of a release name."""
+    named = (_address(trigger) for _, trigger in _triggers(release))
+    return list(dict.fromkeys(filter(None, named)))
 
 
 async def check_queries(
@@ -25,7 +25,9 @@ async def check_queries(
 ) -> list[Finding]:
     """Run the queries of the triggers that name one of these addresses."""
     queries = (
-        _check(prometheus, name, one) for name, one in _triggers(release) if _address(one) in named
+        _check(prometheus, name, trigger)
+        for name, trigger in _triggers(release)
+        if _address(trigger) in named
     )
     return await asyncio.gather(*queries)
 
@@ -43,30 +45,30 @@ def _address(trigger: Trigger) -> str:
 
 async def _check(prometheus: Prometheus, name: str, trigger: Trigger) -> Finding:
     try:
-        found = await prometheus.query(trigger.metadata.get("query", ""))
+        rows = await prometheus.query(trigger.metadata.get("query", ""))
     except PrometheusError as error:
-        return Finding(name, ok=False, found=str(error), fix="run it on Prometheus' own page")
-    if len(found) > 1:
-        rows = f"{len(found)} rows, which KEDA takes for an error"
-        return Finding(name, ok=False, found=rows, fix=_FIX_OF_MANY)
-    value = _value(found)
+        return Finding(name, ok=False, found=str(error), fix="run it in the web UI of Prometheus")
+    if len(rows) > 1:
+        found = f"{len(rows)} rows, which KEDA takes for an error"
+        return Finding(name, ok=False, found=found, fix=_FIX_OF_MANY_ROWS)
+    value = _value(rows)
     if not math.isfinite(value):
         ignored = trigger.metadata.get("ignoreNullValues", "true") != "false"
-        taken = "for 0: a dead scrape would end pods" if ignored else "for an error"
-        nothing = f"no value, which KEDA takes {taken}"
-        return Finding(name, ok=False, found=nothing, fix=_FIX_OF_NOTHING)
-    return Finding(name, ok=True, found=_asks(trigger, value))
+        taken = "for 0: a dead scrape would remove pods" if ignored else "for an error"
+        found = f"no value, which KEDA takes {taken}"
+        return Finding(name, ok=False, found=found, fix=_FIX_OF_NO_VALUE)
+    return Finding(name, ok=True, found=_describe(trigger, value))
 
 
-def _value(found: list[Series]) -> float:
-    values = [float(one.value[1]) for one in found if one.value]
+def _value(rows: list[Series]) -> float:
+    values = [float(row.value[1]) for row in rows if row.value]
     return values[0] if values else math.nan
 
 
-def _asks(trigger: Trigger, value: float) -> str:
+def _describe(trigger: Trigger, value: float) -> str:
     threshold = float(trigger.metadata.get("threshold", "nan"))
-    said = f"{value:.4g} of {threshold:g}"
+    ratio = f"{value:.4g} of {threshold:g}"
     if trigger.metric_type != "AverageValue" or not threshold > 0:
-        return said
+        return ratio
     pods = math.ceil(value / threshold)
-    return f"{said} a pod: asks for {pods} pod{'s' if pods != 1 else ''}"
+    return f"{ratio} a pod: asks for {pods} pod{'s' if pods != 1 else ''}"

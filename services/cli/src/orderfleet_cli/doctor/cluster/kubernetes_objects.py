@@ -1,4 +1,4 @@
-"""Objects of Kubernetes and of KEDA, as far as the checks look at them."""
+"""Objects of Kubernetes and of KEDA, with the fields that the checks read."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -19,7 +19,7 @@ class Metadata(Struct, frozen=True, rename="camel"):
 
 
 class Condition(Struct, frozen=True, rename="camel"):
-    """What a controller says of an object; KEDA leaves the reason and the time out."""
+    """A condition of an object; KEDA leaves reason and time out."""
 
     type: str
     status: str
@@ -34,19 +34,19 @@ class Status(Struct, frozen=True, rename="camel"):
     conditions: list[Condition] | None = None
 
     def condition(self, kind: str) -> Condition:
-        """Return a condition; one that is not there is `Unknown`."""
-        found = (one for one in self.conditions or [] if one.type == kind)
-        return next(found, Condition(kind, "Unknown", message="not said yet"))
+        """Return a condition; `Unknown` if the controller has not set it."""
+        conditions = (one for one in self.conditions or [] if one.type == kind)
+        return next(conditions, Condition(kind, "Unknown", message="not set yet"))
 
 
 class DeploymentSpec(Struct, frozen=True):
-    """How many pods are wanted."""
+    """The desired number of pods."""
 
     replicas: int = 1
 
 
 class DeploymentStatus(Struct, frozen=True, rename="camel"):
-    """How many pods are ready."""
+    """The number of ready pods."""
 
     ready_replicas: int = 0
 
@@ -67,7 +67,7 @@ class Pod(Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """What a scaler scales."""
+    """The object that a scaler scales."""
 
     name: str
     kind: str = "Deployment"
@@ -83,7 +83,7 @@ class Trigger(Struct, frozen=True, rename="camel"):
 
 
 class ScaledObjectSpec(Struct, frozen=True, rename="camel"):
-    """What a ScaledObject is to do, with KEDA's own defaults."""
+    """The spec of a ScaledObject, with KEDA's own defaults."""
 
     scale_target_ref: Target
     triggers: list[Trigger]
@@ -92,14 +92,14 @@ class ScaledObjectSpec(Struct, frozen=True, rename="camel"):
 
 
 class Health(Struct, frozen=True, rename="camel"):
-    """How KEDA's last looks at a trigger went."""
+    """The results of KEDA's last queries of a trigger."""
 
     status: str = ""
     number_of_failures: int = 0
 
 
 class ScaledObjectStatus(Status, frozen=True, rename="camel"):
-    """What KEDA says; it keeps the health of triggers where there is a fallback."""
+    """The status of a ScaledObject; KEDA keeps the health of triggers if there is a fallback."""
 
     health: dict[str, Health] = {}
 
@@ -119,12 +119,13 @@ class ScaledObject(Struct, frozen=True):
 
     def health_of(self, index: int) -> Health:
         """Return the health of a trigger: KEDA names its metric `s<index>-<type>...`."""
-        found = self.status.health.items()
-        return next((one for name, one in found if name.startswith(f"s{index}-")), Health())
+        by_metric = self.status.health.items()
+        prefix = f"s{index}-"
+        return next((health for name, health in by_metric if name.startswith(prefix)), Health())
 
 
 class HpaSpec(Struct, frozen=True, rename="camel"):
-    """What a HorizontalPodAutoscaler is to do."""
+    """The spec of a HorizontalPodAutoscaler."""
 
     scale_target_ref: Target
     max_replicas: int
@@ -133,7 +134,7 @@ class HpaSpec(Struct, frozen=True, rename="camel"):
 
 
 class HpaStatus(Status, frozen=True, rename="camel"):
-    """What it does."""
+    """The status of a HorizontalPodAutoscaler."""
 
     current_replicas: int = 0
     desired_replicas: int = 0
@@ -156,13 +157,13 @@ class ServiceReference(Struct, frozen=True):
 
 
 class ApiServiceSpec(Struct, frozen=True):
-    """Who serves the API; nobody but the API server itself if there is no Service."""
+    """The Service that serves the API; None if the API server itself does."""
 
     service: ServiceReference | None = None
 
 
 class ApiService(Struct, frozen=True):
-    """An APIService: a part of the cluster's API that somebody else serves."""
+    """An APIService: a part of the cluster's API that another server may serve."""
 
     spec: ApiServiceSpec
     status: Status = Status()

@@ -1,4 +1,4 @@
-"""Ask a Prometheus as KEDA does: by the address that the ScaledObject has."""
+"""Query a Prometheus by the address in a ScaledObject, as KEDA does."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Sample = tuple[float, str]
 
 
 class PrometheusError(CommandError):
-    """There is no answer; from another place there may be one if it is only `unseen`."""
+    """There is no answer; if it is only `unseen` from here, another client may get one."""
 
     def __init__(self, message: str, *, unseen: bool) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class PrometheusError(CommandError):
 
 
 class Series(Struct, frozen=True):
-    """A series: its value now, or its samples over a time, as seconds and numbers."""
+    """A series: its value now, or its samples over a time, each as seconds and number."""
 
     metric: Mapping[str, str]
     value: Sample | None = None
@@ -54,14 +54,14 @@ class Prometheus:
 
     @property
     def shown(self) -> str:
-        """Its address without a password."""
+        """The address to show, without user and password."""
         return _CREDENTIALS.sub("//", self._address)
 
     async def query(self, query: str) -> list[Series]:
-        """Return the series that answer a query.
+        """Return the series that match a query.
 
         Raises:
-            PrometheusError: there is no answer, or none that is a list of series.
+            PrometheusError: there is no answer, or it is not a list of series.
         """
         url = _split(self._address)
         path = f"{url.path.rstrip('/')}/api/v1/query?query={quote(query, safe='')}"
@@ -79,7 +79,7 @@ class Prometheus:
             raise PrometheusError("does not answer as a Prometheus", unseen=False) from None
 
     async def _by_proxy(self, path: str) -> bytes:
-        """Ask through the API server: from here, a cluster's own names are unknown."""
+        """Query through the API server: names of the cluster do not resolve here."""
         try:
             return await self._kubectl.raw(path)
         except KubectlError as error:
@@ -89,15 +89,17 @@ class Prometheus:
 async def _directly(url: str) -> bytes:
     try:
         async with httpx.AsyncClient(timeout=_SECONDS) as client:
-            answer = await client.get(url)
+            response = await client.get(url)
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise PrometheusError(f"no answer from here: {reason}", unseen=True) from None
-    if not answer.is_success:
-        # It may know KEDA's credentials, and not ours.
-        unseen = answer.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
-        raise PrometheusError(f"answers {answer.status_code} {answer.reason_phrase}", unseen=unseen)
-    return answer.content
+    if not response.is_success:
+        # KEDA may have credentials that this command lacks.
+        unseen = response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}
+        raise PrometheusError(
+            f"answers {response.status_code} {response.reason_phrase}", unseen=unseen
+        )
+    return response.content
 
 
 def _split(address: str) -> SplitResult:
@@ -111,9 +113,9 @@ def _split(address: str) -> SplitResult:
 
 
 def _service(url: SplitResult) -> str:
-    """Return `NAMESPACE/services/NAME:PORT` for a name of the cluster, else an empty text.
+    """Return `NAMESPACE/services/NAME:PORT` for a name of the cluster, else an empty string.
 
-    These are NAME.NAMESPACE, NAME.NAMESPACE.svc and what follows svc.
+    These names are NAME.NAMESPACE, NAME.NAMESPACE.svc and NAME.NAMESPACE.svc.DOMAIN.
     """
     labels = (url.hostname or "").split(".")
     if len(labels) != 2 and labels[2:3] != ["svc"]:  # noqa: PLR2004

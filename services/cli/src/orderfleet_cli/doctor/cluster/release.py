@@ -10,7 +10,7 @@ from orderfleet_cli.doctor.cluster.kubernetes_objects import Deployment, Hpa, Po
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.kubectl import Kubectl, KubectlError
 
-# The services by their component, which ends the names of their objects, and by their values.
+# The components, and the key of each in the chart's values.
 VALUES: Final = {
     "api": "api",
     "order-worker": "orderWorker",
@@ -32,7 +32,7 @@ class Listed(Struct, Generic[T], frozen=True):
 
 
 class Service(Struct, frozen=True):
-    """A service of the release, and who scales it."""
+    """A service of the release, with its scalers."""
 
     component: str
     deployments: list[Deployment]
@@ -42,7 +42,7 @@ class Service(Struct, frozen=True):
 
     @property
     def values(self) -> str:
-        """Where its values are in the chart."""
+        """Its key in the chart's values."""
         return VALUES[self.component]
 
     @property
@@ -60,28 +60,28 @@ class Release(Struct, frozen=True):
 
     @property
     def scaled(self) -> bool:
-        """Whether anything of it is scaled."""
+        """Whether anything scales one of its services."""
         return any(service.scaled for service in self.services)
 
 
 async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
-    """Read a release; without a name it is the only one of the namespace.
+    """Read a release by its name, or the only release of the namespace.
 
     Raises:
-        CommandError: kubectl failed, or there is no release, or more than one.
+        CommandError: kubectl failed, there is no such release, or more than one without a name.
     """
     inside = [f"--namespace={namespace}"] if namespace else []
     deployments = await _list(kubectl, Listed[Deployment], "deployments", inside)
-    names = sorted({_label(one, INSTANCE) for one in deployments})
-    where = f"namespace {namespace or 'of the context'}"
+    names = sorted({_label(deployment, INSTANCE) for deployment in deployments})
+    where = f"namespace {namespace}" if namespace else "the namespace of the context"
     if name and name not in names:
-        raise CommandError(f"no release {name} of orderfleet in {where}")
+        raise CommandError(f"release {name} of orderfleet not found in {where}")
     if not names:
-        raise CommandError(f"no release of orderfleet in {where}")
+        raise CommandError(f"no release of orderfleet found in {where}")
     if not name and len(names) > 1:
-        raise CommandError(f"several releases in {where}, choose --release: {', '.join(names)}")
+        raise CommandError(f"several releases in {where}, set --release: {', '.join(names)}")
     name = name or names[0]
-    deployments = [one for one in deployments if _label(one, INSTANCE) == name]
+    deployments = [item for item in deployments if _label(item, INSTANCE) == name]
     namespace = deployments[0].metadata.namespace
     pods, hpas, scaled_objects = await asyncio.gather(
         _list(kubectl, Listed[Pod], "pods", inside),
@@ -90,19 +90,20 @@ async def read_release(kubectl: Kubectl, namespace: str, name: str) -> Release:
     )
     services = []
     for component in VALUES:
-        mine = [one for one in deployments if _label(one, COMPONENT) == component]
-        targets = {one.metadata.name for one in mine}
+        own = [item for item in deployments if _label(item, COMPONENT) == component]
+        targets = {deployment.metadata.name for deployment in own}
         services.append(
             Service(
                 component=component,
-                deployments=mine,
-                pods=[one for one in pods if _is_of(one, name, component)],
+                deployments=own,
+                pods=[pod for pod in pods if _is_of(pod, name, component)],
                 scaled_objects=[
-                    one
-                    for one in scaled_objects
-                    if _is_of(one, name, component) or one.spec.scale_target_ref.name in targets
+                    scaled
+                    for scaled in scaled_objects
+                    if _is_of(scaled, name, component)
+                    or scaled.spec.scale_target_ref.name in targets
                 ],
-                hpas=[one for one in hpas if one.spec.scale_target_ref.name in targets],
+                hpas=[hpa for hpa in hpas if hpa.spec.scale_target_ref.name in targets],
             )
         )
     return Release(name, namespace, services)
@@ -117,7 +118,7 @@ async def _list(kubectl: Kubectl, kind: type[Listed[T]], kinds: str, inside: lis
 async def _raw_list(
     kubectl: Kubectl, kind: type[Listed[T]], api: str, namespace: str, kinds: str
 ) -> list[T]:
-    """Return all objects of a kind; none if the cluster does not know the kind."""
+    """Return all objects of a kind, none if the cluster does not have the kind."""
     try:
         answer = await kubectl.raw(f"/apis/{api}/namespaces/{namespace}/{kinds}")
     except KubectlError as error:
@@ -128,7 +129,7 @@ async def _raw_list(
 
 
 def decode(answer: bytes, kind: type[T]) -> T:
-    """Return an answer of the cluster's API.
+    """Decode a response of the cluster's API.
 
     Raises:
         KubectlError: it has another form.
@@ -136,13 +137,13 @@ def decode(answer: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer, type=kind)
     except msgspec.MsgspecError as error:
-        raise KubectlError(f"kubectl: an answer that is not understood: {error}") from None
+        raise KubectlError(f"kubectl: unexpected response: {error}") from None
 
 
-def _label(one: Deployment | Pod | ScaledObject, label: str) -> str:
-    return one.metadata.labels.get(label, "")
+def _label(item: Deployment | Pod | ScaledObject, label: str) -> str:
+    return item.metadata.labels.get(label, "")
 
 
-def _is_of(one: Pod | ScaledObject, release: str, component: str) -> bool:
-    labels = one.metadata.labels
+def _is_of(item: Pod | ScaledObject, release: str, component: str) -> bool:
+    labels = item.metadata.labels
     return labels.get(INSTANCE) == release and labels.get(COMPONENT) == component
