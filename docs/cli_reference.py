@@ -13,13 +13,14 @@ from orderfleet_cli.app import app
 
 PAGE = Path(__file__).parent / "cli.md"
 README = Path(__file__).parent.parent / "README.md"
-PLACE = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- /commands -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- /commands -->)", re.DOTALL)
 NAME = "orderfleet"
 
 
-def table(link: str) -> list[str]:
-    """Return the table of commands; `link` is the page that describes them."""
-    rows = [f"| [`{one.name}`]({link}#{one.name}) | {_first(one.help)} |" for one in _commands()[2]]
+def table(page: str) -> list[str]:
+    """Return the table of commands, with links to their sections on a page."""
+    _, _, commands = _commands()
+    rows = [f"| [`{c.name}`]({page}#{c.name}) | {_first_paragraph(c.help)} |" for c in commands]
     return ["| command | what it does |", "|---|---|", *rows]
 
 
@@ -30,19 +31,18 @@ def page() -> str:
     lines += table("")
     lines += ["", "Every command but `up`, `down` and `demo` takes `--json`."]
     lines += ["", *_exit_codes()]
-    for one in commands:
-        lines += _section(one, group.context_class(one, info_name=one.name, parent=context))
+    for command in commands:
+        lines += _section(
+            command, group.context_class(command, info_name=command.name, parent=context)
+        )
     return "\n".join(lines) + "\n"
 
 
 def _commands() -> tuple[Any, Any, list[Any]]:
     group: Any = typer.main.get_command(app)
     context = group.context_class(group, info_name=NAME)
-    return (
-        group,
-        context,
-        [group.get_command(context, name) for name in group.list_commands(context)],
-    )
+    names = group.list_commands(context)
+    return group, context, [group.get_command(context, name) for name in names]
 
 
 def _exit_codes() -> Iterator[str]:
@@ -55,24 +55,23 @@ def _exit_codes() -> Iterator[str]:
 def _section(command: Any, context: Any) -> Iterator[str]:
     yield from ("", f"## {command.name}", "", command.help, "", "```console")
     yield from (line for line in command.epilog.splitlines() if line.startswith("$"))
-    yield from ("```", "")
+    yield "```"
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     rows = [record for record in records if record and not record[0].startswith("--help")]
     if rows:
-        yield from ("| argument or option | what |", "|---|---|")
-        yield from (f"| `{name.replace('|', ' or ')}` | {what} |" for name, what in rows)
+        yield from ("", "| argument or option | description |", "|---|---|")
+        yield from (f"| `{name.replace('|', ' or ')}` | {help_} |" for name, help_ in rows)
 
 
-def _first(text: str) -> str:
+def _first_paragraph(text: str) -> str:
     return " ".join(text.split("\n\n", maxsplit=1)[0].split())
 
 
 def main() -> None:
     """Write, or with `--check` exit 1 if one of them is out of date."""
-    old = README.read_text()
     rows = "\n".join(table("docs/cli.md"))
-    made = {PAGE: page(), README: PLACE.sub(lambda found: f"{found[1]}\n{rows}\n\n{found[2]}", old)}
-    for path, text in made.items():
+    readme = TABLE.sub(lambda match: f"{match[1]}\n{rows}\n\n{match[2]}", README.read_text())
+    for path, text in {PAGE: page(), README: readme}.items():
         if "--check" not in sys.argv[1:]:
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:

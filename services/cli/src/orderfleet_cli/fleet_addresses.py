@@ -82,9 +82,12 @@ def _is_held(data: Path) -> bool:
     """Return whether a process of this user holds the addresses."""
     if not is_private(data):
         return False
-    with (data / _FILE).open() as file:
-        try:
+    try:
+        with (data / _FILE).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        # The fleet has just stopped.
+        pass
     return False

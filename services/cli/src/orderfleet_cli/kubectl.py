@@ -3,8 +3,9 @@
 import asyncio
 import shutil
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.printing import one_line
@@ -12,6 +13,7 @@ from orderfleet_cli.printing import one_line
 # kubectl tries to discover a cluster's API five times, each for so long.
 _REQUEST_TIMEOUT: Final = "10s"
 _SECONDS: Final = 30.0
+_LONGEST_LINE: Final = 2**20
 
 
 class KubectlError(CommandError):
@@ -56,6 +58,26 @@ class Kubectl:
             reason = lines[-1] if lines else f"exited with status {child.returncode}"
             raise KubectlError(f"kubectl: {one_line(reason)}")
         return out
+
+    async def lines(self, *arguments: str) -> AsyncIterator[str]:
+        """Yield the lines that it prints, until it exits.
+
+        Raises:
+            KubectlError: it failed; the reason is on standard error.
+        """
+        child = await asyncio.create_subprocess_exec(
+            self.program, *arguments, stdout=PIPE, limit=_LONGEST_LINE
+        )
+        try:
+            async for line in cast("asyncio.StreamReader", child.stdout):
+                yield line.decode(errors="replace")
+            status = await child.wait()
+        finally:
+            if child.returncode is None:
+                child.terminate()
+                await child.wait()
+        if status:
+            raise KubectlError(f"kubectl: exited with status {status}")
 
     async def raw(self, path: str) -> bytes:
         """Return the response of the cluster's API at a path.

@@ -5,12 +5,12 @@ A closed loop would wait for answers, so that a slow fleet would get less load a
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 from uuid import uuid4
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.polling import poll
@@ -36,9 +36,10 @@ async def place_load(rate: float, seconds: float, deadline: float, *, as_json: b
     async with open_configured_api() as api:
         # A wrong address or key fails here, before an order is placed.
         await api.orders(limit=1)
-        with _bars(round(rate * seconds)) as bars:
-            await _place(api, rate, round(rate * seconds), results, bars)
-            await _wait(api, results, bars)
+        total = round(rate * seconds)
+        with _progress(results, total) as update:
+            await _place(api, rate, total, results, update)
+            await _wait(api, results, update)
     if as_json:
         show_json(results.document())
     else:
@@ -46,32 +47,25 @@ async def place_load(rate: float, seconds: float, deadline: float, *, as_json: b
     return results.passed
 
 
-class _Bars:
-    """Progress bars: how many orders are placed, how many have ended."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._placed = progress.add_task("placed", total=total)
-        self._ended = progress.add_task("ended", total=total)
-
-    def show(self, results: Results) -> None:
-        """Update the bars."""
-        self._set(self._placed, results.answered)
-        self._set(self._ended, len(results.ends))
-
-    def _set(self, bar: TaskID, done: int) -> None:
-        self._progress.update(bar, completed=done)
-
-
 @contextmanager
-def _bars(total: int) -> Iterator[_Bars]:
+def _progress(results: Results, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many orders are placed and how many have ended; yield what updates the bars."""
     out = console(error=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
-        yield _Bars(progress, total)
+        placed = progress.add_task("placed", total=total)
+        ended = progress.add_task("ended", total=total)
+
+        def update() -> None:
+            progress.update(placed, completed=results.answered)
+            progress.update(ended, completed=len(results.ends))
+
+        yield update
 
 
-async def _place(api: Api, rate: float, total: int, results: Results, bars: _Bars) -> None:
+async def _place(
+    api: Api, rate: float, total: int, results: Results, update: Callable[[], None]
+) -> None:
     """Send each order when it is due; return when all are answered."""
     run = uuid4().hex[:8]
     began = time.monotonic()
@@ -80,8 +74,8 @@ async def _place(api: Api, rate: float, total: int, results: Results, bars: _Bar
             due = began + number / rate
             await asyncio.sleep(due - time.monotonic())
             group.create_task(_send(api, f"load-{run}-{number}", due, results))
-            bars.show(results)
-    bars.show(results)
+            update()
+    update()
 
 
 async def _send(api: Api, order_id: str, due: float, results: Results) -> None:
@@ -94,14 +88,14 @@ async def _send(api: Api, order_id: str, due: float, results: Results) -> None:
         results.refuse("no answer")
 
 
-async def _wait(api: Api, results: Results, bars: _Bars) -> None:
+async def _wait(api: Api, results: Results, update: Callable[[], None]) -> None:
     """Look for the ends of the accepted orders until all have ended, 20 s at the most."""
 
     async def all_ended() -> bool:
         # The next look repeats a request that failed.
         with suppress(CommandError):
             await _look(api, results)
-        bars.show(results)
+        update()
         return not results.open
 
     await poll(all_ended, seconds=_WAIT, pause=_POLL)

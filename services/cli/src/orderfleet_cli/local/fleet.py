@@ -93,6 +93,11 @@ class Fleet:
         self.psql = self._postgres.psql
         self.probe_urls: dict[str, str] = {}
         self._services = {name: self._service(name, find, options) for name in options.services}
+        self._processes = {
+            "postgres": self._postgres.process,
+            "temporal": self._temporal.process,
+            **self._services,
+        }
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -121,7 +126,7 @@ class Fleet:
 
     async def keep(self) -> None:
         """Restart every process that exits, until this is cancelled."""
-        await together(*(self._process(name).keep(self._say) for name in self._names()))
+        await together(*(process.keep(self._say) for process in self._processes.values()))
 
     async def open(self) -> None:
         """Start all processes: servers first, then the services, each group concurrently."""
@@ -164,19 +169,10 @@ class Fleet:
             Program(name=name, argv=(executable(command),), env=env, ready=ready), self.data
         )
 
-    def _names(self) -> list[str]:
-        return ["postgres", "temporal", *self._services]
-
     def _process(self, name: str) -> Process:
-        match name:
-            case "postgres":
-                return self._postgres.process
-            case "temporal":
-                return self._temporal.process
-            case _ if name in self._services:
-                return self._services[name]
-            case _:
-                raise CommandError(f"no process {name!r}; choose from {', '.join(self._names())}")
+        if name not in self._processes:
+            raise CommandError(f"no process {name!r}; choose from {', '.join(self._processes)}")
+        return self._processes[name]
 
 
 @asynccontextmanager
