@@ -36,23 +36,23 @@ def waiting(*names: str, **env: str) -> AbstractAsyncContextManager[Output]:
 
 
 async def missing(program: Output) -> str:
-    """Wait for the next thing that the program says it waits for."""
+    """Wait for the program's next line about what is missing, and return that."""
     line = await program.until('"event": "waiting"')
-    found: str = msgspec.json.decode(line)["missing"]
-    return found
+    reason: str = msgspec.json.decode(line)["missing"]
+    return reason
 
 
-async def all_is_there(program: Output) -> dict[str, Any]:
-    """Wait for the program's good end and return what it said of it."""
+async def ready(program: Output) -> dict[str, Any]:
+    """Wait until the program succeeds and return its last log line."""
     assert await program.end() == 0, program.lines
     lines = [msgspec.json.decode(line) for line in program.lines if line.startswith("{")]
-    ends: list[dict[str, Any]] = [line for line in lines if line["event"] == "all is there"]
+    ends: list[dict[str, Any]] = [line for line in lines if line["event"] == "ready"]
     assert len(ends) == 1
     return ends[0]
 
 
 async def refused(database_url: str) -> str:
-    """Look at Postgres once and return what is missing."""
+    """Check Postgres once and return what is missing."""
     settings = CommonSettings(database_url=database_url, start_wait_seconds=0)
     with pytest.raises(TimeoutError) as raised:
         await wait(settings, ["postgres"])
@@ -61,7 +61,7 @@ async def refused(database_url: str) -> str:
 
 @pytest.fixture
 async def namespace(servers: Servers) -> Client:
-    """Return a client of a namespace that is not there yet."""
+    """Return a client of a namespace that does not exist yet."""
     return await connect(
         CommonSettings(
             temporal_address=servers.temporal.address, temporal_namespace=new_id("namespace")
@@ -89,10 +89,10 @@ async def add_attribute(client: Client, kind: IndexedValueType.ValueType) -> Non
 async def test_it_waits_until_the_migrations_have_run(servers: Servers) -> None:
     async with servers.database(migrated=False) as database:
         async with waiting("postgres", DATABASE_URL=database.url) as program:
-            wanted = f"Postgres: there is no schema, this release needs {_NEWEST}"
+            wanted = f"Postgres: no schema, this release needs {_NEWEST}"
             assert await missing(program) == wanted
             await migrate(database.owner_url, ROLE)
-            end = await all_is_there(program)
+            end = await ready(program)
         assert end["waited_for"] == ["postgres"]
         assert 0 < end["seconds"] < PATIENCE
 
@@ -104,17 +104,17 @@ async def test_an_older_schema_is_status_1_and_one_sentence(
     env = {"DATABASE_URL": database.url, "ORDERFLEET_START_WAIT_SECONDS": "1"}
     async with waiting("postgres", **env) as program:
         assert await program.end() == 1
-    sentence = f"Postgres: schema is at 1, this release needs {_NEWEST}"
+    sentence = f"Postgres: schema is at version 1, this release needs {_NEWEST}"
     assert program.lines[-1] == f"orderfleet-wait: {sentence}"
     assert [line for line in program.lines if not line.startswith("{")] == program.lines[-1:]
 
 
-async def test_a_newer_schema_will_do(database: Database, owner: Pool) -> None:
+async def test_a_newer_schema_is_enough(database: Database, owner: Pool) -> None:
     await owner.execute("INSERT INTO schema_migrations VALUES (99, '0099_later.sql')")
     await wait(CommonSettings(database_url=database.url, start_wait_seconds=0), ["postgres"])
 
 
-async def test_a_role_and_rights_that_are_not_there_yet(database: Database, owner: Pool) -> None:
+async def test_a_role_and_grants_that_do_not_exist_yet(database: Database, owner: Pool) -> None:
     nobody = new_id("role")
     other = database.url.replace(f"{ROLE}:", f"{nobody}:")
     assert f'password authentication failed for user "{nobody}"' in await refused(other)
@@ -128,10 +128,10 @@ async def test_postgres_away_and_back(database: Database) -> None:
         await wire.cut()
         async with waiting("postgres", DATABASE_URL=url) as program:
             where = CommonSettings(database_url=url).shown()["DATABASE_URL"]
-            found = await missing(program)
-            assert found.startswith(f"Postgres at {where}: [Errno 111] Connection refused")
+            reason = await missing(program)
+            assert reason.startswith(f"Postgres at {where}: [Errno 111] Connection refused")
             await wire.mend()
-            await all_is_there(program)
+            await ready(program)
 
 
 async def test_it_waits_for_the_namespace_and_then_for_the_search_attribute(
@@ -149,10 +149,10 @@ async def test_it_waits_for_the_namespace_and_then_for_the_search_attribute(
         attribute = f"search attribute {ORDER_STATE.name} is not there in {where}"
         assert await missing(program) == attribute
         await add_attribute(namespace, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
-        assert (await all_is_there(program))["waited_for"] == ["postgres", "temporal"]
+        assert (await ready(program))["waited_for"] == ["postgres", "temporal"]
 
 
-async def test_a_search_attribute_of_another_type_will_not_do(
+async def test_a_search_attribute_of_another_type_is_not_enough(
     namespace: Client, servers: Servers
 ) -> None:
     await register(namespace)
@@ -218,11 +218,11 @@ async def test_a_bug_is_nothing_to_wait_for(
 
 
 @pytest.mark.parametrize("name", ["postgres", "temporal"])
-async def test_a_signal_ends_it_at_once_and_is_no_success(unused_tcp_port: int, name: str) -> None:
+async def test_a_signal_ends_it_at_once_with_status_1(unused_tcp_port: int, name: str) -> None:
     there = f"127.0.0.1:{unused_tcp_port}"
     env = {"DATABASE_URL": f"postgresql://{there}/fleet", "TEMPORAL_ADDRESS": there}
     async with waiting(name, **env) as program:
         await missing(program)
         program.signal(signal.SIGTERM)
         assert await program.end(seconds=3) == 1
-    assert program.lines[-1] == "orderfleet-wait: stopped before all was there"
+    assert program.lines[-1] == "orderfleet-wait: stopped before everything was ready"

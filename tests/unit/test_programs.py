@@ -55,9 +55,9 @@ def test_a_wrong_setting_is_one_line_and_status_2(program: str) -> None:
 @pytest.mark.parametrize(
     ("program", "arguments", "said"),
     [
-        ("orderfleet-wait", [], "wanted postgres or temporal"),
-        ("orderfleet-wait", ["redis"], "wanted postgres or temporal (got 'redis')"),
-        ("orderfleet-wait", ["temporal", ""], "wanted postgres or temporal (got '')"),
+        ("orderfleet-wait", [], "expected postgres or temporal"),
+        ("orderfleet-wait", ["redis"], "expected postgres or temporal (got 'redis')"),
+        ("orderfleet-wait", ["temporal", ""], "expected postgres or temporal (got '')"),
         ("orderfleet-wait", ["--fast"], "unrecognized arguments: --fast"),
         ("orderfleet-migrate", ["postgres"], "unrecognized arguments: postgres"),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orderfleet.runtime.listening import bare, listen
+from orderfleet.runtime.listening import listen, without_brackets
 
 
 def reaches(host: str, port: int) -> bool:
@@ -81,4 +81,4 @@ def test_a_host_that_is_nowhere_is_one_line() -> None:
 
 @pytest.mark.parametrize(("host", "name"), [("[::1]", "::1"), ("::1", "::1"), ("a.b", "a.b")])
 def test_brackets_belong_to_urls(host: str, name: str) -> None:
-    assert bare(host) == name
+    assert without_brackets(host) == name

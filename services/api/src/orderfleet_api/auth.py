@@ -19,7 +19,7 @@ from litestar.middleware import (
 from litestar.types import ASGIApp, Scope
 
 from orderfleet.environment import SettingsError
-from orderfleet.runtime.listening import bare
+from orderfleet.runtime.listening import without_brackets
 from orderfleet_api import errors
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})")
@@ -81,7 +81,7 @@ def parse_keys(text: str) -> Keys:
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine can reach an address."""
     try:
-        return ipaddress.ip_address(bare(host)).is_loopback
+        return ipaddress.ip_address(without_brackets(host)).is_loopback
     except ValueError:
         return host == "localhost"
 

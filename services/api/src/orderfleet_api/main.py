@@ -3,8 +3,8 @@
 import gc
 from typing import Final
 
-from orderfleet.environment import load_settings
 from orderfleet.observability.logging import configure_logs
+from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources

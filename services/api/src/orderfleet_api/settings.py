@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.environment import Count, Env, Port, Seconds, SettingsError, Switch
+from orderfleet.environment import Count, Env, Port, Seconds, SettingsError
 from orderfleet.settings import ServiceSettings
 from orderfleet_api.auth import Keys, is_loopback, parse_keys
 
@@ -32,7 +32,7 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = ""
     api_open: Annotated[
-        Switch, Env("Require no key, also on addresses that other machines reach.")
+        bool, Env("Require no key, also on addresses that other machines reach.")
     ] = False
     order_deadline_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],

@@ -1,22 +1,17 @@
-"""Frozen settings, read from the environment in `main()` and validated at start.
+"""Frozen settings that are read from environment variables and validated.
 
-A settings class is a `msgspec.Struct` whose fields are made by `setting`; msgspec converts and
-checks the values. A service's `main` calls `load_settings`, which prints a wrong value as one line
-and exits with status 2.
+A settings class is a `msgspec.Struct` whose fields are annotated with `Env`; msgspec converts and
+validates the values.
 """
 
-import argparse
 import os
-import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import (
     Annotated,
     Any,
     Final,
     NamedTuple,
-    NoReturn,
     Self,
-    TypeVar,
     get_args,
     get_origin,
     get_type_hints,
@@ -29,18 +24,15 @@ from msgspec import Meta, Struct
 PREFIX: Final = "ORDERFLEET_"
 MASK: Final = "***"
 
-S = TypeVar("S", bound="Settings")
-
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
-Switch = bool
 HTTPAddress = Annotated[str, Meta(pattern=r"^https?://[^\s/]\S*$(?!\n)")]
 Protocol = Annotated[str, Meta(pattern=r"^(grpc|http/protobuf)$(?!\n)")]
 
 
 class SettingsError(ValueError):
-    """A setting is wrong; the message is one line and names the variable."""
+    """A setting is wrong; the message is one line with the name of the variable."""
 
 
 class Env(NamedTuple):
@@ -53,7 +45,7 @@ class Env(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One setting as the documentation shows it."""
+    """One setting in the documentation."""
 
     names: tuple[str, ...]
     default: str
@@ -83,71 +75,28 @@ class Settings(Struct, frozen=True, kw_only=True):
         values: dict[str, Any] = {}
         for field, (type_, env) in _fields(cls).items():
             names = _names(field, env)
-            given = {name: environ[name] for name in names if environ.get(name)}
-            if len(set(given.values())) > 1:
-                raise SettingsError(f"{' and '.join(given)} are both set and differ: set one")
-            for name, text in given.items():
+            texts = {name: environ[name] for name in names if environ.get(name)}
+            if len(set(texts.values())) > 1:
+                raise SettingsError(f"{' and '.join(texts)} are both set and differ: set one")
+            for name, text in texts.items():
                 values[field] = _convert(name, text, type_, secret=env.secret)
         settings = cls(**values)
         settings.check()
         return settings
 
     def check(self) -> None:
-        """Refuse values that do not go together; a subclass says which.
+        """Check values that depend on each other; for subclasses.
 
         Raises:
-            SettingsError: they do not.
+            SettingsError: they contradict each other.
         """
 
     def shown(self) -> dict[str, str]:
-        """Return variable names and values with the secrets masked."""
+        """Return the variables' names and values, with secrets masked."""
         return {
             _names(field, env)[0]: _shown(getattr(self, field), secret=env.secret)
             for field, (_, env) in _fields(type(self)).items()
         }
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Exit 2 with one line, as for a wrong setting; argparse would print its usage too."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def load_settings(cls: type[S], program: str) -> S:
-    """Read a service's settings; answer `--print-config`; exit 2 with one line if one is wrong."""
-    return load_settings_and_names(cls, program, ())[0]
-
-
-def load_settings_and_names(
-    cls: type[S], program: str, names: Collection[str]
-) -> tuple[S, tuple[str, ...]]:
-    """Do as `load_settings`, and return too which of the names the program was called with.
-
-    It takes no argument if there are no names, else one at least; a repeated name counts once.
-    """
-    parser = _Parser(prog=program, description="Configured by the environment.")
-    parser.add_argument(
-        "--print-config", action="store_true", help="print the settings, secrets masked, and exit"
-    )
-    if names:
-        parser.add_argument("name", nargs="*", help=" or ".join(names))
-    arguments = parser.parse_args()
-    chosen = tuple(dict.fromkeys(arguments.name if names else ()))
-    try:
-        settings = cls.from_env()
-    except SettingsError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    if arguments.print_config:
-        for name, value in settings.shown().items():
-            print(f"{name}={value}")
-        raise SystemExit(0)
-    # Not argparse's `choices`: `--print-config` needs no name.
-    unknown = next((name for name in chosen if name not in names), None)
-    if unknown is not None or (names and not chosen):
-        got = "" if unknown is None else f" (got {unknown!r})"
-        parser.error(f"wanted {' or '.join(names)}{got}")
-    return settings, chosen
 
 
 def _fields(cls: type[Settings]) -> dict[str, tuple[Any, Env]]:
@@ -188,7 +137,7 @@ def _shown(value: object, *, secret: bool) -> str:
         url = urlsplit(text)
     except ValueError:
         return MASK
-    # Host and database help to find a mistake; user and password are nobody's business.
+    # Host and database help to find a mistake; user, password and query may be secret.
     user, _, hosts = url.netloc.rpartition("@")
     if not url.scheme or not hosts:
         return MASK
@@ -196,7 +145,7 @@ def _shown(value: object, *, secret: bool) -> str:
 
 
 def is_http_url(url: str) -> bool:
-    """Tell whether a text is the URL of an HTTP server."""
+    """Whether a text is the URL of an HTTP server."""
     try:
         parts = urlsplit(url)
         return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -1,6 +1,6 @@
-"""Ask until the answer is enough or the time is over.
+"""Call until the result is enough, or until the call succeeds, or until the time is over.
 
-Not stamina: it has no results that are not enough yet, and takes a timeout of 0 for none at all.
+Not stamina: it retries on exceptions only, and a timeout of 0 means no timeout.
 """
 
 import asyncio

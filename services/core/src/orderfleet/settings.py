@@ -1,4 +1,4 @@
-"""What the processes of the fleet read from their environment, beside what is a service's own."""
+"""Settings that several processes share; each service adds its own."""
 
 import re
 from typing import Annotated, Final
@@ -16,16 +16,15 @@ from orderfleet.environment import (
     Seconds,
     Settings,
     SettingsError,
-    Switch,
 )
 
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
-# One of the hosts of a database URL, with its port; a bracketed one is an IPv6 address.
+# A host of a database URL with its port; an IPv6 address is in brackets.
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
 
 
 class CommonSettings(Settings, frozen=True, kw_only=True):
-    """What every process of the fleet reads."""
+    """Settings of every process."""
 
     database_url: Annotated[
         str,
@@ -37,11 +36,13 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             secret=True,
         ),
     ] = "postgresql://orderfleet@127.0.0.1:5432/orderfleet"
-    database_pool_size: Annotated[Count, Env("Most connections to Postgres of one process.")] = 10
+    database_pool_size: Annotated[Count, Env("Maximum of connections to Postgres per process.")] = (
+        10
+    )
     temporal_address: Annotated[
         str,
         Env(
-            "Temporal's frontend; TLS, API key and headers come by the SDK's own TEMPORAL_* names.",
+            "Temporal's frontend; TLS, API key and headers: the SDK's own TEMPORAL_* variables.",
             ("TEMPORAL_ADDRESS", "TEMPORAL_TARGET"),
             "host:port",
         ),
@@ -66,20 +67,20 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
         Env("json, console, or auto: console on a terminal, json elsewhere."),
     ] = "auto"
     probe_host: Annotated[
-        str, Env("Address of the internal port; `::` is every one, of IPv4 too.")
+        str, Env("Address of the internal port; `::` is all addresses, IPv4 included.")
     ] = "127.0.0.1"
     probe_port: Annotated[
         Port, Env("The internal port: /livez, /readyz and /metrics.", unit="port")
     ] = 9090
     drain_seconds: Annotated[
-        Seconds, Env("After SIGTERM: how long what runs may go on.", unit="s")
+        Seconds, Env("After SIGTERM: how long running work may continue.", unit="s")
     ] = 10.0
     start_wait_seconds: Annotated[
         Seconds, Env("How long a process waits at start for Temporal and Postgres.", unit="s")
     ] = 60.0
 
     def check(self) -> None:
-        """Refuse what is not a Postgres URL, and one queue for what two kinds of worker take."""
+        """Check the URL of Postgres, and that the two kinds of worker have different queues."""
         if self.order_task_queue == self.shipping_task_queue:
             raise SettingsError(
                 "ORDER_TASK_QUEUE and SHIPPING_TASK_QUEUE are the same: the wrong worker would "
@@ -87,17 +88,17 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             )
         if not _is_postgres(self.database_url):
             raise SettingsError(
-                "DATABASE_URL: wanted postgresql://user:password@host:port/database"
+                "DATABASE_URL: expected postgresql://user:password@host:port/database"
             )
 
 
 class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
-    """What the API and both workers read of OpenTelemetry's own variables: where spans go."""
+    """OpenTelemetry's own variables, for the API and both workers."""
 
     otlp_endpoint: Annotated[
         HTTPAddress,
         Env(
-            "Collector of spans by OTLP; empty is off. Other OTEL_* variables apply as usual.",
+            "OTLP collector of spans; empty is off. Other OTEL_* variables apply as usual.",
             (_OTLP + "ENDPOINT",),
             "URL",
             secret=True,
@@ -106,7 +107,7 @@ class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
     otlp_traces_endpoint: Annotated[
         HTTPAddress,
         Env(
-            "The same, for spans alone; over HTTP it is the whole URL.",
+            "The same, for spans only; over HTTP the complete URL.",
             (_OTLP + "TRACES_ENDPOINT",),
             "URL",
             secret=True,
@@ -116,39 +117,39 @@ class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
         "grpc"
     )
     otlp_traces_protocol: Annotated[
-        Protocol, Env("The same, for spans alone.", (_OTLP + "TRACES_PROTOCOL",))
+        Protocol, Env("The same, for spans only.", (_OTLP + "TRACES_PROTOCOL",))
     ] = ""
     traces_exporter: Annotated[
         Annotated[str, Meta(pattern=r"^(otlp|none)$(?!\n)")],
         Env("otlp or none.", ("OTEL_TRACES_EXPORTER",)),
     ] = "otlp"
-    otel_disabled: Annotated[Switch, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
+    otel_disabled: Annotated[bool, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
 
     @property
     def trace_protocol(self) -> str:
-        """The protocol by which spans leave; empty if none do."""
+        """The protocol by which spans are exported; empty if they are not."""
         if self.otel_disabled or self.traces_exporter == "none":
             return ""
-        wanted = self.otlp_endpoint or self.otlp_traces_endpoint
-        return (self.otlp_traces_protocol or self.otlp_protocol) if wanted else ""
+        endpoint = self.otlp_traces_endpoint or self.otlp_endpoint
+        return (self.otlp_traces_protocol or self.otlp_protocol) if endpoint else ""
 
 
 class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
-    """What both workers read."""
+    """Settings of both workers."""
 
-    activity_slots: Annotated[Count, Env("Activities that run at once.")] = 100
-    # One would go to the pollers of the sticky queue, and no new order would ever begin.
+    activity_slots: Annotated[Count, Env("Activities that run concurrently.")] = 100
+    # A single slot would go to the poller of the sticky queue, and no new order would begin.
     workflow_slots: Annotated[
-        Annotated[int, Meta(ge=2, le=100_000)], Env("Workflow tasks that run at once.")
+        Annotated[int, Meta(ge=2, le=100_000)], Env("Workflow tasks that run concurrently.")
     ] = 100
     cached_workflows: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)],
-        # One takes 0.1 MiB. Those that the server closed by itself, at a deadline that passed in
-        # an outage, stay until others need their place: this bounds what an outage costs.
-        Env("Workflows kept in memory; keep it above the orders open at once."),
+        # A workflow takes 0.1 MiB. Workflows that the server timed out during an outage stay
+        # until others need their place: this limits the memory that an outage costs.
+        Env("Workflows cached in memory; keep it above the number of open orders."),
     ] = 500
     sandbox: Annotated[
-        Switch, Env("Run workflows in the SDK's sandbox; false saves some 15 ms CPU an order.")
+        bool, Env("Run workflows in the SDK's sandbox; false saves about 15 ms of CPU per order.")
     ] = True
     flaky: Annotated[
         str,

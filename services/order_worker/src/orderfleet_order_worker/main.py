@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from orderfleet.environment import load_settings
 from orderfleet.gateways.factory import make_payment_gateway
 from orderfleet.observability.logging import configure_logs
+from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from orderfleet.environment import load_settings
 from orderfleet.gateways.factory import make_carrier
 from orderfleet.observability.logging import configure_logs
 from orderfleet.observability.worker_metrics import WorkerMetrics
+from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker

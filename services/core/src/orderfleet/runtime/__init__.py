@@ -1,1 +1,1 @@
-"""The life of a process: start, resources, probes, worker, drain, exit."""
+"""The life of a process: settings, resources, probes, worker, drain, exit."""

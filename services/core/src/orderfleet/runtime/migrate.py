@@ -1,4 +1,4 @@
-"""`orderfleet-migrate`: bring the schema up to date, once Postgres is there."""
+"""`orderfleet-migrate`: wait for Postgres, then bring the schema up to date."""
 
 import asyncio
 import sys
@@ -7,9 +7,10 @@ from typing import Annotated
 import asyncpg
 import structlog
 
-from orderfleet.environment import Env, load_settings
+from orderfleet.environment import Env
 from orderfleet.observability.logging import configure_logs
 from orderfleet.polling import retry
+from orderfleet.runtime.arguments import load_settings
 from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import Migrated, migrate
 from orderfleet.store.pool import UNAVAILABLE, log_waiting
@@ -21,7 +22,7 @@ class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
     """Settings of `orderfleet-migrate`."""
 
     database_role: Annotated[
-        str, Env("The fleet's role, made if it is missing and granted what the fleet needs.")
+        str, Env("The fleet's role, created if missing, with the grants that the fleet needs.")
     ] = "orderfleet"
 
 

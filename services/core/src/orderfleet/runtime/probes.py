@@ -1,8 +1,8 @@
-"""The internal port of a process: `/livez`, `/readyz` and `/metrics`, apart from anything public.
+"""The internal port of a process: `/livez`, `/readyz` and `/metrics`, separate from public ports.
 
-It is served from a thread of its own, so that a blocked event loop can be told from a dead one.
-That thread has one event loop for all connections: whoever opens many of them, or says and reads
-nothing, holds no thread and cannot keep the kubelet out.
+A thread of its own serves it, so that a blocked event loop differs from a dead process. That thread
+has one event loop for all connections: a client that opens many of them, or neither sends nor
+reads, blocks no thread and cannot keep the kubelet out.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from orderfleet.runtime.listening import listen
 
-# Longer than any task of the loop should hold it; shorter than a kubelet's default patience.
+# Longer than a task may block the event loop; shorter than a kubelet's default time-out.
 _LOOP_ANSWERS_WITHIN: Final = 0.8
-# A connection takes one request and its answer, all of it within Prometheus' default patience.
+# For a connection's only request and its response: Prometheus' default time-out.
 _CONNECTION_SECONDS: Final = 10.0
-# The kubelet, a Prometheus or two and a person have a handful open.
+# The kubelet, one or two Prometheus and a person need a handful.
 _MOST_CONNECTIONS: Final = 64
 _MOST_HEAD_BYTES: Final = 8192
 _PLAIN: Final = "text/plain"
@@ -39,11 +39,11 @@ def serve_probes(
 ) -> Iterator[None]:
     """Serve the probes of the running event loop until the block ends.
 
-    Live is: the event loop turns. Ready is what `ready` says, asked on each request, and metrics
-    are what `metrics` returns, asked in a thread too.
+    The process is live while the event loop turns. Each request to `/readyz` calls `ready`; each to
+    `/metrics` calls `metrics`, in a thread.
 
     Raises:
-        OSError: the port is taken.
+        OSError: the port is in use.
     """
     probes = _Probes(asyncio.get_running_loop(), ready, metrics)
     with listen(host, port) as listener:
@@ -63,7 +63,7 @@ def serve_probes(
 
 
 class _Probes:
-    """The connections of the internal port, all in the thread's own event loop."""
+    """The connections of the internal port, all in one event loop of its own."""
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class _Probes:
         self._ready = ready
         self._metrics = metrics
         self._open: set[StreamWriter] = set()
-        # Those that wait for their client, the one that has waited longest first.
+        # Connections that wait for their client, the longest wait first.
         self._waiting: dict[StreamWriter, None] = {}
         self._scrape: asyncio.Future[bytes] | None = None
 
     async def serve(self, listener: socket, stopping: asyncio.Event) -> None:
-        """Serve until it is to stop."""
+        """Serve until `stopping` is set."""
         server = await asyncio.start_server(self._connected, sock=listener, limit=_MOST_HEAD_BYTES)
         await stopping.wait()
         server.close()
@@ -101,10 +101,10 @@ class _Probes:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            # A client that left, is too slow or says too much gets no answer.
+            # A client that left, is too slow or sends too much gets no response.
             pass
         except asyncio.CancelledError:
-            # The process ends; Python 3.11 logs a cancelled connection as an error.
+            # The process ends; without this Python 3.11 logs an error.
             pass
         finally:
             self._waiting.pop(writer, None)
@@ -112,7 +112,7 @@ class _Probes:
             _abort(writer)
 
     def _room(self) -> bool:
-        """Tell whether there is room for one more; who waits longest for its client makes it."""
+        """Make room for a connection if needed, by closing the one that waits longest."""
         if len(self._open) < _MOST_CONNECTIONS:
             return True
         if not self._waiting:
@@ -138,7 +138,7 @@ class _Probes:
                 return _response(HTTPStatus.NOT_FOUND)
 
     async def _turns(self) -> bool:
-        """Tell whether the watched event loop turns."""
+        """Return whether the watched event loop turns."""
         turned: Future[None] = Future()
 
         def turn() -> None:
@@ -150,12 +150,12 @@ class _Probes:
             async with asyncio.timeout(_LOOP_ANSWERS_WITHIN):
                 await asyncio.wrap_future(turned)
         except (RuntimeError, TimeoutError):
-            # It is closed, or it does something else.
+            # The loop is closed or blocked.
             return False
         return True
 
     async def _scraped(self) -> bytes:
-        """Return the metrics; who asks while they are being looked up gets the same ones."""
+        """Return the metrics; concurrent requests share one scrape."""
         if self._scrape is None or self._scrape.done():
             loop = asyncio.get_running_loop()
             self._scrape = loop.run_in_executor(None, self._metrics)
@@ -168,8 +168,7 @@ def _probe(*, good: bool) -> bytes:
 
 
 def _abort(writer: StreamWriter) -> None:
-    # A transport that was closed and then wrote the last of its buffer has no loop any more, and
-    # asyncio looks for it there.
+    # A closed transport that has flushed its buffer has no loop any more, and `abort` uses it.
     with suppress(AttributeError):
         writer.transport.abort()
 

@@ -34,14 +34,14 @@ from orderfleet.temporal.retries import PatienceInterceptor
 
 log = structlog.stdlib.get_logger(__name__)
 
-# A sticky task that its worker does not take within this goes to any worker; the default is 10 s,
-# two thirds of an order's time. Not less: a server with default settings fires no timer sooner, and
-# each miss of a worker that is only busy is a replay of the whole order on another one.
+# A sticky task that its worker does not take in time goes to any worker; the default is 10 s, two
+# thirds of an order's time. Not shorter: a server with default settings fires no timer sooner, and
+# whenever a worker is only busy, another worker replays the whole order.
 STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
-    """Return what every activity of the fleet runs inside, and what every workflow does."""
+    """Return the interceptors of every activity and workflow, the outermost first."""
     outer: list[Interceptor] = [StepMetricsInterceptor(metrics.steps), AttemptsInterceptor()]
     faults = [FlakyInterceptor(flaky)] if flaky else []
     return [*outer, *faults, PatienceInterceptor(), LostFuturesInterceptor()]
@@ -56,7 +56,7 @@ def make_worker(
     activities: Sequence[Callable[..., Any]],
     metrics: WorkerMetrics | None = None,
 ) -> Worker:
-    """Build the worker of one task queue; without `metrics` nobody reads what it counts."""
+    """Build the worker of one task queue; without `metrics` its counters are not exported."""
     metrics = metrics or WorkerMetrics(CollectorRegistry())
     metrics.set_slots(settings)
     runner: WorkflowRunner = (
@@ -74,12 +74,12 @@ def make_worker(
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_slots,
         max_concurrent_activities=settings.activity_slots,
-        # A workflow task has one at a time, so with as many slots none waits for one.
+        # A workflow runs one local activity at a time, so none waits for a slot.
         max_concurrent_local_activities=settings.workflow_slots,
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-        # By default the SDK keeps beats back for 0.8 of their timeout, which leaves one in it.
+        # By default the SDK throttles heartbeats to 0.8 of their timeout: one in each timeout.
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
     )
@@ -88,10 +88,13 @@ def make_worker(
 async def run_worker(
     worker: Worker, settings: WorkerSettings, lifecycle: Lifecycle, *, metrics: Callable[[], bytes]
 ) -> None:
-    """Run the worker until the process is asked to stop; then finish what runs and return.
+    """Run the worker until the request to shut down, then drain it and return.
 
-    From SIGTERM on it is not ready and polls no more; activities that still run after
+    From SIGTERM on the process is not ready and does not poll. Activities that still run after
     `drain_seconds` are cancelled.
+
+    Raises:
+        RPCError: the namespace does not exist.
     """
     with serve_probes(
         settings.probe_host,

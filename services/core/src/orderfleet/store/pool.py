@@ -1,4 +1,4 @@
-"""The connection pool: asyncpg's, with a bound on every wait; and what "not now" looks like."""
+"""asyncpg's connection pool with a limit on every wait; the errors of an unavailable Postgres."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -33,54 +33,54 @@ log = structlog.stdlib.get_logger(__name__)
 # Called after each statement of the fleet, in the context of its caller.
 StatementObserver: TypeAlias = Callable[[LoggedQuery], None]
 
-# "Not now": the statement is sound, and the same one may succeed later. A request is answered by
-# 503, a step is tried again. All else (syntax, types, constraints, rights, a missing table, damaged
-# data) does not go away by waiting: it is a bug, or needs a person.
+# The statement is sound, and a retry may succeed: a request gets 503, a step is retried. For all
+# other errors (syntax, types, constraints, rights, a missing table, corrupt data) a retry cannot
+# help: they are bugs, or need a person.
 UNAVAILABLE: Final = (
-    # Nobody listens, no route, no such name, TLS refused, a wire cut. TimeoutError is an OSError.
+    # Connection refused or reset, no route, unknown host, TLS failure. TimeoutError is an OSError.
     OSError,
-    # Class 08: the connection broke, or a pgbouncer has no server for it. What Postgres says to
-    # one who connects, whatever its code (a password rotated, a database not made yet), is made
-    # one of these by `connect`.
+    # Class 08: the connection broke, or a pgbouncer has no server for it. `connect` turns every
+    # error of a new connection into one of these: the password may be rotating, the database not
+    # created yet.
     asyncpg.PostgresConnectionError,
-    # 25006: a standby, or a primary that was made one.
+    # 25006: a standby, or a primary that was demoted.
     asyncpg.ReadOnlySQLTransactionError,
-    # 25P04: the server's own limit, its statements' (57014) and its locks' (55P03) are below.
+    # 25P04, the server's transaction time-out; those of statements (57014) and locks (55P03) below.
     asyncpg.TransactionTimeoutError,
     # Class 40: a deadlock, a conflict with another transaction or with a standby's recovery.
     asyncpg.TransactionRollbackError,
-    # Class 53: connections, memory or disk are used up.
+    # Class 53: out of connections, memory or disk.
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
-    # Class 57: it stops, crashed, starts; a person or a limit cancelled the statement.
+    # Class 57: shutdown, crash, start; a person or a time-out cancelled the statement.
     asyncpg.OperatorInterventionError,
-    # Class 58: its disk fails, which a failover mends.
+    # Class 58: I/O errors, which a failover solves.
     asyncpg.PostgresSystemError,
-    # asyncpg's words for a connection that ended while it was lent, and for a pool that closes. For
-    # a wrong use of it too, but that fails in every test.
+    # asyncpg's error for a connection that ended during its use, and for a pool that closes. Also
+    # for wrong use of asyncpg, but that fails in every test.
     asyncpg.InterfaceError,
-    # A statement between the server's last word on a connection and the end of it: "cannot switch
-    # to state 12; another operation (2) is in progress". And types that a migration changed.
+    # A statement after the server's last message on a connection and before its end: "cannot switch
+    # to state 12; another operation (2) is in progress". Also types that a migration changed.
     asyncpg.InternalClientError,
 )
 
-# Whoever asks knows within these three together, 5 s: the wait for a connection, which may have to
-# be opened; the statement; the wait until a statement that was given up has ended.
+# A caller gets an answer within the sum of these three, 5 s: the wait for a connection, which may
+# have to be opened; the statement; the wait for the end of a cancelled statement.
 WAIT_SECONDS: Final = 2.0
-# A statement of the fleet takes a few milliseconds; one that takes longer than an activity may
-# run would only hold a connection and a row lock.
+# A statement of the fleet takes a few milliseconds. Longer than an activity's time-out, it would
+# only hold a connection and a row lock.
 STATEMENT_SECONDS: Final = 2.5
 _RELEASE_SECONDS: Final = 0.5
 
-# What Postgres' own binary form of a jsonb begins with, before the JSON itself.
+# Postgres' binary format of jsonb: this version, then the JSON.
 _JSONB_VERSION: Final = b"\x01"
 
-# What asyncpg itself asks in the middle of a statement that is the first one with some type.
-_ASYNCPGS_OWN: Final = ("typeinfo_tree", "set_config('jit'")
+# asyncpg's own queries, in the middle of the first statement that uses a type.
+_INTROSPECTION: Final = ("typeinfo_tree", "set_config('jit'")
 
 
 class Pool(AsyncpgPool):
-    """asyncpg's pool, whose waits end and whose connections can write."""
+    """asyncpg's pool with a limit on every wait, of connections that accept writes."""
 
     def __init__(
         self,
@@ -97,14 +97,14 @@ class Pool(AsyncpgPool):
             url,
             connect=self._open,
             init=self._prepare,
-            reset=self._take_back,
+            reset=self._expire_if_read_only,
             command_timeout=STATEMENT_SECONDS,
             init_size=0 if lazy else 1,
-            # With a floor asyncpg opens connections in the background, and logs each failure by a
-            # traceback in the name of whichever order was there.
+            # With a minimum asyncpg opens connections in the background, and logs each failure with
+            # a traceback in the context of an unrelated order.
             min_size=0,
             max_size=size,
-            # asyncpg's own defaults, which only `create_pool` knows.
+            # asyncpg's defaults, which only `create_pool` has.
             max_queries=50_000,
             max_inactive_connection_lifetime=300.0,
             loop=None,
@@ -113,7 +113,7 @@ class Pool(AsyncpgPool):
         )
 
     def acquire(self, *, timeout: float | None = WAIT_SECONDS) -> Acquired:
-        """Lend a connection for the block; TimeoutError if there is none in time."""
+        """Check out a connection for the block; raise TimeoutError if none is free in time."""
         return super().acquire(timeout=timeout)
 
     async def release(
@@ -122,9 +122,9 @@ class Pool(AsyncpgPool):
         *,
         timeout: float | None = _RELEASE_SECONDS,  # noqa: ASYNC109 (asyncpg's own)
     ) -> None:
-        """Take a connection back; one that is not sound is closed.
+        """Check a connection in; close it if it is broken.
 
-        Not the caller's concern: the statement has completed or failed already.
+        Errors are suppressed: the caller's statement has completed or failed already.
         """
         with suppress(*UNAVAILABLE):
             await super().release(connection, timeout=timeout)
@@ -132,8 +132,8 @@ class Pool(AsyncpgPool):
     async def _open(self, dsn: str | None = None, **options: Any) -> Connection:
         opened = False
         try:
-            # In a context of its own: a connection outlives the order for which it was opened, and
-            # what it says later is not that one's.
+            # In a context of its own: a connection outlives the order that opened it, and must not
+            # log in its name.
             opening = connect(dsn or "", **options)
             connection = await asyncio.create_task(opening, context=Context())
             opened = True
@@ -144,23 +144,24 @@ class Pool(AsyncpgPool):
     async def _prepare(self, connection: Connection) -> None:
         await set_codecs(connection)
         connection.add_query_logger(self._observe)
-        # asyncpg forgets it when a connection ends, just before the statement that ends with it.
+        # asyncpg drops the logger when a connection ends, before it logs the failed statement.
         connection.add_termination_listener(lambda _: connection.add_query_logger(self._observe))
 
     def _observe(self, statement: LoggedQuery) -> None:
-        if not any(mark in statement.query for mark in _ASYNCPGS_OWN):
+        if not any(mark in statement.query for mark in _INTROSPECTION):
             for observer in self._observers:
                 observer(statement)
 
-    async def _take_back(self, connection: Connection) -> None:
-        """Leave the session as it is, which no statement of the fleet changes.
+    async def _expire_if_read_only(self, connection: Connection) -> None:
+        """Expire all connections, so that none is checked out again, if the server is read-only.
 
-        By default asyncpg resets it after each statement, by another one that the caller waits for.
+        In place of asyncpg's reset of the session, a statement for which the caller waits: no
+        statement of the fleet changes the session.
         """
-        told = connection.get_settings()
+        server = connection.get_settings()
         for setting in ("default_transaction_read_only", "in_hot_standby"):
-            if getattr(told, setting, "off") == "on":
-                # The server that has become so has all the others too. None of them is lent again.
+            if getattr(server, setting, "off") == "on":
+                # All other connections lead to the same server.
                 await self.expire_connections()
 
 
@@ -174,23 +175,23 @@ async def open_pool(
     observers: Sequence[StatementObserver] = (),
     on_connect: Callable[[bool], None] = lambda _: None,
 ) -> AsyncIterator[Pool]:
-    """Open a pool and close it at the end; wait up to `wait_seconds` for Postgres to come up.
+    """Open a pool for the block; wait up to `wait_seconds` for Postgres to come up.
 
     Args:
-        url: of Postgres; with several hosts, the first one that takes writes is used.
-        size: most connections.
+        url: of Postgres; of several hosts, the first that accepts writes.
+        size: maximum of connections.
         wait_seconds: for the first connection.
         lazy: connect at the first statement.
         observers: called after each statement.
-        on_connect: called after each try to open a connection; True if it was opened.
+        on_connect: called after each attempt to open a connection; True if it was opened.
 
     Raises:
-        TimeoutError: Postgres did not let us in in time.
+        TimeoutError: Postgres did not accept a connection in time.
     """
     make = partial(Pool, url, size=size, lazy=lazy, observers=observers, on_connect=on_connect)
     try:
         pool = await retry(
-            # A pool that failed to connect cannot try again.
+            # A pool that failed to connect cannot retry.
             lambda: _connected(make()),
             # A role or a database that does not exist yet: the migrations create it.
             on=UNAVAILABLE,
@@ -199,12 +200,12 @@ async def open_pool(
             on_failure=log_waiting,
         )
     except UNAVAILABLE as error:
-        message = f"Postgres did not let us in within {wait_seconds:g} s: {error}"
+        message = f"cannot connect to Postgres within {wait_seconds:g} s: {error}"
         raise TimeoutError(message) from error
     try:
         yield pool
     finally:
-        # A connection that hangs must not hold up the exit: asyncpg then drops it.
+        # A connection that hangs must not delay the exit; asyncpg then aborts it.
         with suppress(*UNAVAILABLE):
             async with asyncio.timeout(STATEMENT_SECONDS):
                 await pool.close()
@@ -216,21 +217,21 @@ async def _connected(pool: Pool) -> Pool:
 
 
 def log_waiting(error: Exception) -> None:
-    """Log why Postgres is not there yet."""
+    """Log why there is no connection to Postgres yet."""
     log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
 
 
 async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) -> Connection:
-    """Connect to the first host of a URL that takes writes, within so many seconds in all.
+    """Connect to the first host of a URL that accepts writes, within `seconds` in total.
 
     Raises:
-        UNAVAILABLE: none does; the error is the last host's.
+        UNAVAILABLE: no host does; the error is the last host's.
     """
     hosts = _hosts(url.replace("+asyncpg", "", 1))
     failures: list[Exception] = []
     for host in hosts:
         try:
-            # One by one: asyncpg has one bound for all, which the first one that is silent uses up.
+            # One by one: asyncpg's time-out is for all hosts, and a silent first one uses it up.
             return await asyncpg.connect(
                 host,
                 timeout=seconds / len(hosts),
@@ -240,7 +241,7 @@ async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) ->
         except TimeoutError:
             failures.append(TimeoutError(f"no answer within {seconds / len(hosts):g} s"))
         except asyncpg.TargetServerAttributeNotMatched:
-            failures.append(asyncpg.ReadOnlySQLTransactionError("it takes no writes"))
+            failures.append(asyncpg.ReadOnlySQLTransactionError("the server is read-only"))
         except asyncpg.PostgresError as error:
             failures.append(asyncpg.ClientCannotConnectError(str(error)))
             failures[-1].__cause__ = error
@@ -250,7 +251,7 @@ async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) ->
 
 
 def _hosts(url: str) -> list[str]:
-    """Return the URL once for each of its hosts."""
+    """Return one URL for each host."""
     parts = urlsplit(url)
     user, at, hosts = parts.netloc.rpartition("@")
     return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
@@ -258,7 +259,7 @@ def _hosts(url: str) -> list[str]:
 
 async def set_codecs(connection: Connection) -> None:
     """Read and write jsonb as Python's own values."""
-    # Not as text, which a jsonb inside a record or an array of records does not come as.
+    # Not as text: inside a record or an array of records jsonb is always binary.
     await connection.set_type_codec(
         "jsonb", encoder=_encode, decoder=_decode, schema="pg_catalog", format="binary"
     )

@@ -53,7 +53,7 @@ async def connect(
                 plugins=plugins,
             )
         except RuntimeError as error:
-            # The SDK's error for whatever went wrong with the connection or with the first call.
+            # The SDK's error for any failure of the connection or of the first call.
             raise ConnectionError(str(error)) from error
         except ValueError as error:
             raise SettingsError(f"TEMPORAL_ADDRESS or TEMPORAL_TLS_*: {error}") from error
