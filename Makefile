@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 # Processes of pytest-xdist; PYTEST_ARGS="-n 0 --pdb" runs in one. Integration tests wait more than
 # they compute; the tests of a file of tests/e2e share a fleet.
 TESTS_unit := -n 2 --dist worksteal
-TESTS_workflow := -n 3 --dist worksteal
+TESTS_workflow := -n 2 --dist worksteal
 TESTS_chart := -n 2 --dist worksteal
 TESTS_integration := -n 4 --dist worksteal
 TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder

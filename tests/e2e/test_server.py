@@ -19,6 +19,7 @@ from tests.e2e.support.orders import HOME, Orders, eventually, new_id
 from tests.e2e.support.programs import Output
 from tests.e2e.support.scrapes import scrape
 from tests.e2e.support.sockets import HEALTH, answer, connected, crowd, status
+from tests.e2e.support.together import together
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -60,6 +61,23 @@ async def api(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> Asy
     env = {**_ENV, "REVIEW_SECONDS": "60", "ORDER_DEADLINE_SECONDS": "120"}
     async with run_api(orders, unused_tcp_port_factory, env) as (process, http):
         yield Api(process, http)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def calm(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Api]:
+    """Run an API whose connections no crowd closes, for tests that wait on a connection."""
+    async with run_api(orders, unused_tcp_port_factory, {}) as (process, http):
+        yield Api(process, http)
+
+
+@together
+async def test_pipelined_requests_are_answered_in_order(orders: Orders, calm: Api) -> None:
+    async with connected(calm.url, (HEALTH + HEALTH.replace(b"/health", b"/nowhere")) * 20) as (
+        reader,
+        _,
+    ):
+        statuses = [status(await answer(reader)) for _ in range(40)]
+    assert statuses == [200, 404] * 20
 
 
 @pytest.mark.parametrize(
@@ -147,20 +165,9 @@ async def test_reads_that_hang_keep_no_order_out_and_each_failure_is_logged(
     await orders.cancel(order_id)
 
 
-async def test_an_idle_connection_outlives_a_proxys_minute(api: Api) -> None:
-    async with connected(api.url, HEALTH) as (reader, writer):
-        assert status(await answer(reader)) == HTTPStatus.OK
-        # The header limit is 10 s; a proxy's own idle time 60.
-        await asyncio.sleep(61)
-        writer.write(HEALTH)
-        assert status(await answer(reader)) == HTTPStatus.OK
-
-
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        pytest.param(b"GET /health HTTP/1.1\r\nHos", 408, id="slow head"),
-        pytest.param(_POST, 408, id="slow body"),
         pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, id="long URL"),
         pytest.param(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n", 431, id="many headers"),
         pytest.param(b"GET / HTTP/1.1\r\na: " + b"b" * 33_000 + b"\r\n\r\n", 431, id="large"),
@@ -169,9 +176,11 @@ async def test_an_idle_connection_outlives_a_proxys_minute(api: Api) -> None:
         pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
     ],
 )
-async def test_what_is_too_much_or_too_slow_is_told_so(
-    api: Api, said: bytes, expected: int
-) -> None:
+async def test_what_is_too_much_is_refused(api: Api, said: bytes, expected: int) -> None:
+    await _is_refused(api, said, expected)
+
+
+async def _is_refused(api: Api, said: bytes, expected: int) -> None:
     async with connected(api.url, said) as (reader, _):
         answered = await answer(reader)
         assert status(answered) == expected
@@ -179,9 +188,20 @@ async def test_what_is_too_much_or_too_slow_is_told_so(
         assert b"connection: close" in answered.lower()
 
 
-async def test_a_head_that_trickles_is_cut_off_all_the_same(api: Api) -> None:
+@together
+async def test_a_slow_head_is_refused(orders: Orders, calm: Api) -> None:
+    await _is_refused(calm, b"GET /health HTTP/1.1\r\nHos", HTTPStatus.REQUEST_TIMEOUT)
+
+
+@together
+async def test_a_slow_body_is_refused(orders: Orders, calm: Api) -> None:
+    await _is_refused(calm, _POST, HTTPStatus.REQUEST_TIMEOUT)
+
+
+@together
+async def test_a_head_that_trickles_is_cut_off_all_the_same(orders: Orders, calm: Api) -> None:
     began = time.monotonic()
-    async with connected(api.url, HEALTH) as (reader, writer):
+    async with connected(calm.url, HEALTH) as (reader, writer):
         await answer(reader)
         writer.write(b"GET /health HTTP/1.1\r\n")
         answering = asyncio.create_task(answer(reader))
@@ -190,15 +210,6 @@ async def test_a_head_that_trickles_is_cut_off_all_the_same(api: Api) -> None:
             await asyncio.wait({answering}, timeout=0.5)
         assert status(await answering) == HTTPStatus.REQUEST_TIMEOUT
     assert time.monotonic() - began > 9
-
-
-async def test_pipelined_requests_are_answered_in_order(api: Api) -> None:
-    async with connected(api.url, (HEALTH + HEALTH.replace(b"/health", b"/nowhere")) * 20) as (
-        reader,
-        _,
-    ):
-        statuses = [status(await answer(reader)) for _ in range(40)]
-    assert statuses == [200, 404] * 20
 
 
 async def test_a_client_that_would_speak_http2_is_understood(api: Api) -> None:
@@ -217,26 +228,6 @@ async def test_trailers_are_no_headers(api: Api) -> None:
     )
     async with connected(api.url, said) as (reader, _):
         assert status(await answer(reader)) == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-
-
-async def test_a_reader_that_never_reads_is_dropped(api: Api) -> None:
-    said = b"GET /assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3
-    with socket.socket() as lazy:
-        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        lazy.connect(("127.0.0.1", httpx.URL(api.url).port))
-        lazy.sendall(said)
-        # It has 30 s. What says that it was dropped is an error of the connection.
-        async with asyncio.timeout(60):
-            while _takes(lazy):  # noqa: ASYNC110 (what ends it is in another process)
-                await asyncio.sleep(0.5)
-
-
-def _takes(lazy: socket.socket) -> bool:
-    try:
-        lazy.sendall(b"\r\n")
-    except OSError:
-        return False
-    return True
 
 
 async def test_who_leaves_in_the_middle_of_a_body_is_no_failure(orders: Orders) -> None:
@@ -285,3 +276,34 @@ async def test_a_stopping_api_says_so_and_finishes(
             assert await process.end(seconds=15) == 0
     finally:
         await orders.fleet.start("order-worker")
+
+
+@together
+async def test_a_reader_that_never_reads_is_dropped(orders: Orders, calm: Api) -> None:
+    said = b"GET /assets/swagger-ui-bundle.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 3
+    with socket.socket() as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.connect(("127.0.0.1", httpx.URL(calm.url).port))
+        lazy.sendall(said)
+        # It has 30 s. What says that it was dropped is an error of the connection.
+        async with asyncio.timeout(60):
+            while _takes(lazy):  # noqa: ASYNC110 (what ends it is in another process)
+                await asyncio.sleep(0.5)
+
+
+def _takes(lazy: socket.socket) -> bool:
+    try:
+        lazy.sendall(b"\r\n")
+    except OSError:
+        return False
+    return True
+
+
+@together
+async def test_an_idle_connection_outlives_a_proxys_minute(orders: Orders, calm: Api) -> None:
+    async with connected(calm.url, HEALTH) as (reader, writer):
+        assert status(await answer(reader)) == HTTPStatus.OK
+        # The header limit is 10 s; a proxy's own idle time 60.
+        await asyncio.sleep(61)
+        writer.write(HEALTH)
+        assert status(await answer(reader)) == HTTPStatus.OK

@@ -1,29 +1,36 @@
-"""Run the tests of a file at once: an order takes seconds, nearly all of them waiting."""
+"""Run the tests of a file at once: they take seconds, nearly all of them waiting."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from tests.e2e.support.orders import Orders
 
-Test = Callable[[Orders], Coroutine[Any, Any, None]]
+P = ParamSpec("P")
 
 _APART: Final = 0.2
-_TESTS: Final[dict[str, list[Test]]] = {}
+_TESTS: Final[dict[str, list[Callable[..., Coroutine[Any, Any, None]]]]] = {}
 
 
-def together(test: Test) -> Test:
-    """Begin the test with the first one of its file, and tell its outcome in its own turn."""
+def together(
+    test: Callable[P, Coroutine[Any, Any, None]],
+) -> Callable[P, Coroutine[Any, Any, None]]:
+    """Start the test with the first of its file, and report its outcome in its own turn.
+
+    All of a file's tests take the same fixtures, `orders` among them.
+    """
     beside = _TESTS.setdefault(test.__module__, [])
     beside.append(test)
 
     @wraps(test)
-    async def outcome(orders: Orders) -> None:
-        for one in beside:
-            key = (one.__module__, one.__name__)
+    async def outcome(*args: P.args, **fixtures: P.kwargs) -> None:
+        orders = fixtures["orders"]
+        assert isinstance(orders, Orders)
+        for other in beside:
+            key = (other.__module__, other.__name__)
             if key in orders.selected and key not in orders.running:
-                orders.running[key] = asyncio.create_task(one(orders))
+                orders.running[key] = asyncio.create_task(other(*args, **fixtures))
                 # All in one moment, they would wait for each other.
                 await asyncio.sleep(_APART)
         await orders.running[test.__module__, test.__name__]
