@@ -1,7 +1,7 @@
 """The contract between the services: names, workflow inputs, signals, updates, query results.
 
-Services know each other only through this module. All of it travels as plain JSON, so that
-Temporal's own CLI and UI can read and send it.
+Services know each other only through this module. All values travel as plain JSON, which
+Temporal's own CLI and UI can read and send.
 """
 
 from enum import StrEnum
@@ -32,7 +32,7 @@ SHIPPING_TASK_QUEUE: Final = "shipping-tq"
 
 STATUS_QUERY: Final = "status"
 
-# The one activity that another service calls: it lives on the shipping queue, beside the carrier.
+# The only activity that another service calls: the shipping worker, beside the carrier, runs it.
 RECALL_ACTIVITY: Final = "recall"
 
 # The types of failures: activities, updates and workflows fail with them.
@@ -41,7 +41,7 @@ TOO_LATE: Final = "TooLate"
 TOO_MANY_CHANGES: Final = "TooManyChanges"
 OTHER_CHANGE: Final = "OtherChange"
 ORDER_CLOSED: Final = "OrderClosed"
-# A definite no of the carrier: nothing was taken, and its key is closed.
+# The carrier refused for good: it has no package, and its key is closed.
 CARRIER_REFUSED: Final = "CarrierRefused"
 PAYMENT_DECLINED: Final = "PaymentDeclined"
 # The payment id pays for another order.
@@ -60,10 +60,10 @@ _OLD_FAILURES: Final = {
 # Why an order whose payment id pays for another order is rejected.
 PAYMENT_CONFLICT_REASON: Final = "payment_conflict"
 
-# The one search attribute; a namespace must know it.
+# The only search attribute; a namespace must have it.
 ORDER_STATE: Final = SearchAttributeKey.for_keyword("OrderState")
-# What it says beside the end states: written at start, and by a
-# workflow that could not write its end to Postgres (ReconcileOrders looks for both).
+# Its values beside the end states: written at the start, and by a workflow that could not write
+# its end to Postgres. ReconcileOrders searches for both.
 OPEN: Final = "open"
 UNRECORDED: Final = "unrecorded"
 
@@ -94,21 +94,21 @@ class StepName(StrEnum):
 
 
 class StepStatus(Struct):
-    """How often a step was tried, and how its tries failed."""
+    """The attempts of a step, and their errors."""
 
     attempts: int = 0
     errors: list[str] = field(default_factory=list)
     last_error: str = ""
 
     def add(self, more: "StepStatus") -> None:
-        """Add attempts that came after these."""
+        """Add later attempts."""
         self.attempts += more.attempts
         self.errors.extend(more.errors)
         self.last_error = more.last_error or self.last_error
 
 
 class OrderInput(Order, frozen=True, kw_only=True):
-    """Input of `OrderWorkflow`; the workflow id is the order id."""
+    """Input of `OrderWorkflow`; the workflow's id is the order's id."""
 
     deadline_seconds: Annotated[float, Meta(ge=1, le=3600)] = 15.0
     review_seconds: Annotated[float, Meta(ge=0, le=3600)] = 2.0
@@ -116,7 +116,7 @@ class OrderInput(Order, frozen=True, kw_only=True):
 
 
 class OrderResult(Struct, frozen=True):
-    """Result of `OrderWorkflow`: all five ends complete it."""
+    """Result of `OrderWorkflow`: the workflow completes in all five ends."""
 
     order_id: str
     state: OrderState
@@ -124,14 +124,14 @@ class OrderResult(Struct, frozen=True):
 
 
 class ShippingInput(Struct, frozen=True, kw_only=True):
-    """Input of `ShippingWorkflow`, one run per shipping attempt."""
+    """Input of `ShippingWorkflow`; each shipping attempt is a run."""
 
     order_id: OrderId
     attempt: Annotated[int, Meta(ge=1)] = 1
 
 
 class ShippingResult(Struct, frozen=True):
-    """Result of `ShippingWorkflow`: `state` is the order's row after the dispatch."""
+    """Result of `ShippingWorkflow`: `state` is the order's state after the dispatch."""
 
     state: OrderState
     tracking: str = ""
@@ -139,11 +139,11 @@ class ShippingResult(Struct, frozen=True):
 
 
 class RefundInput(Struct, frozen=True, kw_only=True):
-    """Input of `RefundWorkflow`: the end that the order shall have, and the payment to undo.
+    """Input of `RefundWorkflow`: the end to write, and the payment to undo.
 
     Raises:
-        ValueError: the state is no end, or one that is not undone. Read from a payload, it fails
-            the workflow at once.
+        ValueError: the state is no end, or an end that is not undone. In a payload, such a state
+            fails the workflow at once.
     """
 
     order_id: OrderId
@@ -157,14 +157,14 @@ class RefundInput(Struct, frozen=True, kw_only=True):
 
 
 class RefundResult(Struct, frozen=True):
-    """Result of `RefundWorkflow`: the payment's final status, or why there was nothing to undo."""
+    """Result of `RefundWorkflow`: the payment's final status, or why nothing was undone."""
 
     payment: str
     recalled: bool = False
 
 
 class RecallInput(Struct, frozen=True):
-    """Input of the activity `recall`; `keys` are the carrier's keys that may be in use as well."""
+    """Input of the activity `recall`; `keys` are further keys that the carrier may have in use."""
 
     order_id: OrderId
     keys: list[str] = []
@@ -187,7 +187,7 @@ class AddressChange(Struct, frozen=True):
 
 
 class Review(Struct, frozen=True):
-    """Update `review`: a person decides before the timer does."""
+    """Update `review`: a person's decision, before the review's timer fires."""
 
     approved: bool
     reviewer: Reason = ""
@@ -197,7 +197,7 @@ class Review(Struct, frozen=True):
 
 
 class DispatchFailed(Struct, frozen=True):
-    """Signal `DispatchFailed`, child to parent: which shipping attempt failed, and why."""
+    """Signal `DispatchFailed`, from child to parent: which shipping attempt failed, and why."""
 
     attempt: Annotated[int, Meta(ge=1)]
     reason: Annotated[str, Meta(max_length=2000)]
@@ -210,8 +210,8 @@ Change: TypeAlias = Cancel | AddressChange | Review
 class ChangeResult(Struct, frozen=True):
     """Answer to an applied update.
 
-    One that comes too late fails with type `TooLate`, one whose id names another change of the
-    same actor with `OtherChange`, one too many with `TooManyChanges`.
+    An update that comes too late fails with type `TooLate`, with the id of another change of the
+    same actor with `OtherChange`, beyond the limit of changes with `TooManyChanges`.
     """
 
     change_id: str
@@ -219,7 +219,13 @@ class ChangeResult(Struct, frozen=True):
 
 
 class ChangeOutcome(Struct, frozen=True):
-    """Result of the activities that change an order: whether it was, and its state after that."""
+    """Result of the activities `cancel`, `change_address` and `review`.
+
+    Attributes:
+        applied: the change stands, by this attempt or an earlier one.
+        state: the order's state.
+        reason: why the change was refused.
+    """
 
     applied: bool
     state: OrderState
@@ -242,7 +248,7 @@ class Status(Struct, kw_only=True):
 
 
 def failure_type(stored: str | None) -> str | None:
-    """Return a failure's type; histories and older workers have another spelling of some."""
+    """Return a failure's type, which older histories and workers may spell in another way."""
     return None if stored is None else _OLD_FAILURES.get(stored, stored)
 
 
@@ -262,7 +268,7 @@ def refund_id(order_id: str) -> str:
 
 
 def order_of(workflow_id: str) -> str:
-    """Return the order id that a workflow id of an order, a child or a refund names."""
+    """Return the order's id from the workflow id of the order, a child or a refund."""
     return workflow_id.split("/", 1)[0]
 
 

@@ -1,8 +1,8 @@
-"""The currencies there are, and the decimal places of a price in each.
+"""The currencies, and the decimal places of a price in each.
 
-From ISO 4217's list one as its maintenance agency published it on 1 January 2026, read by the
-package `iso4217`; a package in every image and in the workflows' sandbox would be more than these
-lines. Left out are what nobody pays with: funds (BOV, CLF, UYI, ...), precious metals, units of
+From list one of ISO 4217 as its maintenance agency published it on 1 January 2026, read by the
+package `iso4217`. These lines are less than a package in every image and in the workflows' sandbox.
+Without the codes that nobody pays with: funds (BOV, CLF, UYI, ...), precious metals, units of
 account, the codes for tests and for no currency.
 """
 
@@ -17,17 +17,17 @@ MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD 
 SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES
 WST XCD XCG YER ZAR ZMW ZWG
 """
-# Their unit has no parts: 1.55 of it is no price, 1.00 is one.
+# Without a minor unit: 1.55 is no price, 1.00 is.
 _WHOLE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
 WHOLE: Final = tuple(_WHOLE.split())
 WHOLE_PRICE_PATTERN: Final = r"^[0-9]+(\.0{1,2})?$(?!\n)"
-# Their unit has a thousand parts. Money has two places here, in Postgres too, and every sum of two
-# places is one of theirs as well.
+# With three decimal places. Money has two places here and in Postgres, and every sum of two places
+# is a sum of three.
 _IN_THOUSANDTHS: Final = "BHD IQD JOD KWD LYD OMR TND"
 
 CURRENCIES: Final = frozenset((*_WITH_CENTS.split(), *WHOLE, *_IN_THOUSANDTHS.split()))
 
 
 def is_payable(price: str, currency: str) -> bool:
-    """Tell whether a price, a decimal string of two places at most, can be paid in a currency."""
+    """Return whether a price, a decimal string of at most two places, is possible in a currency."""
     return currency not in WHOLE or Decimal(price) % 1 == 0

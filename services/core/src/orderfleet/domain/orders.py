@@ -1,8 +1,8 @@
 """The order: its data, its bounds and the graph of its states.
 
-The bounds stand in the types, so that the API, a workflow started by Temporal's own CLI and the
-OpenAPI schema hold one and the same rule. `Order` and its parts are what any release has accepted:
-histories and rows are read by them. `NewOrder` and its parts are what is accepted now.
+The bounds are part of the types, so that the API, a workflow started by Temporal's own CLI and the
+OpenAPI schema have the same rules. `Order` and its parts are what any release has accepted: they
+read histories and rows. `NewOrder` and its parts are what this release accepts.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ from msgspec import Meta, Struct, field
 from orderfleet.domain.currencies import CURRENCIES, is_payable
 from orderfleet.domain.text import OptionalText, Text, check_texts
 
-# `$` of Python's `re` also matches before a final newline and ECMAScript's does not; the
-# lookahead makes both mean "the end", and it is legal in an OpenAPI pattern.
+# In Python `$` also matches before a final newline, in ECMAScript it does not. With the lookahead,
+# legal in an OpenAPI pattern, both match the end only.
 _END: Final = r"$(?!\n)"
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f-\x9f]*" + _END
 
@@ -51,8 +51,8 @@ Money = Annotated[
         examples=["1.00"],
     ),
 ]
-# The largest order there is: 100 items, 1000 of each, at 999999999.99, has 14 digits before the
-# point; so has the column.
+# The largest order, 100 items, 1000 of each, at 999999999.99, has 14 digits before the point; so
+# has the column.
 Amount = Annotated[
     str,
     Meta(
@@ -125,12 +125,12 @@ _ITEMS: Final = Meta(
 
 
 def default_items() -> list["NewItem"]:
-    """Return what is ordered when nothing is said."""
+    """Return the items of an order that names none."""
     return [NewItem(sku="ABC")]
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What a customer orders. `OrderInput` and the API's request body extend it."""
+    """What a customer orders; `OrderInput` and the API's request body extend it."""
 
     payment_id: PaymentId
     address: Address
@@ -145,18 +145,18 @@ class Order(Struct, frozen=True, kw_only=True):
 
     @property
     def contents(self) -> dict[str, Any]:
-        """Return what was ordered, without what a subclass adds."""
+        """Return the fields of the order, without those that a subclass adds."""
         return {name: getattr(self, name) for name in Order.__struct_fields__}
 
     @property
     def fingerprint(self) -> str:
-        """Return a digest that is equal for equal orders, whoever built them."""
+        """Return a digest of the contents: orders with the same digest are the same order."""
         contents = list(self.contents.values())
         return hashlib.sha256(msgspec.json.encode(contents)).hexdigest()
 
 
 class NewOrder(Order, frozen=True, kw_only=True):
-    """An order as it is accepted now."""
+    """An order as this release accepts it."""
 
     address: NewAddress
     items: Annotated[Sequence[NewItem], _ITEMS] = field(default_factory=default_items)
@@ -167,10 +167,10 @@ class NewOrder(Order, frozen=True, kw_only=True):
 
 
 def check_order(order: Order) -> None:
-    """Look at what the types of `NewOrder` cannot say, and at what those of `Order` do not.
+    """Check what the types of `NewOrder` cannot express, and those of `Order` do not.
 
     Raises:
-        ValueError: it would not be accepted now; says why and where.
+        ValueError: this release would not accept the order; the message says why and where.
     """
     check_texts(order)
     if order.currency not in CURRENCIES:
@@ -182,7 +182,7 @@ def check_order(order: Order) -> None:
 
 
 class OrderState(StrEnum):
-    """The states of an order's row; the last five are its ends."""
+    """The states of an order; the last five are its ends."""
 
     RECEIVED = "received"
     IN_REVIEW = "in_review"
@@ -198,7 +198,7 @@ class OrderState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Tell whether nothing follows this state."""
+        """Whether no state follows this one."""
         return not TRANSITIONS[self]
 
 
@@ -211,7 +211,7 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.CHARGING: _CALL_OFF | {OrderState.CHARGED},
     OrderState.CHARGED: _CALL_OFF | {OrderState.SHIPPING},
     OrderState.SHIPPING: _CALL_OFF | {OrderState.DISPATCHING},
-    # No edge to cancelled: the claim `shipping -> dispatching` is the point of no return.
+    # No edge to `cancelled`: the claim `shipping -> dispatching` is the point of no return.
     OrderState.DISPATCHING: _GIVE_UP | {OrderState.FULFILLED, OrderState.SHIPPING},
     OrderState.FULFILLED: frozenset(),
     OrderState.CANCELLED: frozenset(),
@@ -220,27 +220,27 @@ TRANSITIONS: Final[dict[OrderState, frozenset[OrderState]]] = {
     OrderState.TIMED_OUT: frozenset(),
 }
 OPEN_STATES: Final = frozenset(state for state, following in TRANSITIONS.items() if following)
-# The ends after which money and package come back.
+# After these ends the payment is undone and the package is called back.
 UNDONE_ENDS: Final = frozenset(TRANSITIONS) - OPEN_STATES - {OrderState.FULFILLED}
-# An address counts until the dispatch claim reads it.
+# The address can be changed until the dispatch's claim reads it.
 ADDRESS_OPEN_STATES: Final = OPEN_STATES - {OrderState.DISPATCHING}
 
 
 def states_before(state: OrderState) -> frozenset[OrderState]:
-    """Return the states from which the graph has an edge to `state`."""
+    """Return the states that have an edge to `state`."""
     return frozenset(before for before, following in TRANSITIONS.items() if state in following)
 
 
 def is_order_id(text: str) -> bool:
-    """Tell whether a text, a workflow's id for one, can be an order's id."""
+    """Return whether a text, e.g. a workflow's id, is a valid order id."""
     return re.match(ID_PATTERN, text) is not None
 
 
 def undoable(state: OrderState) -> None:
-    """Return if an order that ends so has its money and its package brought back.
+    """Check that an order in this state is to be undone.
 
     Raises:
-        ValueError: it has not ended, or it is fulfilled.
+        ValueError: the state is no end, or it is `fulfilled`.
     """
     if state not in UNDONE_ENDS:
         raise ValueError(f"{state} is not undone, only {', '.join(sorted(UNDONE_ENDS))}")

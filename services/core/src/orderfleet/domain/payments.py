@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PaymentStatus(StrEnum):
-    """What is known of a payment: `pending` may or may not have been captured."""
+    """The status of a payment; a `pending` payment may or may not have been captured."""
 
     PENDING = "pending"
     CAPTURED = "captured"

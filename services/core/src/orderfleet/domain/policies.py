@@ -16,14 +16,14 @@ FORWARD_SHARE: Final = 0.8
 # at the server's default of 10 s, 6.3 s at 2 s.
 TASK_TIMEOUT: Final = timedelta(seconds=2)
 
-# The last moment of an order at which its own workflow still tries to write the end state; the
-# rest goes to the completion itself. What is not written by then is left to ReconcileOrders.
+# The workflow stops trying to write the end state so long before the order's end: the completion
+# itself takes the rest. ReconcileOrders writes an end that is missing then.
 CLOSING_MARGIN: Final = timedelta(milliseconds=500)
 
 # --- Steps -----------------------------------------------------------------------------------
 
-# Back-off under 1 s is rounded up to about 1 s by a server with default settings; the chart's
-# own server keeps it. Three attempts: a fourth would not fit into 12 s if each one hangs.
+# A server with default settings rounds a back-off under 1 s up to about 1 s; the chart's own server
+# keeps it. Three attempts: a fourth would not fit into 12 s if each hangs.
 STEP_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
     backoff_coefficient=2,
@@ -33,17 +33,17 @@ STEP_RETRY: Final = RetryPolicy(
 
 
 def step_backoff(attempt: int) -> timedelta:
-    """Return how long to wait after this failed attempt of a step, as the server works it out."""
+    """Return the back-off after this failed attempt of a step, computed as the server does."""
     most = STEP_RETRY.maximum_interval or timedelta.max
     return min(STEP_RETRY.initial_interval * STEP_RETRY.backoff_coefficient ** (attempt - 1), most)
 
 
 def retry_pause(attempt: int, left: timedelta) -> timedelta:
-    """Return how long a queue waits after this failed attempt of a step with so much time left.
+    """Return how long the server waits after this failed attempt of a step on a queue.
 
-    An eighth of it after the first one, half of it after the second, which leaves the other half to
-    the last: what is away for 4 s costs no order that has 8 s left, and one error in passing costs
-    a second. No less than the server's own back-off.
+    An eighth of the time left after the first attempt. Half of it after the second: the last has
+    the other half. So an outage of 4 s costs no order that has 8 s left, and a single error costs
+    a second. Never less than the server's own back-off.
     """
     share = _FIRST_SHARE if attempt == 1 else _LATER_SHARE
     return max(step_backoff(attempt), min(left, _LONGEST_LEFT) * share)
@@ -51,60 +51,61 @@ def retry_pause(attempt: int, left: timedelta) -> timedelta:
 
 _FIRST_SHARE: Final = 1 / 8
 _LATER_SHARE: Final = 1 / 2
-# The forward time of an order of 15 s. One that has more does not wait longer.
+# The forward time of an order of 15 s. An order that has more does not wait longer.
 _LONGEST_LEFT: Final = timedelta(seconds=12)
 
-# Within an attempt, what is away or too busy is asked again, for half of the attempt's time and no
-# longer than this: an attempt that waits holds a slot, and if it is a local one, its workflow. At
-# 1.5 s, half of a statement's 3 s, its workflow task need not beat yet, as it would at 1.6 s.
+# An attempt retries what is unavailable or too busy for half of its time, and no longer than this:
+# while it waits it holds a slot and, if it is local, its workflow. At 1.5 s, half of a statement's
+# 3 s, the workflow task does not heartbeat yet; at 1.6 s it would.
 PATIENCE: Final = timedelta(seconds=2)
 PATIENCE_SHARE: Final = 0.5
 PATIENCE_FIRST_PAUSE: Final = timedelta(milliseconds=100)
 PATIENCE_LONGEST_PAUSE: Final = timedelta(milliseconds=500)
 
-# Kept of an attempt's time, and of a step's, so that its last words get through.
+# Reserved at the end of an attempt, and of a step, so that its error still reaches the server.
 LAST_WORDS: Final = timedelta(milliseconds=200)
-# Left to the attempt after a pause that a gateway asked for.
+# Time kept for an attempt after a pause that a gateway asked for.
 ONE_ATTEMPT: Final = timedelta(seconds=1)
-# How long a gateway may ask for where there is no end: it is undone all the same.
+# The longest Retry-After honoured in an undo, which has no deadline.
 LONGEST_RETRY_AFTER: Final = timedelta(seconds=60)
 
-# Temporal refuses a timeout of nothing; a step that starts so late fails by it at once.
+# Temporal refuses a timeout of 0. A step that starts so late times out at once.
 SHORTEST_STEP: Final = timedelta(milliseconds=100)
 
-# SQL only: 3 s is the shortest that the design allows, some 500 times what a statement takes.
+# Statements only. 3 s is the shortest timeout that the design allows; a statement takes a
+# five-hundredth of it.
 SQL_STEP: Final = timedelta(seconds=3)
 
-# A step with a gateway in it. Its calls are bounded by less than that (below), so the activity
-# learns of a slow gateway before Temporal gives the attempt up.
+# A step that calls a gateway. The calls have shorter timeouts (below): the activity notices a slow
+# gateway before Temporal times the attempt out.
 GATEWAY_STEP: Final = timedelta(seconds=4)
 GATEWAY_CALL_SECONDS: Final = 2.5
 GATEWAY_LOOKUP_SECONDS: Final = 1.0
 
-# Every activity on a queue has it: the attempt of a worker that dies is given up so long after its
-# last beat, not at the end of its time (3 to 5 s; 10 s for reconciliation). With three beats to a
-# timeout an event loop may stand still for 1 s, or a beat be lost, before a living attempt is given
-# up.
+# Of every activity on a queue: the server times out the attempt of a dead worker so long after its
+# last heartbeat, not at the end of its time (3 to 5 s; 10 s for reconciliation). With three
+# heartbeats per timeout, an event loop may block for 1 s, or a heartbeat get lost, without the loss
+# of a running attempt.
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=1.5)
 HEARTBEAT_INTERVAL: Final = timedelta(seconds=0.5)
 
-# Shipping is started again on failure, 3 times in all.
+# The order's workflow starts shipping up to 3 times.
 SHIPPING_ATTEMPTS: Final = 3
 SHIPPING_BACKOFF: Final = timedelta(seconds=1)
 
-# An event that changes nothing has this long at least, or half of the order's time: with Postgres
-# away, the rest is for the order's end.
+# The time for an event that changes nothing: half of what the order has left, and at least this.
+# With Postgres unavailable, the order's end has the rest.
 NOTE_LIMIT: Final = timedelta(seconds=1)
 
-# Changes of one order that are tried, whatever becomes of them; 1,100 made its workflow tasks time
-# out. Cancels have as many again, as a cancel must still be possible.
+# Changes tried per order, applied or not; 1,100 made its workflow tasks time out. Cancels have as
+# many again: cancelling must stay possible.
 MOST_CHANGES: Final = 100
-# Errors that a status tells, the last ones.
+# Errors in a status: the last ones.
 MOST_ERRORS: Final = 100
 
 # --- Undoing ---------------------------------------------------------------------------------
 
-# No deadline and no last attempt: money that was taken for nothing goes back.
+# No deadline and no last attempt: an order that is not fulfilled gets its money back.
 UNDO_STEP: Final = timedelta(seconds=5)
 UNDO_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=200),
@@ -115,22 +116,22 @@ UNDO_RETRY: Final = RetryPolicy(
 # --- Backstop --------------------------------------------------------------------------------
 
 # One order of a run, a phase, the activity with all phases, and the run: each within the next.
-# While a run lasts no other one starts, so one that meets an outage gives up at about the time at
-# which the schedule wants the next, 10 s later.
+# No run starts while another lasts, so a run in an outage gives up at about the time of the
+# schedule's next run, 10 s later.
 RECONCILE_ORDER: Final = timedelta(seconds=4)
 RECONCILE_PHASE: Final = timedelta(seconds=8)
 RECONCILE_STEP: Final = timedelta(seconds=10)
 RECONCILE_RUN: Final = timedelta(seconds=15)
-# For an attempt on a worker that dies, or on a worker of an older release, which has no such
-# activity. What fails for an order does not fail the activity: the next run retries it.
+# For an attempt on a worker that dies, or on a worker of an older release, which lacks the
+# activity. An order that fails does not fail the activity: the next run retries the order.
 RECONCILE_RETRY: Final = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_attempts=5
 )
-# Orders that a phase is at at once. Most of their time they wait for Temporal.
+# Orders that a phase processes concurrently; they mostly wait for Temporal.
 RECONCILE_AT_ONCE: Final = 20
-# How far back a first run looks for closed workflows without a row; an hour is for an outage of all
-# order workers. A later one goes on where the last good run began, less what a standby of Postgres
-# may lag when it takes over.
+# How far back a first run searches for closed workflows without a row: an hour covers an outage of
+# all order workers. A later run starts where the last complete run began, minus the lag that a
+# standby of Postgres may have at a failover.
 RECONCILE_WINDOW: Final = timedelta(hours=1)
 RECONCILE_OVERLAP: Final = timedelta(minutes=5)
 
@@ -143,20 +144,20 @@ class Budget(Struct, frozen=True):
 
     @property
     def end(self) -> datetime:
-        """The moment by which the order has ended."""
+        """The time by which the order has ended."""
         return self.start + self.total
 
     @property
     def forward_end(self) -> datetime:
-        """The moment at which forward work stops."""
+        """The time at which forward work stops."""
         return self.start + self.total * FORWARD_SHARE
 
     def left(self, now: datetime) -> timedelta:
-        """Return what is left until the end, never negative."""
+        """Return the time left until the end, never negative."""
         return max(self.end - now, timedelta(0))
 
     def forward_left(self, now: datetime) -> timedelta:
-        """Return what is left for forward work, never negative."""
+        """Return the time left for forward work, never negative."""
         return max(self.forward_end - now, timedelta(0))
 
     def note_left(self, now: datetime) -> timedelta:
@@ -164,10 +165,10 @@ class Budget(Struct, frozen=True):
         return max(NOTE_LIMIT, self.left(now) / 2)
 
     def closing_left(self, now: datetime) -> timedelta:
-        """Return what is left for writing the end state.
+        """Return the time left for writing the end state.
 
-        All but the margin; inside it, or if the order has so little time in all, half of what is
-        left, so that the completion has the other half.
+        All but the margin; within the margin half of the time left, so that the completion has the
+        other half.
         """
         left = self.left(now)
         return max(left - CLOSING_MARGIN, left / 2, SHORTEST_STEP)

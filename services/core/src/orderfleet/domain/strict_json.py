@@ -1,15 +1,15 @@
-"""No object in JSON has a member twice: readers disagree about which one counts."""
+"""Duplicate members in JSON are refused: parsers disagree about which of them counts."""
 
 import json
 from typing import Any
 
 
 def check_members(data: bytes) -> None:
-    """Look at JSON that has been decoded before; msgspec takes the last of two members.
+    """Check JSON that msgspec has decoded, which keeps the last of two members.
 
     Raises:
         ValueError: an object has a member twice.
-        RecursionError: it is nested too deep.
+        RecursionError: the JSON is nested too deep.
     """
     json.loads(data.decode(), object_pairs_hook=unique_members)
 
@@ -18,7 +18,7 @@ def unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object's members, as an `object_pairs_hook` of `json`.
 
     Raises:
-        ValueError: one of them comes twice.
+        ValueError: a member comes twice.
     """
     members: dict[str, Any] = {}
     for name, value in pairs:

@@ -1,9 +1,8 @@
-"""Text from outside: nothing in it that cannot be seen, and something that can.
+"""Text from outside has visible characters, and no character that is invisible or has effects.
 
-Carriers print it, people decide by it, logs and terminals show it. The pattern is the whole rule,
-and stands in the OpenAPI document too. A character that Unicode has not assigned yet is let in:
-which ones those are differs from one version of Python to the next, and a workflow has to decide
-the same on all of them.
+Carriers print such texts, people decide by them, logs and terminals show them. The pattern is the
+whole rule, and part of the OpenAPI document. Characters that Unicode has not assigned are accepted:
+the set differs between versions of Python, and a workflow must decide the same on all of them.
 """
 
 import re
@@ -13,27 +12,27 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-# Of each plane beyond the first, but for those of private use, the last two are no characters.
+# The last two code points of each plane are noncharacters. The planes of private use are
+# refused as a whole.
 _PLANES: Final = range(0x10000, 0xF0000, 0x10000)
-# Refused wherever they stand, by Unicode's categories: controls (Cc), format characters (Cf: of
-# bidirectional text, of no width, tags), separators of lines and paragraphs (Zl, Zp), private use
-# (Co), code points that never are characters, and those that are kept for what shows nothing.
-# U+3164 and U+FFA0 are letters that show nothing.
+# Refused everywhere, by Unicode's categories: controls (Cc), format characters (Cf: bidirectional,
+# zero-width, tags), separators of lines and paragraphs (Zl, Zp), private use (Co), noncharacters,
+# and code points reserved for invisible characters. U+3164 and U+FFA0 are invisible letters.
 _REFUSED: Final = (
     r"\x00-\x1f\x7f-\x9f\xad"
     r"\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e"
     r"\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164"
     r"\ue000-\uf8ff\ufdd0-\ufdef\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
-    # Beyond U+FFFF no escape is legal in both Python and ECMAScript: the characters themselves.
+    # Literally: beyond U+FFFF no escape is legal in both Python and ECMAScript.
     "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff\U000f0000-\U0010ffff"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in _PLANES)
 )
-# Two format characters are letters' own in Persian, in the scripts of India, and in emoji: the
-# (non-)joiners of U+200C and U+200D. They may follow a character of such a script, never one of
-# ASCII or another joiner, so that a name can be spelt and a code cannot be disguised.
+# Persian, the scripts of India and emoji need two format characters, the (non-)joiners U+200C and
+# U+200D. They may follow any character but one of ASCII or another joiner, so that names can be
+# spelt and codes cannot be disguised.
 _JOINERS: Final = r"\u200c\u200d"
-# What leaves a text blank, however much there is of it: spaces, joiners, marks without a letter.
+# Characters that leave a text blank: spaces, joiners, marks without a letter.
 _INVISIBLE: Final = (
     r"\s\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u200c\u200d\u2800\ufe00-\ufe0f"
     "\U000e0100-\U000e01ef"
@@ -54,10 +53,10 @@ Explanation = Annotated[str, Meta(max_length=500, pattern=OPTIONAL_TEXT_PATTERN)
 
 
 def check_texts(value: Struct) -> None:
-    """Look at every text of a message whose types have no pattern.
+    """Check every text of a message whose types have no pattern.
 
     Raises:
-        ValueError: one is not proper; says where it stands, as msgspec does.
+        ValueError: a text is invalid; the message has its path, as msgspec's have.
     """
     for path, text in _texts("$", msgspec.to_builtins(value)):
         if text.isascii() and text.isprintable() and not text.isspace():
