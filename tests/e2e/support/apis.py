@@ -1,4 +1,4 @@
-"""A second API beside the fleet's, with other settings."""
+"""A second API beside the fleet's, with settings of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,7 +27,7 @@ async def run_api(
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http,
     ):
         await api.until("serving")
-        # The line comes just before the socket is open.
+        # The API logs the line just before it opens the socket.
         async with asyncio.timeout(PATIENCE):
             while not await _answers(http):
                 pass

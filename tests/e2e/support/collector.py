@@ -1,4 +1,4 @@
-"""A collector of spans: OTLP by gRPC and by HTTP, as a real one takes them."""
+"""A collector of spans: OTLP over gRPC and over HTTP."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,13 +37,13 @@ class Span:
     links: tuple[tuple[str, str], ...] = ()
 
     def holds(self, other: "Span") -> bool:
-        """Tell whether the other one took place within this one's time."""
+        """Return whether the other span lies within this span's time."""
         return self.start <= other.start <= other.end <= self.end
 
 
 @dataclass
 class Collector:
-    """What has arrived."""
+    """The spans received so far."""
 
     grpc_url: str = ""
     http_url: str = ""
@@ -58,11 +58,11 @@ class Collector:
             service = about["service.name"]
             self.resources[service] = about
             for scope in group.scope_spans:
-                self.spans += [_span(service, one) for one in scope.spans]
+                self.spans += [_span(service, span) for span in scope.spans]
 
     def of_trace(self, trace_id: str) -> list[Span]:
         """Return the spans of a trace in the order in which they began."""
-        # A workflow task whose end was lost is done again, and so are its spans: by the same ids.
+        # A workflow task whose completion was lost runs again and emits spans of the same ids.
         found = {span.span_id: span for span in self.spans if span.trace_id == trace_id}
         return sorted(found.values(), key=lambda span: span.start)
 
@@ -80,7 +80,7 @@ class Collector:
         return await eventually(ask, complete)
 
     async def one(self, name: str, *, where: Callable[[Span], bool]) -> Span:
-        """Wait for the only span of this name of which this holds."""
+        """Wait for the only span of this name for which `where` holds."""
 
         async def ask() -> list[Span]:
             return [span for span in self.spans if span.name == name and where(span)]
@@ -90,7 +90,7 @@ class Collector:
 
 
 def tree(spans: list[Span]) -> str:
-    """Draw a trace: a span a line, `!` for a failed one, twins of a repeated statement once."""
+    """Draw a trace: one line per span, `!` marks a failure, a repeated statement appears once."""
     ids = {span.span_id for span in spans}
 
     def lines(span: Span, depth: int) -> Iterator[str]:
@@ -98,9 +98,9 @@ def tree(spans: list[Span]) -> str:
         last = ""
         for child in spans:
             if child.parent_id == span.span_id:
-                told = list(lines(child, depth + 1))
+                drawn = list(lines(child, depth + 1))
                 if not (child.name == last and "db.query.text" in child.attributes):
-                    yield from told
+                    yield from drawn
                 last = child.name
 
     return "\n".join(line for span in spans if span.parent_id not in ids for line in lines(span, 0))

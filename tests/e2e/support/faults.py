@@ -1,4 +1,4 @@
-"""What goes wrong with whom: an order's kind is the first part of its id, and these are kinds."""
+"""Faults by the kind of an order, which is the first part of its id."""
 
 from typing import Final
 
@@ -11,19 +11,19 @@ FLAKY: Final = "flaky-*"
 _FAULTS: Final = (
     Fault(at="charge", kind="reply_lost", orders="reply-lost-*", times=1),
     Fault(at="charge", kind="refuse", orders="declined-*"),
-    # Longer than the 2.5 s of a call, and through before the order gives up.
+    # Longer than the 2.5 s of a call; the charge lands before the order gives up.
     Fault(at="charge", kind="hang_before", orders="charge-late-*", seconds=4),
-    # Through only after the order's 15 s: the first call begins at 2 s.
+    # The charge lands after the order's 15 s: the first call begins at 2 s.
     Fault(at="charge", kind="hang_before", orders="charge-too-late-*", seconds=13.5),
     Fault(at="dispatch", kind="refuse", orders="carrier-refuses-*"),
-    # The back-off after it, 1 s, is the time in which an order is `shipping`.
+    # The order is `shipping` during the back-off of 1 s.
     Fault(at="dispatch", kind="refuse", orders="refused-once-*", times=1),
     Fault(at="dispatch", kind="hang_before", orders="carrier-hangs-*", seconds=11),
-    # Taken long before the order's end, but nobody learns of it.
+    # The carrier takes the package long before the order's end; no look-up finds it.
     Fault(at="dispatch", kind="hang_before", orders="taken-unseen-*", seconds=4),
     Fault(at="lookup", kind="hang_before", orders="taken-unseen-*"),
     Fault(at="dispatch", kind="hang_after", orders="carrier-silent-*", times=1),
-    # Slow, but within the 2.5 s of a call: time to do something to the process that waits.
+    # Slow, but within the 2.5 s of a call: time to kill the process that waits.
     Fault(at="charge", kind="hang_before", orders="slow-charge-*", seconds=1.5),
     Fault(at="dispatch", kind="hang_before", orders="slow-carrier-*", seconds=1.5),
 )

@@ -1,4 +1,4 @@
-"""What a client of the API does, and what then is on record."""
+"""Orders as a client of the API places them, and their records."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -22,7 +22,7 @@ T = TypeVar("T")
 DEADLINE: Final = 15.0
 HOME: Final = {"street": "1 First Street", "city": "Springfield"}
 ELSEWHERE: Final = {"street": "2 Second Street", "city": "Shelbyville"}
-# For waiting only: what is not there after it is taken for never.
+# Seconds that `eventually` waits before it fails.
 PATIENCE: Final = 30.0
 ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 _POLL: Final = 0.1
@@ -30,7 +30,7 @@ _POLL: Final = 0.1
 
 @dataclass(frozen=True)
 class Orders:
-    """Orders over HTTP, and the books that they leave."""
+    """Orders over HTTP, and their records."""
 
     http: httpx.AsyncClient
     pool: Pool
@@ -41,7 +41,7 @@ class Orders:
     """The tests that run at once, see `together`."""
 
     async def place(self, kind: str, **order: Any) -> str:
-        """Place an order of a kind that `faults` may know and return its id."""
+        """Place an order and return its id; the kind selects its faults, see `faults`."""
         order_id = new_id(kind)
         answer = await self.start(order_id, **order)
         assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
@@ -75,7 +75,7 @@ class Orders:
         return _document(await self.http.get(f"/orders/{order_id}/status"))
 
     async def last_status(self, order_id: str) -> Json:
-        """Wait until the workflow has heard of the order's end too; its row is ahead of it."""
+        """Wait until the workflow has the order's end too, which its row has earlier."""
         return await eventually(
             lambda: self.status(order_id), lambda status: status["state"] in ENDS
         )
@@ -84,11 +84,11 @@ class Orders:
         return _document(await self.http.get(f"/orders/{order_id}"))
 
     async def until(self, order_id: str, event: str) -> Json:
-        """Wait until the order's trail has an event of this type."""
+        """Wait until the order's audit log has an event of this type."""
         return await self._shown(order_id, lambda order: event in types(order))
 
     async def ended(self, order_id: str) -> Json:
-        """Wait for the order's end, and check what holds for every end."""
+        """Wait for the order's end; check its duration and its audit log."""
         order = await self._shown(order_id, lambda order: order["state"] in ENDS)
         assert seconds(order) <= DEADLINE, trail(order)
         numbers = [event["number"] for event in order["events"]]
@@ -102,7 +102,7 @@ class Orders:
 
     async def _shown(self, order_id: str, enough: Callable[[Json], bool]) -> Json:
         async def ask() -> Json:
-            # A dependency that is away on purpose answers 503 meanwhile, the API nothing.
+            # 503 while a test keeps a dependency down, no answer while it keeps the API down.
             with suppress(httpx.TransportError):
                 answer = await self.http.get(f"/orders/{order_id}")
                 if answer.status_code == HTTPStatus.OK:
@@ -113,18 +113,18 @@ class Orders:
         return await eventually(ask, lambda order: bool(order) and enough(order))
 
     async def charges(self, order_id: str) -> list[str]:
-        """Return what became of the order's charges, in the gateway's own books."""
+        """Return the statuses of the order's charges from the gateway's ledger."""
         query = "SELECT status FROM gateway.charges WHERE order_id = $1"
         return [row["status"] for row in await self.pool.fetch(query, order_id)]
 
     async def shipments(self, order_id: str) -> list[str]:
-        """Return what became of the order's packages, in the carrier's own books."""
+        """Return the statuses of the order's packages from the carrier's ledger."""
         query = "SELECT status FROM gateway.shipments WHERE order_id = $1"
         return [row["status"] for row in await self.pool.fetch(query, order_id)]
 
     @asynccontextmanager
     async def row_held(self, order_id: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-        """Keep an order's row from all others; what is yielded waits until one waits for it."""
+        """Lock an order's row; the yielded function returns once another session waits for it."""
 
         async def wanted() -> None:
             query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -140,14 +140,14 @@ class Orders:
         return address
 
     async def balanced(self) -> Balance:
-        """Wait until all is at rest, then hold the gateways' books against the orders."""
+        """Wait until all orders have ended, then compare the gateways' ledger with them."""
         query = "SELECT id FROM orders WHERE state <> ALL($1)"
         await eventually(lambda: self.pool.fetch(query, list(ENDS)), lambda ids: not ids)
         return await eventually(lambda: balance(self.pool), lambda books: books.balanced)
 
 
 async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool]) -> T:
-    """Ask until the answer is enough; what is not there after long patience never comes."""
+    """Ask until the answer is enough; fail after PATIENCE seconds."""
     found: T | None = None
     try:
         async with asyncio.timeout(PATIENCE):
@@ -162,17 +162,17 @@ async def eventually(ask: Callable[[], Awaitable[T]], enough: Callable[[T], bool
 
 @asynccontextmanager
 async def clients(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
-    """Open a client that holds every answer to what no answer of the API may be."""
+    """Open a client that checks every answer for tracebacks and undocumented errors."""
     async with httpx.AsyncClient(
         base_url=fleet.api_url,
         timeout=PATIENCE,
         trust_env=False,
-        event_hooks={"response": [_fit_to_be_seen]},
+        event_hooks={"response": [_check_answer]},
     ) as http:
         yield http
 
 
-async def _fit_to_be_seen(answer: httpx.Response) -> None:
+async def _check_answer(answer: httpx.Response) -> None:
     await answer.aread()
     if answer.is_error:
         assert "Traceback" not in answer.text
@@ -206,7 +206,7 @@ def seconds(order: Json) -> float:
 
 
 def trail(order: Json) -> str:
-    """Tell what happened to an order and when, for a test that fails."""
+    """Return an order's events with their times, for a failing test's message."""
     began = datetime.fromisoformat(order["created_at"])
     return ", ".join(
         f"{(datetime.fromisoformat(event['ts']) - began).total_seconds():.1f} s {event['type']}"

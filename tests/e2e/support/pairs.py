@@ -1,4 +1,4 @@
-"""Two workers of one task queue, as in production, and which of them has an order in its hands."""
+"""Two workers of one task queue, as in production, and which of them works on an order."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from tests.e2e.support.orders import Orders, eventually
 
 
 class Pair:
-    """The fleet's worker of a kind, a second one, and Temporal to ask about them."""
+    """The fleet's worker of a kind, a second worker beside it, and a client of Temporal."""
 
     def __init__(self, orders: Orders, name: str, second: Process, temporal: Client) -> None:
         self._temporal = temporal
@@ -37,12 +37,12 @@ class Pair:
             os.kill(pid, signal.SIGCONT)
 
     async def kill(self, identity: str) -> None:
-        """Kill the worker that names itself so: by its process id and its host."""
+        """Kill the worker of this identity, which is `pid@host`."""
         stop = self._stop.pop(int(identity.partition("@")[0]))
         assert await stop(signal.SIGKILL) == -signal.SIGKILL
 
     async def end(self, identity: str) -> int:
-        """Ask a worker to end, and return its exit status."""
+        """Send a worker SIGTERM and return its exit status."""
         return await self._stop.pop(int(identity.partition("@")[0]))(signal.SIGTERM)
 
     async def history(self, workflow_id: str) -> list[HistoryEvent]:
@@ -63,7 +63,7 @@ class Pair:
         return events[-1].workflow_task_started_event_attributes.identity
 
     async def at_rest(self, workflow_id: str) -> str:
-        """Wait until the workflow waits for a timer; return whose cache it is in."""
+        """Wait until the workflow waits for a timer; return the worker that caches it."""
         completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
         timer = EventType.EVENT_TYPE_TIMER_STARTED
         events = await eventually(
@@ -80,7 +80,7 @@ class Pair:
         return running.last_worker_identity
 
     async def lost_tasks(self, workflow_id: str) -> list[int]:
-        """Return by which timeouts the workflow's tasks were lost."""
+        """Return the types of the timeouts of the workflow's tasks."""
         return [
             event.workflow_task_timed_out_event_attributes.timeout_type
             for event in await self.history(workflow_id)
@@ -88,7 +88,7 @@ class Pair:
         ]
 
     async def lost_attempts(self, workflow_id: str) -> list[int]:
-        """Return by which timeouts the attempts before the last ones of activities were lost."""
+        """Return the types of the timeouts that ended earlier attempts of activities."""
         started = [
             event.activity_task_started_event_attributes
             for event in await self.history(workflow_id)
@@ -103,7 +103,7 @@ class Pair:
 
 @asynccontextmanager
 async def pair(orders: Orders, name: str, port: int) -> AsyncIterator[Pair]:
-    """Run a second worker beside the fleet's; afterwards that one runs alone, killed or not."""
+    """Run a second worker beside the fleet's; leave the fleet's worker running alone."""
     fleet = orders.fleet
     env = {
         "DATABASE_URL": fleet.database_url,
@@ -131,5 +131,5 @@ async def pair(orders: Orders, name: str, port: int) -> AsyncIterator[Pair]:
         try:
             fleet.pid(name)
         except CommandError:
-            # It was the one that was killed.
+            # The test killed the fleet's worker.
             await fleet.start(name)

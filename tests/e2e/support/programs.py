@@ -1,4 +1,4 @@
-"""Programs that a test runs by itself, beside the fleet."""
+"""Programs that a test runs beside the fleet."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from tests.e2e.support.orders import PATIENCE
 
 
 class Output:
-    """A running program and what it has said."""
+    """A running program and the lines it has printed."""
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self.child = child
@@ -53,7 +53,7 @@ async def run_program(
     cwd: Path | None = None,
     umask: int = -1,
 ) -> AsyncIterator[Output]:
-    """Run one of the project's programs with nothing else in its environment; kill what stays."""
+    """Run one of the project's programs in a clean environment; kill it at the end."""
     child = await asyncio.create_subprocess_exec(
         executable(name),
         *arguments,

@@ -1,4 +1,4 @@
-"""What the processes of a fleet tell under `/metrics`, and what `docs/metrics.md` says of it."""
+"""The metrics that a fleet's processes expose and that `docs/metrics.md` documents."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _ROW: Final = re.compile(r"\| `(orderfleet_\w+)` \| (\w+) \| (.*?) ?\| (\w*) ?\|
 
 
 class Row(NamedTuple):
-    """A metric, as the documentation has it."""
+    """A row of a table in the documentation."""
 
     kind: str
     labels: frozenset[str]
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Scrape:
-    """One answer of one process."""
+    """A process's answer to one scrape."""
 
     content_type: str
     text: str
@@ -37,22 +37,22 @@ class Scrape:
         return list(text_string_to_metric_families(self.text))
 
     def values(self, name: str, **labels: str) -> Iterator[float]:
-        """Yield the values of the samples of this name that have these labels, and maybe more."""
+        """Yield the values of the samples whose labels include these."""
         for family in self.families:
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
                     yield sample.value
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the sum of what these labels select; there must be something."""
+        """Return the sum of the samples with these labels; fail if there is none."""
         found = list(self.values(name, **labels))
         assert found, f"no {name} with {labels}"
         return sum(found)
 
     def own(self) -> dict[str, Row]:
-        """Return the fleet's own metrics as the documentation would have them."""
+        """Return the fleet's own metrics as rows of the documentation."""
         return {
-            # The parser takes the suffix of a counter away.
+            # The parser strips a counter's suffix.
             family.name + "_total" * (family.type == "counter"): Row(
                 family.type,
                 frozenset(label for sample in family.samples for label in sample.labels) - {"le"},

@@ -12,7 +12,7 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @asynccontextmanager
 async def connected(url: str, said: bytes = b"") -> AsyncIterator[Pair]:
-    """Open a connection and say something on it."""
+    """Open a connection and send bytes."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
@@ -25,13 +25,13 @@ async def connected(url: str, said: bytes = b"") -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def crowd(url: str, count: int, said: bytes = b"") -> AsyncIterator[list[Pair]]:
-    """Open many of them."""
+    """Open many connections, each sending the same bytes."""
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(connected(url, said)) for _ in range(count)]
 
 
 async def answer(reader: asyncio.StreamReader, *, seconds: float = 30) -> bytes:
-    """Read the head of an answer and its body; nothing if the connection was closed before."""
+    """Read an answer's head and body; return nothing if the server closed the connection."""
     async with asyncio.timeout(seconds):
         try:
             head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""A fleet whose spans are collected, and what holds for every trace of an order."""
+"""A fleet with a collector of spans, and checks for every trace of an order."""
 
 import json
 import secrets
@@ -14,7 +14,7 @@ from tests.e2e.support.collector import Collector, Span
 from tests.e2e.support.orders import Orders, new_id
 
 ORDER: Final = "orderfleet.order.id"
-# A word of its own, that nothing else says.
+# A word that appears nowhere else.
 KEY: Final = "canary-key-7f3a"
 HOME: Final = {
     "name": "Canaryname",
@@ -32,7 +32,7 @@ class Traced:
     collector: Collector
 
     async def start(self, kind: str, flags: str = "01") -> tuple[str, str, str]:
-        """Place an order within a trace of the caller; return its id, the trace and the parent."""
+        """Place an order within a caller's trace; return the ids of order, trace and parent."""
         order_id, trace_id, parent_id = new_id(kind), secrets.token_hex(16), secrets.token_hex(8)
         answer = await self.orders.http.post(
             f"/orders/{order_id}/start",
@@ -43,7 +43,7 @@ class Traced:
         return order_id, trace_id, parent_id
 
     async def ask(self, path: str, body: dict[str, Any]) -> tuple[httpx.Response, str]:
-        """Ask something of an order within another trace, and return that too."""
+        """Send a request within a new trace; return the answer and the trace id."""
         trace_id = secrets.token_hex(16)
         answer = await self.orders.http.post(
             path,
@@ -54,12 +54,12 @@ class Traced:
 
 
 def drawn(text: str) -> str:
-    """Return a tree as `tree` draws it."""
+    """Return the text without its indent, as `tree` draws it."""
     return dedent(text).strip()
 
 
 def within(part: str, whole: str) -> bool:
-    """Tell whether a part of a tree is drawn in it, however deep."""
+    """Return whether a tree contains this part, at any depth."""
     wanted = drawn(part).splitlines()
     lines = whole.splitlines()
     for start, line in enumerate(lines):
@@ -72,9 +72,9 @@ def within(part: str, whole: str) -> bool:
 
 
 def check_times(spans: list[Span]) -> None:
-    """Activities and statements lie within what they are part of, workflows begin within it.
+    """Check that activities and statements lie within their parents, and workflows start there.
 
-    A shipping that is cancelled may end after its order, which does not wait for it.
+    A cancelled shipping may end after its order, which does not wait for it.
     """
     by_id = {span.span_id: span for span in spans}
     run_id = "temporalRunID"
@@ -92,7 +92,7 @@ def check_times(spans: list[Span]) -> None:
 
 
 def check_attributes(spans: list[Span], order_id: str) -> None:
-    """Hold what spans say of themselves against OpenTelemetry's conventions."""
+    """Check the spans' attributes against OpenTelemetry's conventions."""
     queues = {"orderfleet-order-worker": "orders-tq", "parcels": "shipping-tq"}
     for span in spans:
         said = span.attributes

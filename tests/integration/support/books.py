@@ -1,4 +1,4 @@
-"""What is on record of an order, in the fleet's tables and in the gateways' own ledger."""
+"""An order's records in the fleet's tables and in the gateways' ledger."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,14 +21,14 @@ class Books:
 
     @property
     def taken(self) -> list[dict[str, Any]]:
-        """The packages that the carrier took and still has."""
+        """The packages that the carrier has."""
         return [one for one in self.shipments if one["status"] == "taken"]
 
     @property
     def essence(self) -> dict[str, Any]:
-        """What must not depend on how often a step ran: all but times, attempts and claims.
+        """The part that must not depend on how often a step ran: all but times, attempts, claims.
 
-        Each attempt of a dispatch writes its own `dispatching`, which is what the log is for.
+        The log has one `dispatching` for each attempt of a dispatch; this has one for all.
         """
         types: list[str] = []
         for event in self.events:
@@ -63,7 +63,7 @@ async def books(pool: Pool, order_id: str) -> Books:
 
 
 async def put_order(owner: Pool, order_id: str, state: OrderState) -> None:
-    """Write an order and put it into a state, as only the database's owner can."""
+    """Write an order in any state, which only the database's owner can."""
     assert await receive(owner, order_id, an_order(f"pay-{order_id}"), {})
     claim = "0.1" if state is OrderState.DISPATCHING else None
     await owner.execute(
@@ -75,7 +75,7 @@ async def put_order(owner: Pool, order_id: str, state: OrderState) -> None:
 
 
 async def put_payment(owner: Pool, order_id: str, status: str) -> None:
-    """Write the order's payment in a status."""
+    """Write the order's payment with a status."""
     await owner.execute(
         "INSERT INTO payments (payment_id, order_id, status, amount, currency)"
         " SELECT payment_id, id, $2, amount, currency FROM orders WHERE id = $1",

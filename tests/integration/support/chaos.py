@@ -1,4 +1,4 @@
-"""A pool whose statements come late or lose their acknowledgement."""
+"""A pool whose statements are delayed, lost, or lose their acknowledgement."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -11,13 +11,13 @@ _STATEMENTS: Final = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
 
 
 class Fate(Enum):
-    """What becomes of a statement."""
+    """The outcome of a statement."""
 
     FINE = auto()
     LOST_BEFORE = auto()
-    """The connection broke before Postgres had it."""
+    """The connection breaks before Postgres has the statement."""
     LOST_AFTER = auto()
-    """It was committed, and the connection broke before the acknowledgement came."""
+    """Postgres commits; the connection breaks before the acknowledgement arrives."""
 
 
 class _ChaosPool:
@@ -45,11 +45,11 @@ class _ChaosPool:
 
 
 def chaos(pool: Pool, fate: Callable[[], tuple[Fate, float]]) -> Pool:
-    """Return the pool with the fate of each statement, and its pause in seconds, in its way."""
+    """Return the pool; `fate` returns each statement's outcome and its delay in seconds."""
     return cast("Pool", _ChaosPool(pool, fate))
 
 
 def fated(pool: Pool, fates: Iterable[Fate]) -> Pool:
-    """Return the pool with these fates for its first statements; all later ones are fine."""
+    """Return the pool with these outcomes for its first statements; all later ones succeed."""
     coming = iter(fates)
     return chaos(pool, lambda: (next(coming, Fate.FINE), 0.0))

@@ -1,4 +1,4 @@
-"""One order driven through its activities, as its workflow does it, with all that may go wrong."""
+"""Drives an order through its activities as its workflow does, under losses and time-outs."""
 
 import asyncio
 import random
@@ -19,14 +19,14 @@ from tests.integration.support.steps import Attempt, Steps
 
 _ATTEMPTS: Final = 3
 _NEVER: Final = 30
-# After so many attempts the weather clears up, or nothing would ever be done.
+# After so many attempts statements succeed, so that the test ends.
 _FOUL: Final = 8
 _PAUSES: Final = (0.0, 0.0, 0.0, 0.002, 0.02)
 
 
 @dataclass(frozen=True)
 class Change:
-    """A cancel, or a change of address, sent so many seconds after the order's start."""
+    """A cancel or a change of address, sent `after` seconds from the order's start."""
 
     change_id: str
     after: float
@@ -35,25 +35,25 @@ class Change:
 
 @dataclass(frozen=True)
 class Weather:
-    """How statements and attempts fare."""
+    """The conditions under which statements and attempts run."""
 
     seed: int
     losses: float
-    """Share of the statements that are lost, half of them after their commit."""
+    """Share of statements that are lost, half of them after their commit."""
     patience: float
-    """Seconds after which an attempt is given up; it may run on beside the next one."""
+    """Seconds until an attempt is abandoned; it may run on beside the next attempt."""
     deadline: float
-    """Seconds after which the order is ended, whatever runs."""
+    """Seconds until the order ends, whatever runs."""
     heard: float = 0.0
-    """Share of the attempts given up that learn of it, and are cancelled wherever they are."""
+    """Share of abandoned attempts that are cancelled, wherever they are."""
 
 
 class StepFailedError(Exception):
-    """All attempts of a step failed, or one of them for good."""
+    """All attempts of a step failed, or an attempt failed permanently."""
 
 
 class Conductor:
-    """Runs the order and the changes to it; `answers` tells how each change came out."""
+    """Runs the order and its changes; `answers` has whether each change was applied."""
 
     def __init__(self, steps: Steps, pool: Pool, weather: Weather) -> None:
         self.answers: dict[str, bool] = {}
@@ -67,7 +67,7 @@ class Conductor:
         self._attempts: set[asyncio.Task[Any]] = set()
 
     async def run(self, changes: list[Change]) -> None:
-        """Run the order to its end, undo what it took, and wait for all that still runs."""
+        """Run the order to its end, undo its charge and dispatch, and wait for all attempts."""
         changing = [asyncio.create_task(self._change(change)) for change in changes]
         forward = asyncio.create_task(self._fulfil())
         cancelled = asyncio.create_task(self._cancelled.wait())
@@ -108,7 +108,7 @@ class Conductor:
                     raise
 
     async def _undo(self, end: OrderState) -> None:
-        """Do as OrderWorkflow's end and RefundWorkflow do: each step until it is done."""
+        """Repeat each step until it succeeds, as OrderWorkflow's end and RefundWorkflow do."""
         ended = await self._until_done(self._steps.end(end))
         if not ended.undo:
             return
@@ -145,7 +145,7 @@ class Conductor:
 
     async def _until_done(self, attempt: Attempt) -> Any:
         for number in range(1, _NEVER):
-            # Whatever it was, Temporal tries again; but for what no attempt will ever mend.
+            # Temporal retries all errors but the permanent ones.
             with suppress(OSError, GatewayUnknownError, GatewayRefusedError, RuntimeError):
                 return await self._try(attempt, number)
         raise AssertionError("it is never done")

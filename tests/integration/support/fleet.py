@@ -1,4 +1,4 @@
-"""API and workers of one test, in its own process, on task queues of their own."""
+"""API and workers of one test, in the test's process, on task queues of their own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,15 +29,15 @@ from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from tests.integration.support.servers import Database
 
 HOME = Address("1 Home Street", "Hometown")
-# Ten times what an order needs: a slow machine must not decide what a test sees.
+# Ten times what an order needs: a slow machine must not change the outcome.
 PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """What a test needs to run workers and to ask the API.
+    """What a test needs to run workers and to call the API.
 
-    `pool` may be made to fail; the gateways stand elsewhere and keep one of their own.
+    A test may make `pool` fail; the gateways use a pool of their own.
     """
 
     database: Database
@@ -99,7 +99,7 @@ class Fleet:
             yield
 
     def backends(self, **more: Any) -> Backends:
-        """Return what the API's functions work with; no review, and a minute for an order."""
+        """Return the API's backends, without a review and with a minute for an order."""
         defaults: dict[str, Any] = {"order_deadline_seconds": PATIENCE, "review_seconds": 0.0}
         return Backends(self.pool, self.temporal, ApiSettings(**(self.common() | defaults | more)))
 
@@ -135,12 +135,12 @@ def an_order(payment_id: str, address: Address = HOME, price: str = "7.50") -> O
 
 
 def new_id(prefix: str = "order") -> str:
-    """Return an id that no other test has: Temporal's server is shared."""
+    """Return a unique id: tests share Temporal's server."""
     return f"{prefix}-{uuid4().hex[:12]}"
 
 
 async def eventually(true: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    """Wait until `true` says so."""
+    """Wait until the condition holds."""
     async with asyncio.timeout(seconds):
         while not await true():  # noqa: ASYNC110 (Postgres and Temporal have no event to set)
             await asyncio.sleep(0.05)

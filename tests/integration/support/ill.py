@@ -1,4 +1,4 @@
-"""A Postgres that falls ill: its processes stand still, or it takes no writes."""
+"""A Postgres that fails: its processes are stopped, or it is read-only."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ _READ_ONLY: Final = "default_transaction_read_only"
 
 
 async def administer(owner_url: str, *statements: str) -> Any:
-    """Execute statements by a connection of their own; return the last one's first value."""
+    """Execute statements on a new connection; return the first value of the last statement."""
     connection = await asyncpg.connect(owner_url)
     try:
         return [await connection.fetchval(statement) for statement in statements][-1]
@@ -31,7 +31,7 @@ async def administer(owner_url: str, *statements: str) -> Any:
 
 @asynccontextmanager
 async def standing_still(owner_url: str) -> AsyncIterator[None]:
-    """Let nothing of it run: it takes connections, as the kernel does, and says no word."""
+    """Stop all its processes: the kernel accepts connections, and nothing answers."""
     directory = Path(await administer(owner_url, "SHOW data_directory"))
     backends = await administer(owner_url, "SELECT array_agg(pid) FROM pg_stat_activity")
     pids = [int((directory / "postmaster.pid").read_text().splitlines()[0]), *backends]
@@ -44,7 +44,7 @@ async def standing_still(owner_url: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def read_only(owner_url: str) -> AsyncIterator[None]:
-    """Let it take no writes, also of the sessions that there are."""
+    """Make it read-only, open sessions included."""
     reload = "SELECT pg_reload_conf()"
     await administer(owner_url, f"ALTER SYSTEM SET {_READ_ONLY} = on", reload)
     try:
@@ -61,7 +61,7 @@ async def _is_read_only(owner_url: str, wanted: str) -> bool:
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
-        # One whose client has gone may have ended by now.
+        # A backend ends when its client disconnects.
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
@@ -81,7 +81,7 @@ class OwnPostgres:
 
     @asynccontextmanager
     async def demoted(self) -> AsyncIterator[None]:
-        """Make it a standby, as a failover does with the old primary, and promote it again."""
+        """Make it a standby, as a failover does with the old primary; promote it at the end."""
         await self.postgres.process.stop()
         (self.directory / "standby.signal").touch()
         await self.postgres.process.start()
@@ -94,7 +94,7 @@ class OwnPostgres:
 
 @asynccontextmanager
 async def run_own_postgres(data: Path) -> AsyncIterator[OwnPostgres]:
-    """Run one on a free port."""
+    """Run a server on a free port."""
     async with run_postgres(data, PortFinder(print).take("Postgres", 0)) as postgres:
         await postgres.create_database()
         await migrate(postgres.url(), ROLE)

@@ -1,4 +1,4 @@
-"""A wire that can be cut: TCP on loopback, between a client and a server that stays up."""
+"""A TCP proxy on loopback that can be cut while the server stays up."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 class Wire:
-    """Passes bytes on, until it is cut and again after it is mended."""
+    """Forwards bytes until it is cut, and again once it is mended."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -18,17 +18,17 @@ class Wire:
         self.port = 0
 
     def swallow(self) -> None:
-        """Take bytes and connections from now on, and pass nothing on."""
+        """Accept connections and bytes from now on, and forward nothing."""
         self._swallows = True
 
     async def mend(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen, on the same port as before."""
         self._swallows = False
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """Refuse new connections and break those that are open."""
+        """Refuse new connections and abort the open ones."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -37,7 +37,7 @@ class Wire:
         await asyncio.sleep(0)
 
     async def tell(self, data: bytes) -> None:
-        """Send bytes to all clients that the server did not send."""
+        """Send all clients bytes in the server's name."""
         for writer in self._clients:
             writer.write(data)
             await writer.drain()
@@ -64,7 +64,7 @@ class Wire:
 
 @asynccontextmanager
 async def wire_to(port: int) -> AsyncIterator[Wire]:
-    """Run a wire to a port of loopback."""
+    """Run a proxy of a port on loopback."""
     wire = Wire(port)
     await wire.mend()
     try:
@@ -75,7 +75,7 @@ async def wire_to(port: int) -> AsyncIterator[Wire]:
 
 @asynccontextmanager
 async def wire_to_postgres(url: str) -> AsyncIterator[tuple[Wire, str]]:
-    """Run a wire to a Postgres; yield it, and the URL that leads through it."""
+    """Run a proxy of Postgres; yield it and the URL that leads through it."""
     port = urlsplit(url).port
     assert port is not None
     async with wire_to(port) as wire:

@@ -1,4 +1,4 @@
-"""The servers that all integration tests share, and a database of its own for each test."""
+"""The servers that integration tests share, and a database for each test."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ _MAINTENANCE = "postgres"
 
 @dataclass(frozen=True)
 class Database:
-    """A database: `url` is the fleet's, whose role is restricted, `owner_url` the owner's."""
+    """A database: `url` has the fleet's restricted role, `owner_url` the owner's."""
 
     url: str
     owner_url: str
@@ -38,7 +38,7 @@ class Servers:
 
     @asynccontextmanager
     async def database(self, *, migrated: bool = True) -> AsyncIterator[Database]:
-        """Make a database and drop it at the end: no test sees another one's orders."""
+        """Create a database and drop it at the end: no test sees another test's orders."""
         name = f"test_{uuid4().hex}"
         template = _TEMPLATE if migrated else "template1"
         await self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")

@@ -1,4 +1,4 @@
-"""The activities of one order, run as Temporal runs them: by attempts, which may overlap."""
+"""The activities of one order, run in attempts that may overlap, as Temporal does."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable
@@ -24,12 +24,12 @@ from orderfleet_order_worker.activities import (
 from orderfleet_shipping_worker.activities import ShippingActivities
 from tests.integration.support.fleet import an_order
 
-# Runs one attempt of an activity; of the pools a test may have, it takes the one it is given.
+# Runs an attempt, by its number, of an activity on a pool.
 Attempt = Callable[[Pool, int], Awaitable[Any]]
 
 
 class Steps:
-    """The activities of one order with their inputs. The gateways keep a pool of their own."""
+    """The activities of one order with their inputs. The gateways have a pool of their own."""
 
     def __init__(self, pool: Pool, order_id: str, faults: Faults = ()) -> None:
         self.order_id = order_id
