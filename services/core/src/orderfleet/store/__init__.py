@@ -1,1 +1,1 @@
-"""The only SQL of the fleet, and the migrations that it runs on."""
+"""The fleet's only SQL, and its migrations."""

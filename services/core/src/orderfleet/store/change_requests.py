@@ -1,7 +1,7 @@
-"""Changes that were left for a worker: each has its event in the end, whoever was there to hear.
+"""Changes queued as signals: each gets its event, even if no workflow handles the signal.
 
-A workflow that the server closes takes its signals with it. So what was asked for is kept here, and
-what has no answer when its order has ended is refused then.
+A workflow that the server closes loses its signals. So a queued change is stored here, and refused
+if it has no event when its order has ended.
 """
 
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ ORDER BY change_requests.order_id, event_key LIMIT $4
 
 
 class Request(Struct, frozen=True):
-    """A change that was left for a worker, and the end of its order."""
+    """A queued change, and the end of its order."""
 
     order_id: str
     event_key: str
@@ -43,14 +43,14 @@ class Request(Struct, frozen=True):
 
 
 async def ask(pool: Pool, order_id: str, change: Change) -> bool:
-    """Keep what is left for a worker, before it is left; False if its id names another change."""
-    asked = msgspec.to_builtins(change)
-    kept = await pool.fetchval(_ASK, order_id, change_key(change), change_type(change), asked)
-    return bool(kept == asked)
+    """Store a change before its signal is sent; False if its id names another change."""
+    request = msgspec.to_builtins(change)
+    kept = await pool.fetchval(_ASK, order_id, change_key(change), change_type(change), request)
+    return bool(kept == request)
 
 
 async def of_ended_orders(pool: Pool) -> AsyncIterator[Request]:
-    """Yield what was left for orders that have ended since, page by page."""
+    """Yield the stored changes of orders that have ended, page by page."""
     last = ("", "")
     while rows := await pool.fetch(_OF_ENDED_ORDERS, sorted(OPEN_STATES), *last, _PAGE):
         for order_id, key, kind, kept, state in rows:
@@ -60,8 +60,8 @@ async def of_ended_orders(pool: Pool) -> AsyncIterator[Request]:
 
 
 async def answer(pool: Pool, request: Request) -> None:
-    """Refuse what was left, unless it has its answer; then forget it."""
-    # An order that is cancelled is so by whatever id: that is an answer.
+    """Refuse a stored change unless it has its event; then delete it."""
+    # A cancel of a cancelled order has its answer, whichever id has cancelled the order.
     cancelled = request.state is OrderState.CANCELLED and isinstance(request.change, Cancel)
     if not cancelled:
         reason = too_late(request.state)

@@ -1,8 +1,8 @@
 """Cancel, change of address and review: the statements that compete with dispatch, charge and end.
 
-A change is known by its kind, its id and who made it. It is applied once; one that comes too late
-leaves its own `*_refused` event under the same key. What an event says of a change is all of it, so
-the event also tells a repeat from another change of the same id.
+A change is identified by its type, its id and its actor, and applied once. A change that comes too
+late leaves a `*_refused` event under the same key. An event's payload has the whole change, so it
+also distinguishes a repeat from another change of the same id.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,16 @@ from orderfleet.store.transitions import Transition, append_event, change_addres
 
 
 class Verdict(Enum):
-    """What the record says of a change."""
+    """What the audit log has of a change."""
 
     APPLIED = auto()
     REFUSED = auto()
     OTHER = auto()
-    """Another change of the same actor has its id."""
+    """Another change of the same actor has this id."""
 
 
 class OnRecord(Struct, frozen=True):
-    """What the record says of a change, and why it was refused."""
+    """What the audit log has of a change, and why it was refused."""
 
     verdict: Verdict
     reason: str = ""
@@ -39,22 +39,22 @@ async def cancel_order(
     pool: Pool,
     order_id: str,
     change: Cancel,
-    tell: Callable[[Transition | None], None] | None = None,
+    on_transition: Callable[[Transition | None], None] | None = None,
 ) -> ChangeOutcome | None:
     """Cancel the order, unless a dispatch has claimed it or it has ended; None if it is unknown.
 
-    `tell` hears what the statement itself found and did.
+    `on_transition` is called with what the statement itself did.
     """
     moved = await move(pool, order_id, [events.applied(change)], to=OrderState.CANCELLED)
-    if tell is not None:
-        tell(moved)
+    if on_transition is not None:
+        on_transition(moved)
     if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
         return ChangeOutcome(applied=True, state=moved.state)
     return await _outcome(pool, order_id, change, moved)
 
 
 async def update_address(pool: Pool, order_id: str, change: AddressChange) -> ChangeOutcome | None:
-    """Change the address, unless a dispatch has claimed it; None if the order is unknown."""
+    """Change the address, unless it is too late; None if the order is unknown."""
     moved = await change_address(pool, order_id, change.address, events.applied(change))
     return await _outcome(pool, order_id, change, moved)
 
@@ -67,64 +67,68 @@ async def review_order(
     Args:
         pool: the connections.
         order_id: the order.
-        review: the decision as it came.
-        named: the same with an id, by which a refusal is known.
+        review: the decision as received.
+        named: the same with an id, for the key of a refusal.
     """
     moved = await move(
         pool, order_id, [events.reviewed(review)], before=frozenset({OrderState.IN_REVIEW})
     )
-    return await _outcome(pool, order_id, named, moved, said=review)
+    return await _outcome(pool, order_id, named, moved, received=review)
 
 
 async def on_record(
-    pool: Pool, order_id: str, change: Change, said: Review | None = None
+    pool: Pool, order_id: str, change: Change, received: Review | None = None
 ) -> OnRecord | None:
-    """Return what the record says of a change; None if it does not have it.
+    """Return what the audit log has of a change; None if nothing.
 
     Args:
         pool: the connections.
         order_id: the order.
-        change: the change; it has an id.
-        said: a review as it came, if `change` has an id that was made for it.
+        change: the change, with an id.
+        received: a review as received, if the id in `change` was generated.
     """
     if isinstance(change, Review):
         reviewed = await _find(pool, order_id, EventType.REVIEWED)
-        if reviewed is not None and reviewed.payload == events.change_payload(said or change):
+        if reviewed is not None and reviewed.payload == events.change_payload(received or change):
             return OnRecord(Verdict.APPLIED)
         if reviewed is not None and _is_same_id(reviewed.payload, change):
             return OnRecord(Verdict.OTHER)
-    found = await _find(pool, order_id, events.change_key(change))
-    if found is None:
+    event = await _find(pool, order_id, events.change_key(change))
+    if event is None:
         return None
-    if found.type != events.change_type(change):
-        # What was said the first time: the order may have gone on since.
-        return OnRecord(Verdict.REFUSED, found.payload["reason"])
-    same = found.payload == events.change_payload(change)
+    if event.type != events.change_type(change):
+        # The reason of the first time: the order may have moved on since.
+        return OnRecord(Verdict.REFUSED, event.payload["reason"])
+    same = event.payload == events.change_payload(change)
     return OnRecord(Verdict.APPLIED if same else Verdict.OTHER)
 
 
 async def refuse(
-    pool: Pool, order_id: str, change: Change, *, reason: str, said: Review | None = None
+    pool: Pool, order_id: str, change: Change, *, reason: str, received: Review | None = None
 ) -> OnRecord:
-    """Record that a change came too late, unless the record has it: return what stands there."""
-    found = await on_record(pool, order_id, change, said)
-    if found is None:
+    """Record that a change came too late, unless the log has it; return what the log has then."""
+    record = await on_record(pool, order_id, change, received)
+    if record is None:
         await append_event(pool, order_id, events.refused(change, reason))
-        # It may have been applied meanwhile.
-        found = await on_record(pool, order_id, change, said)
-    return found or OnRecord(Verdict.REFUSED, reason)
+        # The change may have been applied in the meantime.
+        record = await on_record(pool, order_id, change, received)
+    return record or OnRecord(Verdict.REFUSED, reason)
 
 
 async def _outcome(
-    pool: Pool, order_id: str, change: Change, moved: Transition | None, said: Review | None = None
+    pool: Pool,
+    order_id: str,
+    change: Change,
+    moved: Transition | None,
+    received: Review | None = None,
 ) -> ChangeOutcome | None:
     if moved is None:
         return None
     if moved.moved:
         return ChangeOutcome(applied=True, state=moved.state)
     reason = events.too_late(moved.state, change)
-    found = await refuse(pool, order_id, change, reason=reason, said=said)
-    return ChangeOutcome(found.verdict is Verdict.APPLIED, moved.state, found.reason)
+    record = await refuse(pool, order_id, change, reason=reason, received=received)
+    return ChangeOutcome(record.verdict is Verdict.APPLIED, moved.state, record.reason)
 
 
 def _is_same_id(payload: dict[str, Any], review: Review) -> bool:

@@ -1,4 +1,4 @@
-"""The point of no return is one row: the claim `shipping -> dispatching` and its release."""
+"""The point of no return is a row's state: the claim `shipping -> dispatching` and its release."""
 
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from orderfleet.store.pool import Pool
 from orderfleet.store.transitions import retry_stale_snapshot
 
 # $1 order id, $2 the carrier's key for a claim out of `shipping`, $3 this attempt's claim,
-# $4 payload. A later attempt takes a claim over and keeps its key. One that repeats its own, as the
-# acknowledgement was lost or its carrier was away, holds it already.
+# $4 payload. A later attempt takes a claim over and keeps its key. An attempt that repeats its own
+# claim, after a lost acknowledgement or an unavailable carrier, already holds it.
 _CLAIM_DISPATCH: Final = """
 WITH before AS (
     SELECT id, state, dispatch_key, dispatch_claim, address_json
@@ -39,8 +39,8 @@ LEFT JOIN before AS held ON held.state = 'dispatching' AND held.dispatch_claim =
 """
 
 # $1 order id, $2 the claim that must still be the latest, $3 event key, $4 payload. The event may
-# be there already: a release that is repeated after its acknowledgement was lost comes with a new
-# claim for the same shipping attempt, and that claim must go back too.
+# exist already: a release repeated after a lost acknowledgement has a new claim for the same
+# shipping attempt, and that claim must be released too.
 _RELEASE_DISPATCH: Final = """
 WITH event AS (
     SELECT WHERE NOT EXISTS (SELECT FROM events WHERE order_id = $1 AND event_key = $3)
@@ -64,7 +64,7 @@ class Claim(Struct, frozen=True):
     Attributes:
         key: the carrier's key to use.
         address: where the package goes; no change of address gets through a claim.
-        taken_over: an earlier claim was there, its own or another's. Its outcome is unknown.
+        taken_over: there was an earlier claim, of this attempt or another; its outcome is unknown.
     """
 
     key: str
@@ -86,9 +86,9 @@ async def claim_dispatch(
     Args:
         pool: the connections.
         order_id: the order.
-        key: the carrier's key of a first claim; one that is taken over keeps its own.
-        claim: names this attempt's claim.
-        payload: of the claim's event.
+        key: the carrier's key for a first claim; a claim that is taken over keeps its own.
+        claim: the name of this attempt's claim.
+        payload: the payload of the claim's event.
 
     Returns:
         None for an unknown order.
@@ -109,7 +109,7 @@ async def claim_dispatch(
 async def release_dispatch(
     pool: Pool, order_id: str, claim: str, attempt: int, reason: str
 ) -> bool:
-    """Give the claim back after a definite failure; a claim taken over since stays."""
+    """Release the claim after a definite failure; a claim taken over since then stays."""
     event = dispatch_failed(attempt, reason)
     row = await retry_stale_snapshot(
         pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload
@@ -118,14 +118,14 @@ async def release_dispatch(
 
 
 class Dispatch(Struct, frozen=True):
-    """What there is to call back: where it goes, and the carrier's key of the dispatch, if any."""
+    """What to call back: the address, and the carrier's key if there was a dispatch."""
 
     key: str | None
     address: Address
 
 
 async def dispatch_of(pool: Pool, order_id: str) -> Dispatch | None:
-    """Return what may be out of an order; None if there is no such order, or it is fulfilled."""
+    """Return what to call back; None if the order is unknown or fulfilled."""
     row = await pool.fetchrow(
         "SELECT dispatch_key, address_json FROM orders WHERE id = $1 AND state <> 'fulfilled'",
         order_id,

@@ -1,4 +1,4 @@
-"""What the API tells of all orders together, every few seconds. Both look-ups have an index."""
+"""Totals over all orders, exported by the API every few seconds. Both queries use an index."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,7 +11,7 @@ from orderfleet.store.pool import Pool
 
 
 class Totals(Struct, frozen=True):
-    """Orders that are open, and payments that have to go back."""
+    """Open orders, and payments that must be refunded or voided."""
 
     open: dict[OrderState, int]
     overdue: int
@@ -26,7 +26,7 @@ WHERE state NOT IN ('fulfilled', 'cancelled', 'rejected', 'failed', 'timed_out')
 GROUP BY state
 """
 
-# Counted from the order's end, and not by the row's time: events that come after the end renew it.
+# From the order's end, not from the row's time, which events after the end renew.
 _REFUNDS: Final = """
 SELECT count(*) AS count,
        coalesce(extract(epoch FROM clock_timestamp() - min(coalesce(
@@ -41,10 +41,10 @@ WHERE payments.status IN ('pending', 'captured')
 
 
 async def read_totals(pool: Pool, *, overdue_after: timedelta) -> Totals:
-    """Count them; `overdue_after` is the age at which an open order should have ended long ago.
+    """Count the orders; an open order older than `overdue_after` is overdue.
 
     Raises:
-        UNAVAILABLE: Postgres is away; one that takes no writes is that to the fleet.
+        UNAVAILABLE: Postgres is unavailable, or takes no writes.
     """
     rows = await pool.fetch(_OPEN, overdue_after)
     counts = {OrderState(row["state"]): row["count"] for row in rows}

@@ -1,4 +1,4 @@
-"""The simulated gateways' own books (schema `gateway`): written by them, read by the checks."""
+"""The simulated gateways' own ledger (schema `gateway`), which the checks read."""
 
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from orderfleet.store.pool import Pool
 
 
 class Balance(Struct, frozen=True):
-    """The gateways' books against the fleet's, over all orders. All zeros but the sums is right."""
+    """The gateways' ledger compared with the fleet's orders: only the sums may differ from zero."""
 
     captured: str
     refunded: str
@@ -19,12 +19,12 @@ class Balance(Struct, frozen=True):
 
     @property
     def balanced(self) -> bool:
-        """Tell whether captured minus refunded equals fulfilled, order by order."""
+        """Whether captured minus refunded equals fulfilled, for every order."""
         return not (self.unbalanced_orders or self.charged_twice or self.refunded_and_shipped)
 
 
 async def count_call(pool: Pool, operation: str, order_id: str) -> int:
-    """Count a call of a gateway for an order and return its number, from 1."""
+    """Count a call of a gateway for an order; return the call's number, from 1."""
     return int(
         await pool.fetchval(
             "INSERT INTO gateway.calls (operation, order_id, count) VALUES ($1, $2, 1)"
@@ -39,10 +39,10 @@ async def count_call(pool: Pool, operation: str, order_id: str) -> int:
 async def put_charge(
     pool: Pool, key: str, order_id: str, amount: str, currency: str, status: str
 ) -> tuple[str, bool]:
-    """Enter a charge under its key unless it is in use; return the key's status, and if it was."""
+    """Enter a charge unless its key is in use; return the key's status, and whether it was."""
     row = await pool.fetchrow(
-        # An update that changes nothing makes RETURNING give the row that is there. What was
-        # inserted has no xmax, what was updated has one.
+        # An update without a change makes RETURNING return the existing row. An inserted row has
+        # no xmax, an updated row has one.
         "INSERT INTO gateway.charges (key, order_id, amount, currency, status)"
         " VALUES ($1, $2, $3::text::numeric, $4, $5)"
         " ON CONFLICT (key) DO UPDATE SET key = excluded.key"
@@ -75,7 +75,7 @@ async def refund_charge(pool: Pool, key: str) -> str | None:
 async def put_shipment(
     pool: Pool, key: str, order_id: str, address: dict[str, Any], status: str
 ) -> str:
-    """Enter a shipment under its key unless the key is in use; return the key's status."""
+    """Enter a shipment unless its key is in use; return the key's status."""
     return str(
         await pool.fetchval(
             "INSERT INTO gateway.shipments (key, order_id, address_json, status)"
@@ -139,6 +139,6 @@ FROM book
 
 
 async def balance(pool: Pool) -> Balance:
-    """Hold the gateways' books against the orders. Meant for a fleet at rest."""
+    """Compare the gateways' ledger with the orders. Meant for an idle fleet."""
     row = await pool.fetchrow(_BALANCE)
     return Balance(**dict(row or {}))

@@ -1,9 +1,9 @@
 """Migrations: numbered SQL files, forward only, one at a time under an advisory lock.
 
-The previous release must run on the new schema, so a file adds; what is no longer used goes a
-release later. `DATABASE_URL` is here the owner's, not the fleet's. On a schema newer than its own
-files, after a rollback, a release changes nothing. Each run leaves a row in `migration_runs`, from
-which the API tells whether the last one failed.
+The previous release must run on the new schema, so a migration only adds; the next release drops
+what is unused. `DATABASE_URL` is the owner's here, not the fleet's. On a schema that is newer than
+its files, after a rollback, a release changes nothing. Each run leaves a row in `migration_runs`,
+from which the API reports whether the last run failed.
 """
 
 from datetime import datetime
@@ -17,10 +17,10 @@ from orderfleet.store.pool import UNAVAILABLE, Connection, connect
 
 log = structlog.stdlib.get_logger(__name__)
 
-# asyncpg's own 60 s is a minute lost when Postgres, or its network policy, comes up in between.
+# asyncpg's own 60 s would waste a minute if Postgres, or its network policy, comes up in between.
 _CONNECT_SECONDS: Final = 5.0
 
-# Any constant will do; it only has to differ from other users of the same database.
+# Any constant that no other user of the database has.
 _LOCK: Final = 0x6F726466
 
 _RUNS: Final = """
@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS migration_runs (
     error text
 )
 """
-# The last hundred are kept.
+# Keeps the last hundred.
 _RECORD: Final = """
 WITH old AS (
     DELETE FROM migration_runs
@@ -44,14 +44,14 @@ VALUES ($1, (SELECT max(number) FROM schema_migrations), $2)
 
 
 class Migrated(NamedTuple):
-    """The migrations that ran, and the version that the database now has."""
+    """The migrations that ran, and the database's version after them."""
 
     applied: list[str]
     version: int
 
 
 def migrations() -> list[tuple[int, str, str]]:
-    """Return number, name and SQL of all migrations in their order."""
+    """Return number, name and SQL of all migrations, in order."""
     folder = files("orderfleet.store") / "migrations"
     found = sorted(
         (path.name, path.read_text()) for path in folder.iterdir() if path.name.endswith(".sql")
@@ -62,7 +62,7 @@ def migrations() -> list[tuple[int, str, str]]:
 async def migrate(url: str, role: str) -> Migrated:
     """Bring the schema up to date, and record the run.
 
-    Safe to call twice at once: the second caller waits and finds nothing to do.
+    Safe to call concurrently: the second caller waits and has nothing to do.
     """
     connection = await connect(url, seconds=_CONNECT_SECONDS)
     try:
@@ -90,7 +90,7 @@ async def _migrate(connection: Connection, role: str) -> Migrated:
     newest = migrations()[-1][0]
     version = max(done, default=0)
     if version > newest:
-        # The rights too are the newer release's: this one may give what that one took away.
+        # Keep the rights as well: the newer release may have revoked some that this one grants.
         return Migrated([], version)
     applied = []
     for number, name, sql in migrations():
@@ -107,13 +107,13 @@ async def _migrate(connection: Connection, role: str) -> Migrated:
 
 
 async def _record(connection: Connection, began_at: datetime, error: Exception | None) -> None:
-    """Record a run, if that can be done: it neither hides an error nor makes one."""
-    # The first line: what Postgres adds may quote a row.
+    """Record a run if possible; a failure to do so is logged, and hides no other error."""
+    # The first line only: Postgres's further lines may quote a row.
     text = None if error is None else str(error).partition("\n")[0].strip() or type(error).__name__
     try:
         await connection.execute(_RECORD, began_at, text)
     except (*UNAVAILABLE, asyncpg.PostgresError) as why:
-        log.warning("the run is not recorded", error=str(why) or type(why).__name__)
+        log.warning("could not record the migration run", error=str(why) or type(why).__name__)
 
 
 async def _grant(connection: Connection, role: str) -> None:

@@ -1,4 +1,4 @@
-"""The two statements of a charge, around the gateway's call, and how a payment comes out."""
+"""The two statements of a charge, around the gateway's call, and the outcome of a payment."""
 
 from typing import Any, Final, TypeAlias
 
@@ -40,9 +40,9 @@ class OrderClosed(Struct, frozen=True):
 
 ChargeDecision: TypeAlias = ChargeStart | AlreadyCharged | PaymentTaken | Rejected | OrderClosed
 
-# $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload. A review
-# that is on record counts, whatever the workflow has heard of it. One that was written while the
-# row was waited for is not seen here, and its event's key fails the whole.
+# $1 order id, $2 payment id, $3 the review as the event's payload, $4 attempt payload. A review in
+# the audit log counts, whether or not the workflow has received it. A review written while the
+# statement waited for the row is not in its snapshot: the event's key then fails the statement.
 _BEGIN_CHARGE: Final = """
 WITH before AS (
     SELECT id, state, amount, currency FROM orders WHERE id = $1 FOR UPDATE
@@ -79,7 +79,7 @@ FROM before
 """
 
 # $1 order id, $2 payment id, $3 new status, $4 statuses before it, $5 event type (its key too),
-# $6 payload, $7 order state to leave and $8 to enter, both null when the order stays as it is.
+# $6 payload, $7 order state to leave and $8 to enter, both null if the order's state stays.
 # The order's row is locked before the payment's, here as everywhere: no deadlock.
 _RECORD_OUTCOME: Final = """
 WITH before AS (
@@ -144,9 +144,9 @@ async def record_payment_outcome(
     status: PaymentStatus,
     payload: dict[str, Any],
 ) -> Transition | None:
-    """Record how a payment came out; `captured` also moves the order on if it still waits for it.
+    """Record the outcome of a payment; `captured` also moves an order that is charging to charged.
 
-    A payment moves forward only: a capture that is reported after the refund changes nothing.
+    A payment moves forward only: a capture recorded after the refund changes nothing.
     """
     before = [PaymentStatus.PENDING]
     event_type = status.value

@@ -193,7 +193,7 @@ async def open_pool(
         pool = await retry(
             # A pool that failed to connect cannot retry.
             lambda: _connected(make()),
-            # A role or a database that does not exist yet: the migrations create it.
+            # Includes a role or database that does not exist yet: the migrations create it.
             on=UNAVAILABLE,
             seconds=wait_seconds,
             longest_pause=2.0,

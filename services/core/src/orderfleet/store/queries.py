@@ -1,4 +1,4 @@
-"""What the API and the CLI read."""
+"""The queries of the API and the command line."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from orderfleet.store.pool import Pool
 
 
 class OrderRow(Struct, frozen=True):
-    """An order as Postgres has it."""
+    """An order's row."""
 
     id: str
     payment_id: str
@@ -41,7 +41,7 @@ class OrderSummary(Struct, frozen=True):
 
 
 class PaymentRow(Struct, frozen=True):
-    """A payment as Postgres has it."""
+    """A payment's row."""
 
     payment_id: str
     status: PaymentStatus
@@ -60,7 +60,7 @@ class EventRow(Struct, frozen=True):
 
 
 class OrderRecord(Struct, frozen=True):
-    """All that Postgres has of an order, as it was at one moment."""
+    """All rows of an order, from one snapshot."""
 
     order: OrderRow
     payments: list[PaymentRow]
@@ -107,7 +107,7 @@ FROM orders WHERE id = ANY($1)
 
 
 async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
-    """Return the order, or None if Postgres does not know it."""
+    """Return the order's row, or None."""
     row = await pool.fetchrow(_FIND, order_id)
     return None if row is None else _order(row)
 
@@ -115,7 +115,7 @@ async def find_order(pool: Pool, order_id: str) -> OrderRow | None:
 async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderRecord | None:
     """Return the order with its payments, and its audit log from event number `after` + 1 on.
 
-    One statement, so that they fit each other, and an order is one round trip.
+    One statement: one snapshot, one round trip.
     """
     row = await pool.fetchrow(_RECORD, order_id, after)
     if row is None:
@@ -125,7 +125,7 @@ async def find_record(pool: Pool, order_id: str, *, after: int = 0) -> OrderReco
 
 
 async def marks(pool: Pool, order_ids: Iterable[str]) -> dict[str, str]:
-    """Return of each order that there is a text that changes with its state, money and trail."""
+    """Return for each existing order a text that changes with its state, payments and events."""
     rows = await pool.fetch(_MARKS, list(order_ids))
     return {row[0]: row[1] for row in rows}
 
@@ -133,9 +133,9 @@ async def marks(pool: Pool, order_ids: Iterable[str]) -> dict[str, str]:
 async def list_orders(
     pool: Pool, *, state: OrderState | None, before: tuple[datetime, str] | None, limit: int
 ) -> list[OrderSummary]:
-    """Return the newest orders, or those that come after the order `before` in that order.
+    """Return the newest orders, or the next ones after `before`.
 
-    Keyset paging: a page costs the same wherever it is, and orders placed meanwhile move nothing.
+    Keyset pagination: every page costs the same, and new orders shift no page.
     """
     created_at, order_id = before or (datetime.max.replace(tzinfo=UTC), "")
     order_by = " ORDER BY created_at DESC, id DESC LIMIT $3"

@@ -1,8 +1,8 @@
-"""The statements that move an order: row, state and event in one, and each of them repeatable.
+"""The statements that change an order's state: each writes row and event at once, idempotently.
 
-Every statement takes the order's row lock first, so that whatever competes for the order (an
-attempt that was given up but still runs, a cancel, a dispatch) is decided there and nowhere else.
-An event's key makes the statement idempotent: a repeat finds its event and changes nothing.
+Every statement locks the order's row first. The lock alone decides between what competes for the
+order: an attempt that timed out but still runs, a cancel, a dispatch. An event's key makes the
+statement idempotent: a repeat finds its event and changes nothing.
 """
 
 from typing import Any, Final
@@ -59,10 +59,10 @@ class OrderEnd(Transition, frozen=True):
 
 # $1 order id, $2 new state (null keeps it), $3 states from which it may be entered, $4 types,
 # $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that the
-# row must have (null is any). The first event's key decides whether the whole was done before; of
-# the other events those missing are added.
-# FOR UPDATE comes first: after a lock wait it gives the row as the winner left it, while
-# everything else in the statement still sees the snapshot from before the wait.
+# row must have (null is any). The first event's key decides whether the statement is a repeat; of
+# the other events the missing ones are added.
+# FOR UPDATE comes first: after a wait for the lock it reads the row as the winner left it, while
+# the rest of the statement still sees the snapshot from before the wait.
 _MOVE: Final = """
 WITH before AS (
     SELECT id, state, event_count, created_at FROM orders WHERE id = $1 FOR UPDATE
@@ -94,9 +94,9 @@ SELECT before.state,
 FROM before
 """
 
-# Nobody waits until it is on the disk, half of what it takes: the order is in Temporal by then, and
-# the next statement's commit takes this one along. If Postgres dies in between, `validate` finds no
-# row and writes it again.
+# Commits asynchronously, which halves its latency. Safe: Temporal already has the order, and the
+# next synchronous commit flushes this one. If Postgres dies in between, `validate` finds no row
+# and writes it again.
 _RECEIVE: Final = """
 WITH received AS (
     INSERT INTO orders (id, payment_id, amount, currency, fingerprint, state, address_json,
@@ -121,7 +121,7 @@ WHERE orders.id = $1
 
 
 async def receive(pool: Pool, order_id: str, order: Order, payload: dict[str, Any]) -> bool:
-    """Write the order's first row; return False if another order has this id."""
+    """Write the order's row and first event; return False if another order has this id."""
     arguments = (
         order_id,
         order.payment_id,
@@ -132,11 +132,11 @@ async def receive(pool: Pool, order_id: str, order: Order, payload: dict[str, An
         msgspec.to_builtins(order.items),
         payload,
     )
-    found = await pool.fetchval(_RECEIVE, *arguments)
-    if found is None:
-        # A twin inserted it while this statement waited, and its snapshot is older than that.
-        found = await pool.fetchval(_RECEIVE, *arguments)
-    return bool(found == order.fingerprint)
+    fingerprint = await pool.fetchval(_RECEIVE, *arguments)
+    if fingerprint is None:
+        # A twin inserted the row while this statement waited; its snapshot is older than that.
+        fingerprint = await pool.fetchval(_RECEIVE, *arguments)
+    return bool(fingerprint == order.fingerprint)
 
 
 async def move(
@@ -149,14 +149,14 @@ async def move(
     address: Address | None = None,
     dispatch_key: str | None = None,
 ) -> Transition | None:
-    """Enter a state along the graph, or with `to` absent stay; write `events` with it.
+    """Enter a state along an edge of the graph, or stay without `to`; write `events` with it.
 
     Args:
         pool: the connections.
         order_id: the order.
-        events: the first one's key is the key of the whole.
-        to: the new state; only edges of the graph lead to it.
-        before: narrows the states in which it applies; all that lead to `to` by default.
+        events: the first event's key makes the statement idempotent.
+        to: the new state.
+        before: narrows the states from which the order moves; by default all with an edge to `to`.
         address: the new address.
         dispatch_key: the carrier's key that the order's dispatch must have.
 
@@ -182,14 +182,14 @@ async def move(
 
 
 async def append_event(pool: Pool, order_id: str, event: Event) -> None:
-    """Write an event that changes nothing; an unknown order has no log, and that is no error."""
+    """Write an event that changes nothing else; for an unknown order do nothing."""
     await move(pool, order_id, [event])
 
 
 async def change_address(
     pool: Pool, order_id: str, address: Address, event: Event
 ) -> Transition | None:
-    """Change the address, unless a dispatch has claimed it or the order has ended."""
+    """Change the address, unless a dispatch has claimed the order or the order has ended."""
     return await move(pool, order_id, [event], before=ADDRESS_OPEN_STATES, address=address)
 
 
