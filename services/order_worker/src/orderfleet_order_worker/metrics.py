@@ -1,4 +1,4 @@
-"""What the order worker counts beside what both workers do: money, and orders left behind."""
+"""Metrics of the order worker alone: payments, refunds, reconciliation."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -14,7 +14,7 @@ from orderfleet.store.transitions import Transition
 T = TypeVar("T")
 
 _REFUSED: Final = "refused"
-# An error or no answer: it may have been done.
+# An error or no answer: the gateway may have done it.
 _UNKNOWN: Final = "unknown"
 _UNDONE: Final = (ChargeStatus.REFUNDED, ChargeStatus.VOIDED)
 _RUNS: Final = {True: "completed", False: "failed"}
@@ -27,7 +27,7 @@ _USUAL: Final = {
 
 
 class Phase(StrEnum):
-    """What a run of ReconcileOrders looks at: each of them by itself."""
+    """The phases of a run of ReconcileOrders."""
 
     REFUNDS = "refunds"
     OPEN = "open"
@@ -70,7 +70,7 @@ class OrderWorkerMetrics(WorkerMetrics):
             ["phase"],
             registry=registry,
         )
-        # A rate does not see a counter's step from absent to 1.
+        # Create the series at 0: `increase()` misses the first increment of a new series.
         for outcome in _RUNS.values():
             self._reconciliation_runs.labels(outcome)
         for phase in Phase:
@@ -89,7 +89,7 @@ class OrderWorkerMetrics(WorkerMetrics):
         self._payments.labels(operation, result, str(replayed).lower()).inc()
 
     def payment_undone(self, status: ChargeStatus) -> None:
-        """Count a payment whose row now says that it is given back or closed."""
+        """Count a payment whose row is now refunded or voided."""
         self._refunds.labels(status).inc()
 
     def order_reconciled(self, moved: Transition) -> None:
@@ -108,31 +108,31 @@ class OrderWorkerMetrics(WorkerMetrics):
 
 
 class MeasuredPaymentGateway:
-    """A `PaymentGateway` whose calls are counted by what they came to."""
+    """A `PaymentGateway` that counts its calls by their result."""
 
     def __init__(self, gateway: PaymentGateway, metrics: OrderWorkerMetrics) -> None:
         self._gateway = gateway
         self._metrics = metrics
 
     async def charge(self, charge: Charge) -> bool:
-        """Capture; the gateway says whether it had captured this key before."""
+        """Capture; return whether the gateway had captured this key before."""
         replayed = bool(await self._ask("charge", self._gateway.charge(charge)))
         self._metrics.gateway_called("charge", ChargeStatus.CAPTURED, replayed=replayed)
         return replayed
 
     async def lookup(self, key: str) -> ChargeStatus:
-        """Ask what became of a key."""
-        return self._told("lookup", await self._ask("lookup", self._gateway.lookup(key)))
+        """Look up the status of a key."""
+        return self._counted("lookup", await self._ask("lookup", self._gateway.lookup(key)))
 
     async def void(self, charge: Charge) -> ChargeStatus:
         """Close the key."""
-        return self._told("void", await self._ask("void", self._gateway.void(charge)))
+        return self._counted("void", await self._ask("void", self._gateway.void(charge)))
 
     async def refund(self, charge: Charge) -> ChargeStatus:
         """Give back what was captured."""
-        return self._told("refund", await self._ask("refund", self._gateway.refund(charge)))
+        return self._counted("refund", await self._ask("refund", self._gateway.refund(charge)))
 
-    def _told(self, operation: str, status: ChargeStatus) -> ChargeStatus:
+    def _counted(self, operation: str, status: ChargeStatus) -> ChargeStatus:
         self._metrics.gateway_called(operation, status)
         return status
 
@@ -143,6 +143,6 @@ class MeasuredPaymentGateway:
             self._metrics.gateway_called(operation, _REFUSED)
             raise
         except (Exception, asyncio.CancelledError):
-            # The caller's patience ends as a cancellation here.
+            # The caller's timeout arrives as a cancellation.
             self._metrics.gateway_called(operation, _UNKNOWN)
             raise

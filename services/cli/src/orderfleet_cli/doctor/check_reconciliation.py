@@ -1,4 +1,4 @@
-"""Check of ReconcileOrders: whether it is scheduled and runs, and how its last run came out."""
+"""Check of ReconcileOrders: its schedule, its runs, the result of the last run."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,15 +17,15 @@ from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.policies import RECONCILE_RUN
 from orderfleet_cli.temporal.connection import call_temporal
 
-# So many starts may be missing: one that a run before it kept away, one that an outage did.
+# Starts that may be missing: the previous run may skip one, an outage another.
 _MISSED: Final = 3
 
 
 async def look_at_reconciliation(client: Client, order_task_queue: str) -> tuple[bool, str]:
-    """Tell whether this fleet's backstop works, and in words.
+    """Return whether this fleet's reconciliation works, and a description.
 
     Raises:
-        CommandError: there is no such schedule, or Temporal does not tell.
+        CommandError: there is no such schedule, or Temporal is unavailable.
     """
     handle = client.get_schedule_handle(reconcile_schedule(order_task_queue))
     found = await call_temporal(handle.describe())
@@ -49,7 +49,9 @@ async def look_at_reconciliation(client: Client, order_task_queue: str) -> tuple
 
 
 def _longest_silence(schedule: ScheduleDescription) -> timedelta:
-    every = max((one.every for one in schedule.schedule.spec.intervals), default=timedelta(0))
+    every = max(
+        (interval.every for interval in schedule.schedule.spec.intervals), default=timedelta(0)
+    )
     return _MISSED * every + RECONCILE_RUN
 
 

@@ -1,7 +1,7 @@
 """What ReconcileOrders reads: orders that are open, refunds that are owed, ids without a row.
 
-Both lists come page by page, by key: the last page costs what the first one does, and an order that
-stays on the list does not keep the ones behind it from their turn.
+Both lists are read by keyset pagination: the last page costs as much as the first, and an order
+that stays on the list does not block those behind it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -32,8 +32,8 @@ WHERE state NOT IN ('fulfilled', 'cancelled', 'rejected', 'failed', 'timed_out')
   AND created_at < now() - $1::interval AND (created_at, id) > ($2, $3)
 ORDER BY created_at, id LIMIT $4
 """
-# The age is that of the order's end. Events that come after the end renew the row's own time: an
-# order whose cancel was answered and then repeated would wait for its refund ever longer.
+# The age counts from the order's end. Later events renew `updated_at`: a repeated cancel would
+# delay the refund again and again.
 _OWED: Final = """
 SELECT orders.id, orders.payment_id, orders.state, orders.fingerprint,
        payments.created_at AS at, payments.payment_id AS key

@@ -1,8 +1,7 @@
-"""The statements that write what Postgres has lost, by evidence from Temporal or the carrier.
+"""Statements that restore what Postgres has lost, by evidence from Temporal or the carrier.
 
-A failover to a standby that lags loses an order's last commits. What they did outside stays done.
-These are the only statements that leave the graph of states; each is one statement, as all are, and
-a repeat changes nothing.
+A failover to a standby that lags loses an order's last commits, but not what the order did outside
+Postgres. Only these statements ignore the graph of states; like all statements they are idempotent.
 """
 
 from typing import Any, Final
@@ -11,7 +10,7 @@ from orderfleet.domain.orders import OPEN_STATES, UNDONE_ENDS, OrderState
 from orderfleet.store.pool import Pool
 from orderfleet.store.transitions import Transition
 
-# $1 order id, $2 the event's payload. A payment id that pays for another order stays that one's.
+# $1 order id, $2 the event's payload. A payment id that pays for another order stays with it.
 _PAYMENT: Final = """
 WITH before AS (
     SELECT id, payment_id, amount, currency FROM orders
@@ -32,8 +31,8 @@ WITH before AS (
 SELECT EXISTS (SELECT FROM moved)
 """
 
-# $1 order id, $2 the states that may be left, $3 the event's payload, $4 its key. A package is
-# handed over only after the capture is on record, so the payment was captured.
+# $1 order id, $2 the states to leave, $3 the event's payload, $4 its key. The carrier gets a
+# package only after the capture is on record, so the payment was captured.
 _FULFILLED: Final = """
 WITH before AS (
     SELECT id, state, created_at FROM orders WHERE id = $1 FOR UPDATE
@@ -61,7 +60,7 @@ FROM before
 async def restore_payment(pool: Pool, order_id: str, payload: dict[str, Any]) -> bool:
     """Write the row of a payment that may have been captured; return whether it was missing.
 
-    The row is what the refund goes by, and no gateway is called without it.
+    Refunds read this row; without it no gateway is called.
     """
     return bool(await pool.fetchval(_PAYMENT, order_id, payload))
 
@@ -69,12 +68,12 @@ async def restore_payment(pool: Pool, order_id: str, payload: dict[str, Any]) ->
 async def restore_fulfilled(
     pool: Pool, order_id: str, payload: dict[str, Any]
 ) -> Transition | None:
-    """Bring an open order to `fulfilled`, with its payment: Temporal knows that it was."""
+    """Bring an open order to `fulfilled`, with its payment, as Temporal's history proves."""
     return await _fulfilled(pool, order_id, sorted(OPEN_STATES), payload, "ended")
 
 
 async def keep_fulfilled(pool: Pool, order_id: str, payload: dict[str, Any]) -> Transition | None:
-    """Turn an end that was to be undone into `fulfilled`: the carrier has delivered."""
+    """Replace an end that was to be undone by `fulfilled`: the carrier has delivered."""
     return await _fulfilled(pool, order_id, sorted(UNDONE_ENDS), payload, "delivered")
 
 

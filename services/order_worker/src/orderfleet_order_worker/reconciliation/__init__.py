@@ -1,1 +1,1 @@
-"""Orders left behind: what becomes of them, and when it is looked for."""
+"""Reconciliation: ends the orders that their workflows left behind."""

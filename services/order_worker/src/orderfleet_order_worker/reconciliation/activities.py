@@ -1,9 +1,8 @@
 """The work of ReconcileOrders: compare Postgres with Temporal and end what was left behind.
 
-Four phases, side by side, so that none waits for another: refunds that are owed, orders open in
-Postgres whose workflow has closed, closed workflows without a row, changes that nobody took up.
-Each of them, and each order in it, fails by itself: it is logged, counted and told, and the others
-go on.
+Four phases run concurrently, so that none waits for another: refunds that are owed, orders open in
+Postgres whose workflow has closed, closed workflows without a row, changes that no worker took up.
+A phase, or an order of a phase, that fails is logged, counted and reported; the others continue.
 """
 
 import asyncio
@@ -42,8 +41,8 @@ from orderfleet_order_worker.settings import OrderWorkerSettings
 
 log = structlog.stdlib.get_logger(__name__)
 
-# An order's own workflow ends it and starts its refund; younger ones are left alone. Short,
-# because a workflow can be terminated at any age, and one that runs is left alone in any case.
+# Younger orders are skipped: an order's own workflow ends it and starts its refund. Short, because
+# a workflow can be terminated at any age, and an order whose workflow runs is skipped in any case.
 _GRACE: Final = timedelta(seconds=5)
 
 _BY: Final = {"by": contract.RECONCILE_WORKFLOW}
@@ -82,10 +81,10 @@ class ReconciliationActivities:
         """End every order that is open in Postgres and closed in Temporal; undo its payment.
 
         Args:
-            since: workflows that closed before it have their row; None looks as far back as ever.
+            since: workflows that closed earlier have their row; None is the whole window.
 
         Returns:
-            What was done, and what failed; a failure is no error of the activity.
+            What was done, and what failed; failures do not fail the activity.
         """
         began = datetime.now(UTC)
         run = ReconciliationRun(self._metrics)
@@ -107,9 +106,9 @@ class ReconciliationActivities:
 
     @activity.defn
     async def trace(self, order_id: str) -> Traces:
-        """Tell by Temporal's histories what an order may have taken, whatever its row says.
+        """Return what an order may have taken by Temporal's histories, whatever its row says.
 
-        An order that Temporal knows no more may have taken all that one can.
+        An order whose history is gone may have taken everything: a charge, and all packages.
         """
         evidence = await read_evidence(self._client, order_id)
         if evidence is None or evidence.task_queue != self._order_task_queue:
@@ -122,10 +121,10 @@ class ReconciliationActivities:
     # --- Refunds that are owed -----------------------------------------------------------------
 
     async def _start_refunds(self, run: ReconciliationRun) -> None:
-        """Start the refunds that no workflow is at."""
+        """Start the owed refunds whose workflow does not run."""
         owed = [order async for order in owed_refunds(self._pool, older_than=_GRACE)]
         running = await self._running(contract.REFUND_WORKFLOW) if owed else set()
-        idle = [one for one in owed if contract.refund_id(one.order_id) not in running]
+        idle = [order for order in owed if contract.refund_id(order.order_id) not in running]
 
         async def start(order: LeftBehind) -> None:
             await self._start_refund(run, order, order.state, "reconciled")
@@ -138,10 +137,11 @@ class ReconciliationActivities:
         """Start the order's refund unless it runs.
 
         Raises:
-            ValueError: its id is no order id: the refund would refuse it. Such orders came in once.
+            ValueError: its id is not a valid order id, which RefundWorkflow refuses. Older releases
+                accepted such ids.
         """
         if not is_order_id(order.order_id):
-            raise ValueError("an order of this id cannot be refunded but by hand")
+            raise ValueError("not a valid order id: refund it by hand")
         refund = RefundInput(
             order_id=order.order_id,
             payment_id=order.payment_id,
@@ -156,8 +156,8 @@ class ReconciliationActivities:
                 id=contract.refund_id(order.order_id),
                 task_queue=self._order_task_queue,
                 task_timeout=policies.TASK_TIMEOUT,
-                # One that closed without an end of the payment was terminated or is a bug's;
-                # every step of it is idempotent.
+                # A refund that closed before the payment's end was terminated, or has a bug. Each
+                # of its steps is idempotent.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             )
@@ -168,10 +168,10 @@ class ReconciliationActivities:
     # --- Orders that are open ------------------------------------------------------------------
 
     async def _end_open(self, run: ReconciliationRun) -> None:
-        """End the open orders that no workflow is at; those whose workflow runs cost nothing."""
+        """End the open orders whose workflow does not run; the others need no call of Temporal."""
         open_ = [order async for order in open_orders(self._pool, older_than=_GRACE)]
         running = await self._running(contract.ORDER_WORKFLOW) if open_ else set()
-        idle = [one for one in open_ if one.order_id not in running]
+        idle = [order for order in open_ if order.order_id not in running]
 
         async def end(order: LeftBehind) -> None:
             evidence = await read_evidence(self._client, order.order_id)
@@ -182,10 +182,10 @@ class ReconciliationActivities:
         await run.each(Phase.OPEN, idle, lambda order: order.order_id, end)
 
     def _is_of(self, order: LeftBehind, evidence: Evidence) -> bool:
-        """Tell whether a workflow is that of the row, and not one of another fleet.
+        """Tell whether a workflow belongs to the row, and not to another fleet.
 
-        It is on this fleet's queue, or it was before the queue got another name: then it was
-        started with the same order.
+        Its queue is this fleet's, or this fleet's queue had another name then: in that case its
+        input is the same order.
         """
         if evidence.task_queue == self._order_task_queue:
             return True
@@ -202,7 +202,7 @@ class ReconciliationActivities:
             self._ended(run, order, await restore_fulfilled(self._pool, order.order_id, payload))
             return
         if evidence.charge_begun:
-            # Before the end: from here on the refund is owed, whatever becomes of this run.
+            # Before the end: from here on the refund is owed, even if this run fails.
             await restore_payment(self._pool, order.order_id, _BY)
         state = evidence.end if evidence.end in TRANSITIONS[order.state] else OrderState.FAILED
         ended = await end_order(self._pool, order.order_id, state, reason, [])
@@ -233,12 +233,14 @@ class ReconciliationActivities:
             if evidence is None or evidence.order is None:
                 return
             if evidence.task_queue != self._order_task_queue:
-                # Run again since, by another fleet.
+                # Another fleet has run it again since.
                 return
-            given = evidence.order
-            if not await receive(self._pool, order_id, given, _BY):
+            received = evidence.order
+            if not await receive(self._pool, order_id, received, _BY):
                 return
-            order = LeftBehind(order_id, given.payment_id, OrderState.RECEIVED, given.fingerprint)
+            order = LeftBehind(
+                order_id, received.payment_id, OrderState.RECEIVED, received.fingerprint
+            )
             await self._end(run, order, evidence)
 
         async for page in workflow_ids(self._client, query):
@@ -246,18 +248,18 @@ class ReconciliationActivities:
             unknown = await unknown_orders(self._pool, sorted(ids))
             await run.each(Phase.ROWLESS, unknown, str, adopt)
 
-    # --- Changes that were left for a worker ---------------------------------------------------
+    # --- Queued changes ------------------------------------------------------------------------
 
     async def _answer_requests(self, run: ReconciliationRun) -> None:
-        """Refuse what nobody has taken up, now that the order has ended."""
-        left = [request async for request in change_requests.of_ended_orders(self._pool)]
+        """Refuse the changes that no worker took up before their order ended."""
+        queued = [request async for request in change_requests.of_ended_orders(self._pool)]
 
         async def answer(request: change_requests.Request) -> None:
             await change_requests.answer(self._pool, request)
 
-        await run.each(Phase.REQUESTS, left, lambda request: request.order_id, answer)
+        await run.each(Phase.REQUESTS, queued, lambda request: request.order_id, answer)
 
     async def _running(self, workflow_type: str) -> set[str]:
-        """Return the ids of this fleet's workflows that run."""
+        """Return the ids of this fleet's running workflows."""
         query = f"{of_fleet(workflow_type, self._order_task_queue)} AND ExecutionStatus = 'Running'"
         return {id_ async for page in workflow_ids(self._client, query) for id_ in page}

@@ -1,6 +1,6 @@
 """What Temporal's histories prove of an order, whatever Postgres has lost of it.
 
-No call has a time limit of its own here: whoever asks has one for all of them.
+Calls have no time limit here: the caller has a limit for all of them.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -33,25 +33,25 @@ _CUT_OFF: Final = {
 
 
 class Evidence(Struct):
-    """What an order's history tells. `end` is None while the workflow runs."""
+    """What an order's history proves. `end` is None while the workflow runs."""
 
     task_queue: str
-    # None if the workflow was started with what is no order: it has done nothing then.
+    # None if the workflow's input is not an order: then the workflow has done nothing.
     order: OrderInput | None
     end: OrderState | None = None
     reason: str = ""
     charge_begun: bool = False
-    # What a shipping attempt returned: it completes only once the row said `fulfilled`.
+    # The result of a shipping attempt, which completes only after the row is `fulfilled`.
     shipped: ShippingResult | None = None
     # The workflow ids of the shipping attempts, each with its run id.
     shipping: dict[str, str] = {}
 
 
 async def read_evidence(client: Client, order_id: str) -> Evidence | None:
-    """Return what the history of an order's workflow tells; None if there is no such workflow.
+    """Return what the history of an order's workflow proves; None if there is no such workflow.
 
     Raises:
-        RPCError: Temporal is away.
+        RPCError: Temporal is unavailable.
     """
     events = await _events(client, order_id)
     if not events:
@@ -60,18 +60,18 @@ async def read_evidence(client: Client, order_id: str) -> Evidence | None:
     if started.workflow_type.name != contract.ORDER_WORKFLOW:
         return None
     order = await _decoded(client, started.input.payloads, OrderInput)
-    found = Evidence(started.task_queue.name, order)
+    evidence = Evidence(started.task_queue.name, order)
     for event in events:
-        await _add(client, found, event)
-        await _add_child(client, found, event)
-    return found
+        await _add(client, evidence, event)
+        await _add_child(client, evidence, event)
+    return evidence
 
 
 async def dispatched_keys(client: Client, order_id: str, evidence: Evidence) -> list[str]:
-    """Return the carrier's keys that shipping attempts used and that were not refused for good.
+    """Return the carrier's keys that shipping attempts used, without those refused for good.
 
     Raises:
-        RPCError: Temporal is away.
+        RPCError: Temporal is unavailable.
     """
     keys = []
     for workflow_id, run_id in evidence.shipping.items():
@@ -83,9 +83,9 @@ async def dispatched_keys(client: Client, order_id: str, evidence: Evidence) -> 
 
 
 async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
-    """Yield the ids of all workflows that fit a query, page by page.
+    """Yield the ids of all workflows that match a query, page by page.
 
-    Nothing but the ids is read: whatever else is in the namespace, there is nothing to decode.
+    Only ids are read: payloads of other clients in the namespace are not decoded.
     """
     token = b""
     while True:
@@ -93,14 +93,14 @@ async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
             namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
         )
         page = await client.workflow_service.list_workflow_executions(request, retry=True)
-        yield [found.execution.workflow_id for found in page.executions]
+        yield [execution.execution.workflow_id for execution in page.executions]
         token = page.next_page_token
         if not token:
             return
 
 
 def of_fleet(workflow_type: str, task_queue: str) -> str:
-    """Return the query for the workflows of a type that are this fleet's own."""
+    """Return the query for this fleet's workflows of a type."""
     queue = task_queue.replace("\\", "\\\\").replace("'", "\\'")
     return f"WorkflowType = '{workflow_type}' AND TaskQueue = '{queue}'"
 
@@ -108,7 +108,7 @@ def of_fleet(workflow_type: str, task_queue: str) -> str:
 async def _events(
     client: Client, workflow_id: str, run_id: str | None = None
 ) -> Sequence[HistoryEvent] | None:
-    """Return a workflow's history; None if Temporal does not know it, or no more."""
+    """Return a workflow's history; None if Temporal does not have it, or no longer."""
     handle = client.get_workflow_handle(workflow_id, run_id=run_id or None)
     try:
         return (await handle.fetch_history()).events
@@ -121,55 +121,59 @@ async def _events(
 async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T | None:
     """Return the first payload as a type; None if it is anything else.
 
-    Whatever a namespace may hold: no payload, an encoding that nobody knows, one whose converter
-    raises what it likes or ignores the type.
+    Any client may have written it: there may be no payload, an unknown encoding, or an encoding
+    whose converter raises any exception or ignores the type.
     """
     try:
-        found = (await client.data_converter.decode(payloads[:1], [type_]))[0]
-    except Exception:  # noqa: BLE001 (the converters of others raise what they like)
+        value = (await client.data_converter.decode(payloads[:1], [type_]))[0]
+    except Exception:  # noqa: BLE001 (converters may raise anything)
         return None
-    return found if isinstance(found, type_) else None
+    return value if isinstance(value, type_) else None
 
 
-async def _add(client: Client, found: Evidence, event: HistoryEvent) -> None:
+async def _add(client: Client, evidence: Evidence, event: HistoryEvent) -> None:
     """Add what one event proves."""
     match event.event_type:
         case EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED:
             scheduled = event.activity_task_scheduled_event_attributes
-            found.charge_begun |= scheduled.activity_type.name == StepName.CHARGE
+            evidence.charge_begun |= scheduled.activity_type.name == StepName.CHARGE
         case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
             completed = event.workflow_execution_completed_event_attributes
             result = await _decoded(client, completed.result.payloads, OrderResult)
             if result is not None and result.state.ended:
-                found.end = result.state
-                found.reason = result.reason or "completed without a record"
+                evidence.end = result.state
+                evidence.reason = result.reason or "completed without a record"
             else:
-                found.end, found.reason = _without_result(found, "completed with what is no result")
+                evidence.end, evidence.reason = _without_result(
+                    evidence, "completed with what is no result"
+                )
         case kind if kind in _CUT_OFF:
             name = EventType.Name(kind).removeprefix("EVENT_TYPE_WORKFLOW_EXECUTION_").lower()
-            found.end, found.reason = _without_result(found, f"workflow {name}", _CUT_OFF[kind])
+            evidence.end, evidence.reason = _without_result(
+                evidence, f"workflow {name}", _CUT_OFF[kind]
+            )
 
 
-async def _add_child(client: Client, found: Evidence, event: HistoryEvent) -> None:
+async def _add_child(client: Client, evidence: Evidence, event: HistoryEvent) -> None:
     """Add what one event proves of a shipping attempt."""
     begun = event.start_child_workflow_execution_initiated_event_attributes
     if begun.workflow_type.name == contract.SHIPPING_WORKFLOW:
-        # Its start may not have been told any more: then it is known by its id alone.
-        found.shipping[begun.workflow_id] = ""
+        # The parent may have closed before the child's start event: then only the id is known.
+        evidence.shipping[begun.workflow_id] = ""
     started = event.child_workflow_execution_started_event_attributes
     if started.workflow_type.name == contract.SHIPPING_WORKFLOW:
         run = started.workflow_execution
-        found.shipping[run.workflow_id] = run.run_id
+        evidence.shipping[run.workflow_id] = run.run_id
     done = event.child_workflow_execution_completed_event_attributes
     if done.workflow_type.name == contract.SHIPPING_WORKFLOW:
-        found.shipped = await _decoded(client, done.result.payloads, ShippingResult)
+        evidence.shipped = await _decoded(client, done.result.payloads, ShippingResult)
 
 
 def _without_result(
-    found: Evidence, reason: str, end: OrderState = OrderState.FAILED
+    evidence: Evidence, reason: str, end: OrderState = OrderState.FAILED
 ) -> tuple[OrderState, str]:
-    """Return the end, and why, of an order whose workflow closed without telling its end."""
-    if found.shipped is not None:
+    """Return the end and its reason for an order whose workflow closed without a result."""
+    if evidence.shipped is not None:
         return OrderState.FULFILLED, f"{reason}, its package shipped"
     return end, reason
 

@@ -1,4 +1,4 @@
-"""One run of ReconcileOrders: what is bounded in it, and what is told of its failures."""
+"""One run of ReconcileOrders: its time limits, its concurrency, the report of its failures."""
 
 import asyncio
 from collections import Counter
@@ -21,24 +21,24 @@ log = structlog.stdlib.get_logger(__name__)
 
 T = TypeVar("T")
 
-# What needs no traceback.
-_USUAL: Final = (*UNAVAILABLE, RPCError)
-_TOLD: Final = 5
+# An outage: logged without a traceback.
+_OUTAGES: Final = (*UNAVAILABLE, RPCError)
+_MOST_ERRORS: Final = 5
 
 
 class ReconciliationSummary(Struct, frozen=True):
-    """What one run of ReconcileOrders did; the failures by phase, and the first few in words."""
+    """What a run did: failures are counted by phase, the first few have their message."""
 
     ended: int = 0
     refunds_started: int = 0
     failures: dict[str, int] = {}
     errors: list[str] = []
-    # Workflows that closed before it were looked at by this run or one before.
+    # This run or an earlier run has seen all workflows that closed before.
     began: datetime | None = None
 
 
 class ReconciliationRun:
-    """Runs the phases, and keeps count."""
+    """Runs the phases and counts what they do."""
 
     def __init__(self, metrics: OrderWorkerMetrics) -> None:
         self._metrics = metrics
@@ -48,7 +48,7 @@ class ReconciliationRun:
         self.refunds_started = 0
 
     async def phase(self, phase: Phase, work: Coroutine[Any, Any, None]) -> None:
-        """Run a phase; what it does not get done in its time is the next run's."""
+        """Run a phase; the next run does what is left when its time is over."""
         with self._failing(phase):
             async with asyncio.timeout(policies.RECONCILE_PHASE.total_seconds()):
                 await work
@@ -60,10 +60,10 @@ class ReconciliationRun:
         name: Callable[[T], str],
         work: Callable[[T], Awaitable[None]],
     ) -> None:
-        """Do the work of a phase for each item, several at a time; one that fails is skipped.
+        """Do the work of a phase for each item, several concurrently; skip those that fail.
 
-        They come in another order each time, so that in a phase that runs out of time those that
-        take long are not always the same.
+        The order is random, so that a phase that runs out of time does not always miss the same
+        items.
         """
         waiting = iter(sample(items, len(items)))
 
@@ -87,19 +87,19 @@ class ReconciliationRun:
 
     @contextmanager
     def _failing(self, phase: Phase, order_id: str = "") -> Iterator[None]:
-        """Log and count an error, and go on."""
+        """Log and count an error instead of raising it."""
         try:
             yield
         except Exception as error:
-            words = str(error) or type(error).__name__
+            message = str(error) or type(error).__name__
             self._failures[phase] += 1
             self._metrics.reconciliation_failed(phase)
-            if len(self._errors) < _TOLD:
-                self._errors.append(printable(f"{phase}: {order_id} {words}"))
+            if len(self._errors) < _MOST_ERRORS:
+                self._errors.append(printable(f"{phase}: {order_id} {message}"))
             log.warning(
                 "reconciliation failed",
                 phase=phase,
                 order_id=order_id or None,
-                error=words,
-                exc_info=None if isinstance(error, _USUAL) else error,
+                error=message,
+                exc_info=None if isinstance(error, _OUTAGES) else error,
             )
