@@ -30,8 +30,8 @@ def table() -> str:
     """Return the whole table as Markdown."""
     lines = []
     for title, cls, base in SECTIONS:
-        known = {row.names for row in base.rows()}
-        rows = [row for row in cls.rows() if row.names not in known]
+        inherited = {row.names for row in base.rows()}
+        rows = [row for row in cls.rows() if row.names not in inherited]
         lines += [f"**{title}**", "", "| variable | default | unit | what |", "|---|---|---|---|"]
         lines += [_line(row) for row in rows]
         lines.append("")
@@ -47,7 +47,7 @@ def _line(row: Row) -> str:
 def main() -> None:
     """Write, or with `--check` exit 1 if the README is out of date."""
     old = README.read_text()
-    new = PLACE.sub(lambda found: f"{found[1]}\n{table()}\n{found[2]}", old)
+    new = PLACE.sub(lambda match: f"{match[1]}\n{table()}\n{match[2]}", old)
     if "--check" in sys.argv[1:]:
         if new != old:
             sys.exit("README.md: the settings table is out of date: make docs")

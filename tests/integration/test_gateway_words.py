@@ -34,13 +34,13 @@ async def _gateway(
             head = await reader.readuntil(b"\r\n\r\n")
             lines = dict(line.split(b": ") for line in head.lower().splitlines()[1:-1])
             await reader.readexactly(int(lines.get(b"content-length", b"0")))
-            told = body if head.startswith(to.encode()) else b"{}"
+            answer = body if head.startswith(to.encode()) else b"{}"
             code = status if head.startswith(to.encode()) else 404
             writer.write(
-                f"HTTP/1.1 {code} So\r\ncontent-length: {len(told)}\r\nconnection: close\r\n"
-                f"content-encoding: {packed if told is body else 'identity'}\r\n\r\n".encode()
+                f"HTTP/1.1 {code} So\r\ncontent-length: {len(answer)}\r\nconnection: close\r\n"
+                f"content-encoding: {packed if answer is body else 'identity'}\r\n\r\n".encode()
             )
-            writer.write(told)
+            writer.write(answer)
             await writer.drain()
         writer.close()
 
@@ -74,7 +74,9 @@ async def test_a_carriers_refusal_leaves_no_address_anywhere(
             assert (await fleet.result(order_id)).state is OrderState.FAILED
             status = await order_service.status(backends, order_id)
     failed = [
-        one for one in (await books(fleet.pool, order_id)).events if "reason" in one["payload_json"]
+        event
+        for event in (await books(fleet.pool, order_id)).events
+        if "reason" in event["payload_json"]
     ]
     child = await fleet.workflow(shipping_id(order_id, 1)).fetch_history()
     parent = await fleet.workflow(order_id).fetch_history()
@@ -83,7 +85,7 @@ async def test_a_carriers_refusal_leaves_no_address_anywhere(
         for event in parent.events
         if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED
     ]
-    told = [
+    texts = [
         str(failed),
         str(status.errors),
         status.reason,
@@ -91,7 +93,7 @@ async def test_a_carriers_refusal_leaves_no_address_anywhere(
         str(signals),
         caplog.text,
     ]
-    for text in told:
+    for text in texts:
         assert not [part for part in (*PARTS, "hidden", "\x00", "\u202e") if part in text.lower()]
     assert "422" in str(failed)
     assert "***" in str(failed)
@@ -111,7 +113,7 @@ async def test_a_decline_with_a_nul_stays_a_decline(
             result = await fleet.result(order_id)
     assert result.state is OrderState.FAILED
     assert "no money" in result.reason
-    [declined] = [one for one in await fleet.events(order_id) if one.type == "declined"]
+    [declined] = [event for event in await fleet.events(order_id) if event.type == "declined"]
     assert "no money" in str(declined.payload)
 
 
@@ -129,6 +131,6 @@ async def test_a_package_with_an_odd_number_is_no_package_to_call_back(
         async with fleet.working(), carrier._client:
             await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
             assert (await fleet.result(order_id)).state is OrderState.FULFILLED
-    [fulfilled] = [one for one in await fleet.events(order_id) if one.type == "fulfilled"]
+    [fulfilled] = [event for event in await fleet.events(order_id) if event.type == "fulfilled"]
     kept = fulfilled.payload["tracking"]
     assert kept == ("T -1" if "\x00" in tracking else tracking[:200])

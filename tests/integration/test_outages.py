@@ -114,25 +114,25 @@ async def test_without_temporal_nothing_is_accepted(fleet: Fleet, unused_tcp_por
     ).settings
     nowhere = await connect(settings, lazy=True)
     backends = Backends(fleet.pool, nowhere, settings)
-    order_id, known = new_id(), new_id()
-    await order_service.accept(fleet.backends(), known, an_order(f"pay-{known}"))
+    order_id, accepted = new_id(), new_id()
+    await order_service.accept(fleet.backends(), accepted, an_order(f"pay-{accepted}"))
     for call in (
         order_service.accept(backends, order_id, an_order(f"pay-{order_id}")),
-        order_service.cancel(backends, known, "c", ""),
-        order_service.update_address(backends, known, "a", HOME),
-        order_service.review(backends, known, "r", Review(approved=True)),
+        order_service.cancel(backends, accepted, "c", ""),
+        order_service.update_address(backends, accepted, "a", HOME),
+        order_service.review(backends, accepted, "r", Review(approved=True)),
         order_service.status(backends, order_id),
     ):
         async with asyncio.timeout(10):
             with pytest.raises(ProblemDetailsException) as raised:
                 await call
         assert raised.value.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    # Nothing was written of the one, nor of the other beyond its acceptance.
+    # Nothing was written about the first order, nor about the other beyond its acceptance.
     assert await fleet.state(order_id) is None
-    assert await fleet.event_types(known) == ["received"]
-    assert (await order_service.status(backends, known)).source == "record"
+    assert await fleet.event_types(accepted) == ["received"]
+    assert (await order_service.status(backends, accepted)).source == "record"
     # A repeat of an order that is on record needs no Temporal.
-    await order_service.accept(backends, known, an_order(f"pay-{known}"))
+    await order_service.accept(backends, accepted, an_order(f"pay-{accepted}"))
 
 
 async def test_temporal_lost_in_the_middle_is_503_and_comes_back(fleet: Fleet) -> None:

@@ -59,7 +59,7 @@ async def test_a_password_that_is_rotated_under_way(fleet: Fleet, role: str, own
         backends = Backends(pool, fleet.temporal, fleet.backends().settings)
         await owner.execute(f"ALTER ROLE {role} PASSWORD 'other'")
         async with pool.acquire() as connection:
-            # Who is in stays in; nobody else gets in.
+            # Open connections keep working; new ones are refused.
             assert await connection.fetchval("SELECT 1") == 1
             with pytest.raises(ProblemDetailsException) as raised:
                 await order_service.accept(backends, order_id, order)

@@ -71,10 +71,10 @@ async def test_a_wait_that_is_cancelled(few: Pool) -> None:
     await asyncio.sleep(0.1)
     waiting = [asyncio.create_task(few.fetchval(_PID)) for _ in range(4)]
     await asyncio.sleep(0.05)
-    for one in waiting[:2]:
-        one.cancel()
+    for task in waiting[:2]:
+        task.cancel()
     await asyncio.gather(*busy, *waiting[2:])
-    assert [one.cancelled() for one in waiting] == [True, True, False, False]
+    assert [task.cancelled() for task in waiting] == [True, True, False, False]
     await _whole(few)
 
 

@@ -26,7 +26,7 @@ async def traced(database: Database) -> AsyncIterator[Pool]:
         yield opened
 
 
-def found() -> list[ReadableSpan]:
+def finished_spans() -> list[ReadableSpan]:
     return [span for span in exported().get_finished_spans() if span.name != "step"]
 
 
@@ -37,14 +37,14 @@ async def test_a_statement_is_one_span_with_its_text_and_no_value(traced: Pool) 
         await traced.fetchrow(query, "canary")
         await traced.fetchval(query, "canary")
         await traced.execute("SELECT 1")
-    assert [span.name for span in found()] == ["SELECT schema_migrations"] * 3 + ["SELECT"]
-    first = found()[0]
+    assert [span.name for span in finished_spans()] == ["SELECT schema_migrations"] * 3 + ["SELECT"]
+    first = finished_spans()[0]
     assert first.attributes is not None
     assert first.attributes["db.query.text"] == query
     assert first.attributes["db.system.name"] == "postgresql"
     assert {"db.namespace", "server.address"} < set(first.attributes)
-    assert not any("canary" in span.to_json() for span in found())
-    assert {span.status.status_code for span in found()} == {StatusCode.UNSET}
+    assert not any("canary" in span.to_json() for span in finished_spans())
+    assert {span.status.status_code for span in finished_spans()} == {StatusCode.UNSET}
 
 
 async def test_a_statement_that_fails_tells_postgres_code_and_no_more(traced: Pool) -> None:
@@ -54,11 +54,15 @@ async def test_a_statement_that_fails_tells_postgres_code_and_no_more(traced: Po
             await traced.execute(INSERT, 1, "canary")
         with suppress(asyncpg.DataError):
             await traced.execute(INSERT, "canary", "canary")
-    known, wrong = found()
-    assert {span.status.status_code for span in found()} == {StatusCode.ERROR}
-    assert not any("canary" in span.to_json() or "(1)" in span.to_json() for span in found())
-    assert known.attributes is not None
-    assert known.attributes["db.response.status_code"] == known.attributes["error.type"] == "23505"
+    refused, wrong = finished_spans()
+    assert {span.status.status_code for span in finished_spans()} == {StatusCode.ERROR}
+    assert not any(
+        "canary" in span.to_json() or "(1)" in span.to_json() for span in finished_spans()
+    )
+    assert refused.attributes is not None
+    assert (
+        refused.attributes["db.response.status_code"] == refused.attributes["error.type"] == "23505"
+    )
     assert wrong.attributes is not None
     assert wrong.attributes["error.type"] == "22000"
 
@@ -66,7 +70,7 @@ async def test_a_statement_that_fails_tells_postgres_code_and_no_more(traced: Po
 async def test_outside_of_a_span_there_is_none(traced: Pool) -> None:
     exported()
     await traced.fetchval("SELECT 1")
-    assert found() == []
+    assert finished_spans() == []
     with pytest.raises(asyncpg.UndefinedTableError):
         await traced.fetchval("SELECT 1 FROM nowhere")
-    assert found() == []
+    assert finished_spans() == []

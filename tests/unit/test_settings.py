@@ -136,17 +136,17 @@ def test_secrets_are_masked(url: str, shown: str) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_secrets(class_: type[Settings], name: str) -> None:
-    given = "https://u:hidden@h:8443/v1?key=hidden#hidden"
-    assert class_.from_env({name: given}).shown()[name] == "https://***@h:8443/v1"
-    # A wrong one is no reason to tell it.
+    value = "https://u:hidden@h:8443/v1?key=hidden#hidden"
+    assert class_.from_env({name: value}).shown()[name] == "https://***@h:8443/v1"
+    # The message about a wrong URL does not repeat it.
     for wrong in ("ftp://u:hidden@h", "u:hidden@h", "https://u:hidden@", "https://hidden@h:x"):
         if not name.startswith("OTEL") or not wrong.startswith("https"):
             assert "hidden" not in refused(class_, **{name: wrong})
 
 
 def test_faults_are_a_json_list() -> None:
-    given = '[{"at": "charge", "kind": "reply_lost", "orders": "demo-*", "times": 1}]'
-    settings = OrderWorkerSettings.from_env({"ORDERFLEET_GATEWAY_FAULTS": given})
+    value = '[{"at": "charge", "kind": "reply_lost", "orders": "demo-*", "times": 1}]'
+    settings = OrderWorkerSettings.from_env({"ORDERFLEET_GATEWAY_FAULTS": value})
     assert settings.gateway_faults == (
         Fault(at="charge", kind="reply_lost", orders="demo-*", times=1),
     )
@@ -155,7 +155,7 @@ def test_faults_are_a_json_list() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         "charge",
         "{}",
@@ -164,8 +164,8 @@ def test_faults_are_a_json_list() -> None:
         '[{"at": "charge", "kind": "refuse", "order": "x"}]',
     ],
 )
-def test_wrong_faults_name_their_variable(given: str) -> None:
-    message = refused(ShippingWorkerSettings, ORDERFLEET_GATEWAY_FAULTS=given)
+def test_wrong_faults_name_their_variable(value: str) -> None:
+    message = refused(ShippingWorkerSettings, ORDERFLEET_GATEWAY_FAULTS=value)
     assert message.startswith("ORDERFLEET_GATEWAY_FAULTS: ")
 
 

@@ -1,4 +1,4 @@
-"""Whatever a gateway says: it costs little, is told in a few clean words, and a no stays a no."""
+"""Whatever a gateway answers: it costs little, is sanitized, and a refusal stays a refusal."""
 
 import asyncio
 import gzip
@@ -193,14 +193,14 @@ async def test_a_definite_no_stays_one_whatever_its_reason(
     async with saying(send(status)) as url:
         with pytest.raises(GatewayRefusedError) as raised:
             await charged(url)
-    said = str(raised.value)
-    assert said.startswith(f"POST /charges: {status[:3]}")
-    assert said.isprintable()
-    assert len(said.encode()) <= 300
+    message = str(raised.value)
+    assert message.startswith(f"POST /charges: {status[:3]}")
+    assert message.isprintable()
+    assert len(message.encode()) <= 300
 
 
 @pytest.mark.parametrize(
-    ("given", "tracking"),
+    ("answered", "tracking"),
     [
         ("T-1", "T-1"),
         ("T\x00-1\n", "T -1"),
@@ -214,17 +214,17 @@ async def test_a_definite_no_stays_one_whatever_its_reason(
     ],
 )
 async def test_a_tracking_number_is_cleaned_and_the_package_is_not_lost(
-    given: str, tracking: str
+    answered: str, tracking: str
 ) -> None:
-    body = json.dumps({"tracking": given}).encode()
+    body = json.dumps({"tracking": answered}).encode()
     async with saying(answer(body)) as url, carrying(url) as carrier:
         assert await carrier.dispatch(SHIPMENT) == tracking
         assert await carrier.lookup(SHIPMENT) == tracking
 
 
-@pytest.mark.parametrize("given", ["", "\x00\n", "\u200b", 7, None, ["T-1"]])
-async def test_no_tracking_number_is_none(given: object) -> None:
-    body = json.dumps({"tracking": given}).encode()
+@pytest.mark.parametrize("answered", ["", "\x00\n", "\u200b", 7, None, ["T-1"]])
+async def test_no_tracking_number_is_none(answered: object) -> None:
+    body = json.dumps({"tracking": answered}).encode()
     async with saying(answer(body)) as url, carrying(url) as carrier:
         with pytest.raises(GatewayUnknownError):
             await carrier.dispatch(SHIPMENT)
@@ -305,7 +305,7 @@ async def test_after_a_gateway_hung_more_calls_than_there_are_connections_get_th
         for _ in range(2):
             waves = [call(0.3 + 0.01 * (number % 7)) for number in range(250)]
             outcomes = await asyncio.gather(*waves, return_exceptions=True)
-            assert {type(one) for one in outcomes} == {TimeoutError}
+            assert {type(outcome) for outcome in outcomes} == {TimeoutError}
         hangs.set()
         assert await asyncio.gather(*(call(60) for _ in range(250))) == [False] * 250
 
@@ -370,7 +370,7 @@ async def test_an_own_carrier_that_tells_nothing_of_use_leaves_it_unknown(outcom
 
 
 @pytest.mark.parametrize(
-    ("raised", "kind", "said"),
+    ("raised", "kind", "message"),
     [
         (GatewayRefusedError("no \x00way"), GatewayRefusedError, "no way"),
         (GatewayUnknownError(""), GatewayUnknownError, "GatewayUnknownError"),
@@ -385,22 +385,22 @@ async def test_an_own_carrier_that_tells_nothing_of_use_leaves_it_unknown(outcom
     ],
 )
 async def test_what_an_own_carrier_raises_is_told_within_bounds(
-    raised: Exception, kind: type[Exception], said: str
+    raised: Exception, kind: type[Exception], message: str
 ) -> None:
     carrier = SanitizedCarrier(Own(raised))
     for call in (carrier.dispatch(SHIPMENT), carrier.lookup(SHIPMENT), carrier.recall(SHIPMENT)):
-        with pytest.raises(kind) as found:
+        with pytest.raises(kind) as caught:
             await call
-        assert (type(found.value), str(found.value)) == (kind, said)
-        # Nothing behind it says more; where it came from is still known.
-        assert found.value.__cause__ is None
-        assert found.value.__suppress_context__
+        assert (type(caught.value), str(caught.value)) == (kind, message)
+        # No cause reveals more; the traceback stays.
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
         if kind is not TimeoutError:
-            assert any(entry.name == "_say" for entry in found.traceback)
+            assert any(entry.name == "_say" for entry in caught.traceback)
 
 
 async def test_how_long_to_wait_is_kept() -> None:
     carrier = SanitizedCarrier(Own(GatewayUnavailableError("busy", retry_after=3.0)))
-    with pytest.raises(GatewayUnavailableError) as found:
+    with pytest.raises(GatewayUnavailableError) as caught:
         await carrier.dispatch(SHIPMENT)
-    assert found.value.retry_after == 3.0
+    assert caught.value.retry_after == 3.0

@@ -30,7 +30,7 @@ ADDRESS = {"street": "s", "city": "c"}
 
 
 class Remote:
-    """A gateway and carrier that keeps the contract, until it is told what to answer."""
+    """A gateway and carrier that keeps the contract, or returns a configured answer."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
@@ -42,13 +42,13 @@ class Remote:
 
     def handle(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         self.asked.append((method, path))
-        given: dict[str, Any] = msgspec.json.decode(body) if body else {}
-        self.bodies.append(given)
+        values: dict[str, Any] = msgspec.json.decode(body) if body else {}
+        self.bodies.append(values)
         time.sleep(self.pause)
         if self.answer is not None:
             return self.answer
         kind, *rest = (unquote(part) for part in path.strip("/").split("/"))
-        key = rest[0] if rest else given["key"]
+        key = rest[0] if rest else values["key"]
         do = (self._charge if kind == "charges" else self._ship)[method, *rest[1:]]
         status, answer = do(key)
         return status, msgspec.json.encode(answer)
@@ -66,14 +66,14 @@ class Remote:
             self.charges[key] = "refunded"
             return 200, {"status": "refunded"}
 
-        def tell(key: str) -> Answer:
+        def show(key: str) -> Answer:
             return (200, {"status": self.charges[key]}) if key in self.charges else (404, {})
 
         return {
             ("POST",): charge,
             ("POST", "void"): void,
             ("POST", "refund"): refund,
-            ("GET",): tell,
+            ("GET",): show,
         }
 
     @property
@@ -84,10 +84,10 @@ class Remote:
         def recall(key: str) -> Answer:
             return 200, {"recalled": self.shipments.pop(key, None) is not None}
 
-        def tell(key: str) -> Answer:
+        def show(key: str) -> Answer:
             return (200, {"tracking": self.shipments[key]}) if key in self.shipments else (404, {})
 
-        return {("POST",): take, ("POST", "recall"): recall, ("GET",): tell}
+        return {("POST",): take, ("POST", "recall"): recall, ("GET",): show}
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_a_package_from_dispatch_to_recall(remote: Remote, url: str) -> No
     assert await carrier.dispatch(SHIPMENT) == "T-o-1/2"
     assert await carrier.lookup(SHIPMENT.key) == "T-o-1/2"
     assert await carrier.recall(SHIPMENT) is True
-    # The key is one segment of the path, whatever stands in it.
+    # The key is one segment of the path, whatever it contains.
     assert ("GET", "/shipments/o-1%2F2") in remote.asked
     assert remote.bodies[2] == {"key": "o-1/2", "order_id": "o-1", "address": ADDRESS}
 
@@ -210,10 +210,10 @@ def gateways(url: str) -> Gateways:
 async def each(calls: dict[str, Call], to: Gateways, outcome: type[Exception]) -> None:
     for name, call in calls.items():
         try:
-            found = await call(to)
+            result = await call(to)
         except outcome:
             continue
-        pytest.fail(f"{name} took it for {found!r}")
+        pytest.fail(f"{name} took it for {result!r}")
 
 
 @pytest.mark.parametrize("status", [409, 422])
@@ -272,8 +272,8 @@ async def test_a_reason_does_not_repeat_the_address(remote: Remote, url: str) ->
     remote.answer = (422, b'{"reason": "GB: no \\"1 MAIN ST\\" in Bath, dear Ann"}')
     with pytest.raises(GatewayRefusedError) as refused:
         await HTTPCarrier(url).dispatch(Shipment(key="o-1/2", order_id="o-1", address=address))
-    told = r'{"reason": "GB: no \"***\" in ***, dear ***"}'
-    assert str(refused.value) == f"POST /shipments: 422 {told}"
+    reason = r'{"reason": "GB: no \"***\" in ***, dear ***"}'
+    assert str(refused.value) == f"POST /shipments: 422 {reason}"
 
 
 async def test_nobody_there_is_unknown() -> None:

@@ -1,4 +1,4 @@
-"""Words from outside, fit to be kept: an address is found in whatever form it comes."""
+"""Text from outside: an address is masked in whatever form it comes."""
 
 import html
 import json
@@ -14,18 +14,19 @@ from orderfleet.environment import MASK
 from orderfleet.gateways.redaction import redact, sanitize
 
 PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "")
-SAID = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"
-TOLD = "cannot go to ***, *** *** (***), ***: try again"
+TEXT = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"
+MASKED = "cannot go to ***, *** *** (***), ***: try again"
 
 
 def octal(text: str) -> str:
     return "".join(
-        one if one.isascii() else "".join(f"\\{byte:03o}" for byte in one.encode()) for one in text
+        letter if letter.isascii() else "".join(f"\\{byte:03o}" for byte in letter.encode())
+        for letter in text
     )
 
 
 def entities(text: str) -> str:
-    return "".join(one if one.isascii() else f"&#x{ord(one):X};" for one in text)
+    return "".join(letter if letter.isascii() else f"&#x{ord(letter):X};" for letter in text)
 
 
 FORMS: dict[str, Callable[[str], str]] = {
@@ -50,16 +51,16 @@ FORMS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_address_is_struck_out_in_every_form(form: str) -> None:
-    found = unicodedata.normalize("NFKC", redact(FORMS[form](SAID), 300, PARTS))
-    assert " ".join(found.split()) == TOLD
+def test_an_address_is_masked_in_every_form(form: str) -> None:
+    redacted = unicodedata.normalize("NFKC", redact(FORMS[form](TEXT), 300, PARTS))
+    assert " ".join(redacted.split()) == MASKED
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("text", "expected"),
     [
-        (SAID.upper(), TOLD.upper()),
-        (quote_plus(SAID), TOLD.replace(" ", "+")),
+        (TEXT.upper(), MASKED.upper()),
+        (quote_plus(TEXT), MASKED.replace(" ", "+")),
         ("KOENIGSTRASSE 12, KOELN, JOERG LI", "***, ***, ***"),
         ("Königstraße is closed, dear Jörg", "*** is closed, dear ***"),
         ("no such place as koln", "no such place as ***"),
@@ -68,8 +69,8 @@ def test_an_address_is_struck_out_in_every_form(form: str) -> None:
         ("NRW.", "***."),
     ],
 )
-def test_in_other_words(said: str, expected: str) -> None:
-    assert redact(said, 300, PARTS) == expected
+def test_in_other_words(text: str, expected: str) -> None:
+    assert redact(text, 300, PARTS) == expected
 
 
 @given(
@@ -77,11 +78,13 @@ def test_in_other_words(said: str, expected: str) -> None:
     st.text(max_size=400),
     st.integers(1, 300),
 )
-def test_whatever_is_said_it_is_printable_and_short(parts: list[str], said: str, most: int) -> None:
-    found = redact(said, most, parts)
-    assert len(found.encode()) <= max(most, len("(unreadable)"))
-    assert all(unicodedata.category(one)[0] != "C" for one in found)
-    assert found == " ".join(found.split())
+def test_whatever_the_text_it_is_printable_and_short(
+    parts: list[str], text: str, most: int
+) -> None:
+    redacted = redact(text, most, parts)
+    assert len(redacted.encode()) <= max(most, len("(unreadable)"))
+    assert all(unicodedata.category(letter)[0] != "C" for letter in redacted)
+    assert redacted == " ".join(redacted.split())
 
 
 @given(
@@ -90,24 +93,24 @@ def test_whatever_is_said_it_is_printable_and_short(parts: list[str], said: str,
 )
 def test_any_name_is_struck_out(name: str, form: str) -> None:
     try:
-        said = FORMS[form](f"dear {name}, no")
+        text = FORMS[form](f"dear {name}, no")
     except UnicodeError:
         return
-    assert MASK in redact(said, 300, [name])
+    assert MASK in redact(text, 300, [name])
 
 
 @pytest.mark.parametrize("before", [0, 3_900, 4_090, 16_380, 100_000])
 def test_no_half_of_an_address_is_left_where_a_text_is_cut(before: int) -> None:
     for filler in ("x", "\x00", "&amp;"):
-        found = redact(filler * before + "Königstraße 12", 10_000, PARTS)
-        assert "nigs" not in found
+        redacted = redact(filler * before + "Königstraße 12", 10_000, PARTS)
+        assert "nigs" not in redacted
 
 
 def test_layers_without_end_are_not_told() -> None:
-    said = "K\u00f6ln"
+    text = "K\u00f6ln"
     for _ in range(20):
-        said = quote(said)
-    assert redact(said, 300, PARTS) == "(unreadable)"
+        text = quote(text)
+    assert redact(text, 300, PARTS) == "(unreadable)"
 
 
 def test_cleaned_keeps_what_can_be_read() -> None:

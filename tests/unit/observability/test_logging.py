@@ -116,7 +116,7 @@ _NONDETERMINISM = (
     "non_retryable: false, details: Some(Payloads { payloads: "
     '[Payload { data: "canary" }] }) })) }), force_cause: NonDeterministicError }'
 )
-_TOLD = (
+_CORE_MESSAGE = (
     '[TMPRL1100] Nondeterminism error: Activity "a" does not fit: HistoryEvent(id: 5, TimerStarted)'
 )
 _BUG = (
@@ -127,11 +127,11 @@ _BUG = (
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "logged"),
     [
         (
             _NONDETERMINISM,
-            _TOLD,
+            _CORE_MESSAGE,
         ),
         (_BUG, "RuntimeError"),
         ('Failure { message: "[TMPRL1100] ' + 5000 * "x" + '" }', "[TMPRL1100] " + 488 * "x"),
@@ -139,7 +139,7 @@ _BUG = (
     ],
 )
 def test_why_a_workflow_task_failed_is_told_without_its_payloads(
-    capsys: pytest.CaptureFixture[str], failure: str, told: str
+    capsys: pytest.CaptureFixture[str], failure: str, logged: str
 ) -> None:
     configure_logs("info", "json", service="order-worker")
 
@@ -148,7 +148,7 @@ def test_why_a_workflow_task_failed_is_told_without_its_payloads(
 
     logging.getLogger("temporalio.core").warning("Failing task", extra={"temporal_log": Core()})
     [line] = lines(capsys)
-    assert (line["run_id"], line["failure"]) == ("r-1", told)
+    assert (line["run_id"], line["failure"]) == ("r-1", logged)
     assert "canary" not in str(line)
 
 
@@ -175,14 +175,14 @@ def test_a_traceback_has_no_local_variables(
 
     log: Any = structlog.stdlib.get_logger("x") if by_structlog else logging.getLogger("x")
     try:
-        # Not in one piece: the line itself is in a traceback.
+        # In two parts: the traceback shows the source line itself.
         charge("can" + "ary")
     except ValueError:
         log.exception("failed")
-    said = capsys.readouterr().err
-    assert "ValueError: 1 wrong" in said
-    assert "in charge" in said
-    assert "canary" not in said
+    output = capsys.readouterr().err
+    assert "ValueError: 1 wrong" in output
+    assert "in charge" in output
+    assert "canary" not in output
 
 
 def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +212,6 @@ def test_configuring_twice_does_not_double_the_lines(capsys: pytest.CaptureFixtu
 def test_on_a_terminal_it_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", "console", service="api")
     logging.getLogger("mine").info("hello")
-    told = capsys.readouterr().err
-    assert "hello" in told
-    assert not told.startswith("{")
+    output = capsys.readouterr().err
+    assert "hello" in output
+    assert not output.startswith("{")

@@ -44,20 +44,20 @@ def core() -> SdkMetrics:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("text", "renamed"),
     [
         (b'a{namespace="n"} 1\n', b'a{temporal_namespace="n"} 1\n'),
         (b'a{b="c",namespace="n",d="e"} 1\n', b'a{b="c",temporal_namespace="n",d="e"} 1\n'),
         (b'a{namespace="1"} 1\nb{namespace="2"} 2\n', None),
-        # Not a label of this name: another one, a value, a word of help.
+        # Not the label: another label, a value, a help text.
         (b'a{my_namespace="n"} 1\n', b'a{my_namespace="n"} 1\n'),
         (rb'a{b=",namespace=\"n\""} 1', rb'a{b=",namespace=\"n\""} 1'),
         (b"# HELP a of a namespace\n", b"# HELP a of a namespace\n"),
     ],
 )
-def test_only_the_label_namespace_is_renamed(given: bytes, told: bytes | None) -> None:
-    expected = given.replace(b"namespace", b"temporal_namespace") if told is None else told
-    assert rename_namespace(given) == expected
+def test_only_the_label_namespace_is_renamed(text: bytes, renamed: bytes | None) -> None:
+    expected = text.replace(b"namespace", b"temporal_namespace") if renamed is None else renamed
+    assert rename_namespace(text) == expected
 
 
 def test_a_taken_port_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,10 +97,12 @@ async def test_every_process_tells_build_and_drain(core: SdkMetrics) -> None:
     lifecycle.request_shutdown()
     await asyncio.sleep(0.05)
     assert registry.get_sample_value("orderfleet_draining") == 1
-    told = registry.get_sample_value("orderfleet_draining_seconds")
-    assert told is not None
-    assert 0.05 <= told < 5
-    families = {one.name for one in text_string_to_metric_families(render(registry, core).decode())}
+    seconds = registry.get_sample_value("orderfleet_draining_seconds")
+    assert seconds is not None
+    assert 0.05 <= seconds < 5
+    families = {
+        family.name for family in text_string_to_metric_families(render(registry, core).decode())
+    }
     assert {"process_resident_memory_bytes", "python_gc_collections"} <= families
 
 
@@ -173,7 +175,7 @@ async def test_attempts_are_told_apart_by_how_they_end(registry: CollectorRegist
 async def test_the_time_left_is_told_once_a_step(registry: CollectorRegistry) -> None:
     metrics = StepMetrics(registry)
     await attempt(metrics, 0)
-    # A later attempt is the same step, and one without a deadline has nothing left to tell.
+    # Not counted: a later attempt of the same step, and a step without a deadline.
     await attempt(metrics, 0, number=2, left=3.0)
     await attempt(metrics, 0, left=None)
     step = {"step": "charge"}
@@ -206,7 +208,7 @@ def test_an_end_counts_once_and_for_its_state(registry: CollectorRegistry) -> No
 
 
 class Gateway:
-    """A gateway that says what it is told to say."""
+    """A gateway with a fixed answer."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer

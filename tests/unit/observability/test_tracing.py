@@ -152,11 +152,11 @@ def test_what_an_exception_says_stays_here() -> None:
     with suppress(ValueError), tracer.start_as_current_span("step") as span:
         span.add_event("half way")
         int("canary")
-    [found] = exporter.get_finished_spans()
-    assert "canary" not in found.to_json()
-    assert found.attributes == {ERROR_TYPE: "ValueError"}
-    assert [event.name for event in found.events] == ["half way"]
-    assert (found.status.status_code, found.status.description) == (StatusCode.ERROR, None)
+    [redacted] = exporter.get_finished_spans()
+    assert "canary" not in redacted.to_json()
+    assert redacted.attributes == {ERROR_TYPE: "ValueError"}
+    assert [event.name for event in redacted.events] == ["half way"]
+    assert (redacted.status.status_code, redacted.status.description) == (StatusCode.ERROR, None)
 
 
 class _Hanging(ActivityInboundInterceptor):
@@ -168,9 +168,9 @@ class _Hanging(ActivityInboundInterceptor):
 
 
 @pytest.mark.parametrize(
-    ("why", "told"),
+    ("why", "error_type"),
     [
-        # The server's answer to the beat of an attempt that it has given up.
+        # The server's answer to the heartbeat of an attempt that timed out.
         (ActivityCancellationDetails(not_found=True), "timed_out"),
         (ActivityCancellationDetails(timed_out=True), "timed_out"),
         (ActivityCancellationDetails(worker_shutdown=True), "worker_shutdown"),
@@ -178,7 +178,7 @@ class _Hanging(ActivityInboundInterceptor):
     ],
 )
 async def test_an_attempt_that_was_given_up_is_an_error_and_a_cancelled_one_is_not(
-    why: ActivityCancellationDetails, told: str | None
+    why: ActivityCancellationDetails, error_type: str | None
 ) -> None:
     exporter = exported()
     exporter.clear()
@@ -197,4 +197,4 @@ async def test_an_attempt_that_was_given_up_is_an_error_and_a_cancelled_one_is_n
     with pytest.raises(asyncio.CancelledError):
         await running
     [span] = exporter.get_finished_spans()
-    assert (span.attributes or {}).get(ERROR_TYPE) == told
+    assert (span.attributes or {}).get(ERROR_TYPE) == error_type

@@ -1,4 +1,4 @@
-"""Where a server listens: one value for both families, also where there is only one."""
+"""A server listens for IPv4 and IPv6, also on a machine with one of them."""
 
 import errno
 import socket

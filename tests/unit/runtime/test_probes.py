@@ -18,8 +18,8 @@ from orderfleet.runtime.probes import serve_probes
 def port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        found: int = free.getsockname()[1]
-        return found
+        number: int = free.getsockname()[1]
+        return number
 
 
 @pytest.fixture
@@ -61,15 +61,15 @@ async def test_metrics_answer_while_the_loop_is_blocked(
     text = b"# TYPE a gauge\na 1.0\n"
     with serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: text):
         # Waiting for a thread here keeps the loop from turning until the answer is there.
-        found = threads.submit(fetch).result()
-    assert found == ("text/plain; version=0.0.4; charset=utf-8", text)
+        response = threads.submit(fetch).result()
+    assert response == ("text/plain; version=0.0.4; charset=utf-8", text)
 
 
 async def test_ready_is_asked_each_time(port: int) -> None:
     answers = iter([True, False, True])
     with serve_probes("127.0.0.1", port, ready=lambda: next(answers)):
-        found = [await asyncio.to_thread(ask, port, "/readyz") for _ in range(3)]
-    assert found == [200, 503, 200]
+        statuses = [await asyncio.to_thread(ask, port, "/readyz") for _ in range(3)]
+    assert statuses == [200, 503, 200]
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/livez/", "/orders/o-1"])
@@ -102,30 +102,30 @@ async def test_one_value_takes_both_families(port: int, host: str) -> None:
 
 
 @contextmanager
-def connected(port: int, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+def connected(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
         opened = []
         for _ in range(count):
             opened.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
-            opened[-1].sendall(said)
+            opened[-1].sendall(sent)
         yield opened
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"GET /livez HTTP/1.1\r\nhost: x\r\n", id="half a request"),
         pytest.param(b"GET /metrics HTTP/1.1\r\n\r\n", id="a request whose answer it leaves"),
     ],
 )
-async def test_who_waits_does_not_keep_the_kubelet_out(port: int, said: bytes) -> None:
+async def test_who_waits_does_not_keep_the_kubelet_out(port: int, sent: bytes) -> None:
     with serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: bytes(10_000_000)):
         before = threading.active_count()
-        with connected(port, 100, said):
+        with connected(port, 100, sent):
             for path in ("/livez", "/readyz"):
                 assert await asyncio.to_thread(ask, port, path) == 200
-            # No thread for each of them: the one that asked, and those that look up metrics.
+            # No thread for each connection: only the test's client and those that read metrics.
             assert threading.active_count() - before < 50
 
 
@@ -149,14 +149,14 @@ async def test_a_request_that_never_ends_is_cut_off(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [b"GET /" + b"x" * 10_000, b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 2_000],
     ids=["long path", "many headers"],
 )
-async def test_a_head_has_a_size(port: int, said: bytes) -> None:
+async def test_a_head_has_a_size(port: int, sent: bytes) -> None:
     with (
         serve_probes("127.0.0.1", port, ready=lambda: True),
-        connected(port, 1, said) as [long],
+        connected(port, 1, sent) as [long],
         suppress(ConnectionResetError),
     ):
         long.settimeout(10)

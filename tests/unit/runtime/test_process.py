@@ -48,7 +48,7 @@ def running(body: str, drain: float = 1.0) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def said(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def result_of(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=30)
     return process.returncode, out, err
 
@@ -59,7 +59,7 @@ def test_it_finishes_what_runs_and_exits_0(received: signal.Signals) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(received)
-        status, out, _ = said(process)
+        status, out, _ = result_of(process)
         assert status == 0
         assert "drained" in out
 
@@ -70,7 +70,7 @@ def test_a_second_signal_does_not_cut_the_drain_short() -> None:
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGTERM)
-        status, out, _ = said(process)
+        status, out, _ = result_of(process)
         assert status == 0
         assert "drained" in out
 
@@ -81,17 +81,17 @@ def test_a_start_that_waits_is_given_up_at_once() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert said(process)[0] == 0
+        assert result_of(process)[0] == 0
 
 
 def test_a_dependency_that_does_not_come_up_is_one_line_and_status_1() -> None:
     with running('raise TimeoutError("Postgres did not answer")') as process:
-        assert said(process) == (1, "", "program: Postgres did not answer\n")
+        assert result_of(process) == (1, "", "program: Postgres did not answer\n")
 
 
 def test_an_unusable_setting_is_one_line_and_status_2() -> None:
     with running('raise SettingsError("TEMPORAL_ADDRESS: no port")') as process:
-        assert said(process) == (2, "", "program: TEMPORAL_ADDRESS: no port\n")
+        assert result_of(process) == (2, "", "program: TEMPORAL_ADDRESS: no port\n")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_an_unusable_setting_is_one_line_and_status_2() -> None:
 )
 def test_an_unexpected_error_is_a_traceback_in_the_log_and_status_1(body: str) -> None:
     with running(body) as process:
-        status, out, err = said(process)
+        status, out, err = result_of(process)
         assert (status, out) == (1, "")
         line = msgspec.json.decode(err)
         assert (line["level"], line["event"]) == ("error", "unexpected error")
@@ -124,4 +124,4 @@ def test_it_does_not_outlive_its_hard_limit() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert said(process)[0] == 1
+        assert result_of(process)[0] == 1

@@ -26,7 +26,7 @@ async def poll(
 
     Args:
         call: made once at least.
-        enough: whether a result is; by default any true one.
+        enough: whether a result is enough; by default any true result.
         seconds: how long. A call under way is not cut off; none begins later.
         pause: between two calls.
         longest_pause: with it, the pause doubles up to this.
@@ -48,7 +48,7 @@ async def retry(
     longest_pause: float | None = None,
     on_failure: Callable[[Exception], object] = lambda _: None,
 ) -> T:
-    """Call until it succeeds; raise its error if that is another one or the time is over.
+    """Call until it succeeds; raise its error if it is not of `on` or the time is over.
 
     Args:
         call: made once at least.

@@ -43,7 +43,7 @@ class StepMetrics:
         self._steps: set[str] = set()
 
     def attempt_began(self, step: str, left: float | None) -> None:
-        """Record the start of an attempt, and the time that the step has left if it is given."""
+        """Record the start of an attempt, and the time that the step has left unless it is None."""
         if step not in self._steps:
             self._steps.add(step)
             for outcome in _OUTCOMES:

@@ -106,7 +106,7 @@ async def _check_postgres(settings: CommonSettings) -> str:
     except (*UNAVAILABLE, PostgresError) as error:
         where = settings.shown()["DATABASE_URL"]
         return f"Postgres at {where}: {_one_line(error.__cause__ or error)}"
-    # A newer schema is fine: after a rollback this release runs on the next one's.
+    # A newer schema is fine: after a rollback this release runs on the schema of a later release.
     if version is not None and version >= needed:
         return ""
     current = "no schema" if version is None else f"schema is at version {version}"

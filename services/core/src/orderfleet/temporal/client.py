@@ -1,4 +1,4 @@
-"""Connect to Temporal: one way for API, workers, CLI and replayer."""
+"""The connection to Temporal of API, workers, CLI and replayer."""
 
 from collections.abc import Sequence
 

@@ -61,7 +61,7 @@ def plugins() -> tuple[SimplePlugin, ...]:
     return (
         SimplePlugin("orderfleet.trace-headers", interceptors=[TraceHeaderFilter()]),
         OpenTelemetryPlugin(add_temporal_spans=True),
-        # After and so inside of OpenTelemetry's: there the attempt's span is the current one.
+        # After OpenTelemetry's and so inside it, where the attempt's span is current.
         SimplePlugin("orderfleet.temporal.attempts", interceptors=[FailedAttempts()]),
     )
 
