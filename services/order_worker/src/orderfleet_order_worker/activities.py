@@ -1,4 +1,4 @@
-"""The activities of an order: each one or two statements, and the payment gateway between them."""
+"""The activities of an order: one or two statements each, and the payment gateway between them."""
 
 import asyncio
 from collections.abc import Callable
@@ -46,20 +46,20 @@ from orderfleet.store.transitions import append_event, end_order, move, receive
 from orderfleet.temporal.attempts import StepResult, attempt_of
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
-# What a refund says of an order that it leaves alone.
+# Result of a refund that leaves a fulfilled order alone.
 KEPT: Final = "kept: the order is fulfilled"
-# Beside a payment's row that is written for what was charged without one.
+# Payload of the event for a payment whose row was lost, and is written again.
 _LOST: Final = {"reason": "the record of the charge was lost"}
 
 
 class ReceiveResult(StepResult, frozen=True, kw_only=True):
-    """Result of `receive`. The worker's own settings enter the workflow's history by it."""
+    """Result of `receive`: brings the worker's own settings into the workflow's history."""
 
     shipping_task_queue: str
 
 
 class ValidateResult(StepResult, frozen=True, kw_only=True):
-    """Result of `validate`: why the order is rejected, or nothing."""
+    """Result of `validate`: why the order is rejected, or an empty string."""
 
     problem: str = ""
 
@@ -72,7 +72,7 @@ class ReceiveInput(Struct, frozen=True):
 
 
 class ChargeInput(Struct, frozen=True):
-    """Input of `charge`: the review's outcome is written by the charge's first statement."""
+    """Input of `charge`, whose first statement writes the review's outcome."""
 
     order_id: str
     payment_id: str
@@ -80,12 +80,17 @@ class ChargeInput(Struct, frozen=True):
 
 
 class EndInput(Struct, frozen=True):
-    """Input of `end`: the end to write, unless the order has one, and events not yet written.
+    """Input of `end`: the end to write, unless the order has one.
 
-    `charged`: a charge may have been made, so that a payment without a row is one that was lost.
+    Attributes:
+        order_id: the order.
+        state: the end.
+        reason: why the order ends.
+        events: events that are not written yet.
+        charged: a charge was possible; a payment without a row is one whose row was lost.
 
     Raises:
-        ValueError: the state is no end, or it is `fulfilled`, which the dispatch alone writes.
+        ValueError: the state is no end, or it is `fulfilled`, which only the dispatch writes.
     """
 
     order_id: str
@@ -101,8 +106,8 @@ class EndInput(Struct, frozen=True):
 class EndResult(Struct, frozen=True):
     """Result of `end`: the end that stands, and what there is to undo.
 
-    Packages are called back on the worker's own shipping queue, whatever a refund was started with:
-    another fleet's worker does not know the order, and would say that nothing is out.
+    Packages are recalled through the worker's own shipping queue, not through the queue in the
+    refund's input: a worker of another fleet has no such order, and would report no package.
     """
 
     state: OrderState
@@ -113,7 +118,7 @@ class EndResult(Struct, frozen=True):
 
     @property
     def undo(self) -> bool:
-        """Tell whether money or a package may be out for an order that is not fulfilled."""
+        """Whether an unfulfilled order may have been charged or shipped."""
         owed = self.payment in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
         return self.state is not OrderState.FULFILLED and (owed or self.recall)
 
@@ -140,7 +145,7 @@ class AddressInput(Struct, frozen=True):
 
 
 class ReviewInput(Struct, frozen=True):
-    """Input of `review`: the decision as it came, and with an id by which a refusal is known."""
+    """Input of `review`: the decision as received, and with an id for the key of a refusal."""
 
     order_id: str
     change: Review
@@ -148,7 +153,7 @@ class ReviewInput(Struct, frozen=True):
 
 
 class RefundPaymentInput(Struct, frozen=True):
-    """Input of `refund`. `charged`: see `EndInput`."""
+    """Input of `refund`; `charged` is that of `EndInput`."""
 
     order_id: str
     payment_id: str
@@ -156,7 +161,7 @@ class RefundPaymentInput(Struct, frozen=True):
 
 
 class OrderActivities:
-    """The order worker's activities with what they need."""
+    """The order worker's activities."""
 
     def __init__(
         self,
@@ -187,7 +192,7 @@ class OrderActivities:
 
     @activity.defn
     async def receive(self, step: ReceiveInput) -> ReceiveResult:
-        """Write the order's first row, if the API has not."""
+        """Write the order's row, unless the API has."""
         await self._write_row(step)
         return ReceiveResult(shipping_task_queue=self._shipping_task_queue)
 
@@ -198,22 +203,22 @@ class OrderActivities:
 
     @activity.defn
     async def validate(self, step: ReceiveInput) -> ValidateResult:
-        """Check what the types cannot, and open the review."""
+        """Check what the types cannot express, and open the review."""
         if problem := find_problem(step.order):
             return ValidateResult(problem=problem)
         validated = [events.done(EventType.VALIDATED, attempt_of(activity.info()))]
-        moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
-        if moved is None:
-            # Postgres died before it had the row on its disk.
+        transition = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
+        if transition is None:
+            # Postgres died before it had flushed the row.
             await self._write_row(step)
-            moved = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
-        if moved is None or not moved.applied:
-            raise _closed(moved.state if moved else None)
+            transition = await move(self._pool, step.order_id, validated, to=OrderState.IN_REVIEW)
+        if transition is None or not transition.applied:
+            raise _closed(transition.state if transition else None)
         return ValidateResult()
 
     @activity.defn
     async def charge(self, step: ChargeInput) -> StepResult:
-        """Charge once: two statements around the gateway's call, and its key is the payment id."""
+        """Charge once: the payment id is the gateway's key, and its row precedes the call."""
         match await begin_charge(
             self._pool, step.order_id, step.payment_id, step.review, _attempt()
         ):
@@ -233,7 +238,7 @@ class OrderActivities:
         return StepResult()
 
     async def _capture(self, charge: Charge) -> None:
-        """Capture a payment whose row is there, and record that."""
+        """Capture a payment whose row exists, and record the capture."""
         try:
             async with asyncio.timeout(GATEWAY_CALL_SECONDS):
                 await self._gateway.charge(charge)
@@ -250,11 +255,11 @@ class OrderActivities:
 
     @activity.defn
     async def end(self, step: EndInput) -> EndResult:
-        """Write the end state unless the order has one; say what there is to undo."""
+        """Write the end state unless the order has one; return what there is to undo."""
         ended = await end_order(self._pool, step.order_id, step.state, step.reason, step.events)
         self._metrics.order_ended(ended)
         if ended is None:
-            # Nothing was ever written, so nothing was charged; ReconcileOrders writes the row.
+            # Without a row nothing was charged; ReconcileOrders writes the row.
             return EndResult(step.state, recorded=False)
         payment = ended.payment
         lost = payment is None and step.charged and ended.state is not OrderState.FULFILLED
@@ -269,28 +274,28 @@ class OrderActivities:
 
     @activity.defn
     async def note(self, step: NoteInput) -> None:
-        """Write an event that changes nothing."""
+        """Write an event that changes nothing else."""
         await append_event(self._pool, step.order_id, step.event)
 
     @activity.defn
     async def cancel(self, step: CancelInput) -> ChangeOutcome:
-        """Cancel the order if its row still allows it."""
-        tell = self._metrics.order_ended
-        return _known(await cancel_order(self._pool, step.order_id, step.change, tell))
+        """Cancel the order, unless it is too late."""
+        count = self._metrics.order_ended
+        return _existing(await cancel_order(self._pool, step.order_id, step.change, count))
 
     @activity.defn
     async def change_address(self, step: AddressInput) -> ChangeOutcome:
-        """Change the address if the row still allows it."""
-        return _known(await update_address(self._pool, step.order_id, step.change))
+        """Change the address, unless it is too late."""
+        return _existing(await update_address(self._pool, step.order_id, step.change))
 
     @activity.defn
     async def review(self, step: ReviewInput) -> ChangeOutcome:
-        """Record a person's decision if the order is still in its review."""
-        return _known(await review_order(self._pool, step.order_id, step.change, step.named))
+        """Record a person's decision, unless the review is over."""
+        return _existing(await review_order(self._pool, step.order_id, step.change, step.named))
 
     @activity.defn
     async def refund(self, step: RefundPaymentInput) -> str:
-        """Undo the payment: close its key, refund what was captured. Return its final status."""
+        """Undo the payment: void its key or refund the capture. Return the final status."""
         record = await find_record(self._pool, step.order_id)
         if step.charged and record is not None and not record.payments:
             await restore_payment(self._pool, step.order_id, _LOST)
@@ -299,24 +304,25 @@ class OrderActivities:
             return ChargeStatus.NONE
         if record.order.state is OrderState.FULFILLED:
             return KEPT
-        payment = next((one for one in record.payments if one.payment_id == step.payment_id), None)
+        payments = {payment.payment_id: payment for payment in record.payments}
+        payment = payments.get(step.payment_id)
         if payment is None:
             return ChargeStatus.NONE
         if payment.status not in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}:
             return payment.status
         charge = Charge(payment.payment_id, step.order_id, payment.amount, payment.currency)
-        status = await self._give_back(charge)
-        moved = await record_payment_outcome(
+        status = await self._undo_charge(charge)
+        transition = await record_payment_outcome(
             self._pool, step.order_id, step.payment_id, PaymentStatus(status.value), _attempt()
         )
-        if moved is None or not moved.applied:
+        if transition is None or not transition.applied:
             raise RuntimeError(f"the gateway says {status}, the payment's row disagrees")
-        if moved.moved:
+        if transition.moved:
             self._metrics.payment_undone(status)
         return status
 
-    async def _give_back(self, charge: Charge) -> ChargeStatus:
-        """Close the payment's key at the gateway, or refund what was captured by it."""
+    async def _undo_charge(self, charge: Charge) -> ChargeStatus:
+        """Void the payment's key at the gateway, or refund its capture."""
         async with asyncio.timeout(GATEWAY_LOOKUP_SECONDS):
             status = await self._gateway.lookup(charge.key)
         if status is ChargeStatus.NONE:
@@ -331,7 +337,7 @@ class OrderActivities:
 
 
 def find_problem(order: Order) -> str:
-    """Return why an order is rejected by validation, or an empty string."""
+    """Return why validation rejects an order, or an empty string."""
     if not order.items:
         return "no items"
     if order.amount == "0.00":
@@ -351,7 +357,7 @@ def _closed(state: OrderState | None) -> ApplicationError:
     return _permanent(f"order is {state or 'unknown'}", ORDER_CLOSED)
 
 
-def _known(changed: ChangeOutcome | None) -> ChangeOutcome:
-    if changed is None:
+def _existing(outcome: ChangeOutcome | None) -> ChangeOutcome:
+    if outcome is None:
         raise ApplicationError("the order has no row yet", type=ORDER_UNKNOWN)
-    return changed
+    return outcome

@@ -1,4 +1,4 @@
-"""The activities of shipping: prepare the package, dispatch it, call it back."""
+"""The activities of shipping: prepare a package, dispatch it, recall it."""
 
 import asyncio
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class DispatchResult(StepResult, frozen=True, kw_only=True):
 
 
 class ShippingActivities:
-    """The shipping worker's activities with what they need."""
+    """The shipping worker's activities."""
 
     def __init__(self, pool: Pool, carrier: Carrier, metrics: WorkerMetrics | None = None) -> None:
         self._pool = pool
@@ -56,19 +56,19 @@ class ShippingActivities:
 
     @activity.defn
     async def prepare(self, step: ShippingInput) -> StepResult:
-        """Prepare the package: the order is `shipping` from here on."""
+        """Prepare the package: the order enters `shipping`."""
         event = done(EventType.PREPARED, attempt_of(activity.info()))
-        moved = await move(self._pool, step.order_id, [event], to=OrderState.SHIPPING)
-        if moved is None or not moved.applied or moved.state.ended:
-            raise _closed(moved)
+        transition = await move(self._pool, step.order_id, [event], to=OrderState.SHIPPING)
+        if transition is None or not transition.applied or transition.state.ended:
+            raise _closed(transition)
         return StepResult()
 
     @activity.defn
     async def dispatch(self, step: ShippingInput) -> DispatchResult:
-        """Hand the package over, once: claim the order's row, call the carrier, record it.
+        """Hand the package over once: claim the order's row, call the carrier, record the end.
 
-        A claim taken over from an earlier attempt has an unknown outcome: the carrier is asked
-        first, and a definite no is then made certain by a recall before the claim is given back.
+        The outcome of a claim that is taken over is unknown: look the package up first, and after
+        a refusal recall it, before the claim is released.
         """
         attempt = activity.info().attempt
         key = carrier_key(step.order_id, step.attempt)
@@ -86,7 +86,7 @@ class ShippingActivities:
                     tracking = await self._carrier.dispatch(shipment)
             except GatewayRefusedError as error:
                 if taken_over and await self._recall(shipment):
-                    # Taken after all between lookup and refusal; it is on its way back now.
+                    # The carrier took the package between look-up and refusal; it returns now.
                     await append_event(self._pool, step.order_id, recalled(shipment.key))
                 await release_dispatch(self._pool, step.order_id, claim, step.attempt, str(error))
                 raise ApplicationError(
@@ -98,28 +98,28 @@ class ShippingActivities:
 
     @activity.defn(name=RECALL_ACTIVITY)
     async def recall(self, undo: RecallInput) -> bool:
-        """Call the packages of an ended order back, or make sure that none will be taken.
+        """Recall the packages of an ended order, or close their keys, so that none is taken later.
 
-        What the carrier has taken and cannot call back is delivered: the order is fulfilled then,
-        whatever its row said, and its money stays.
+        A package that the carrier has and cannot recall is delivered: the order becomes fulfilled,
+        whatever its row said, and the payment is kept.
         """
-        found = await dispatch_of(self._pool, undo.order_id)
-        if found is None:
+        dispatched = await dispatch_of(self._pool, undo.order_id)
+        if dispatched is None:
             return False
         any_called_back, delivered = False, ""
-        for key in sorted({*undo.keys, *([found.key] if found.key else [])}):
-            shipment = Shipment(key, undo.order_id, found.address)
+        for key in sorted({*undo.keys, *([dispatched.key] if dispatched.key else [])}):
+            shipment = Shipment(key, undo.order_id, dispatched.address)
             try:
                 called_back = await self._recall(shipment)
             except GatewayRefusedError:
                 tracking = await self._lookup(shipment)
-                if tracking is None and key == found.key:
-                    # Its hand-over may still be on its way: the key has to be closed.
+                if tracking is None and key == dispatched.key:
+                    # A hand-over may still be under way: retry until the key is closed.
                     raise
                 delivered = printable(tracking or delivered)
                 continue
             any_called_back |= called_back
-            if called_back or key == found.key:
+            if called_back or key == dispatched.key:
                 await append_event(
                     self._pool, undo.order_id, recalled(key, called_back=called_back)
                 )
@@ -129,18 +129,18 @@ class ShippingActivities:
         return any_called_back
 
     async def _fulfil(self, shipment: Shipment, tracking: str) -> DispatchResult:
-        moved = await move(
+        transition = await move(
             self._pool,
             shipment.order_id,
             [fulfilled(tracking)],
             to=OrderState.FULFILLED,
             dispatch_key=shipment.key,
         )
-        self._metrics.order_ended(moved)
-        if moved is None or moved.state is not OrderState.FULFILLED:
-            # Ended while the carrier worked; its refund recalls the package first. Or a later
-            # attempt called this package back and ships another one.
-            raise _closed(moved)
+        self._metrics.order_ended(transition)
+        if transition is None or transition.state is not OrderState.FULFILLED:
+            # The order ended during the carrier's call: its refund recalls the package first. Or a
+            # later attempt recalled this package and ships another.
+            raise _closed(transition)
         return DispatchResult(tracking=tracking)
 
     async def _lookup(self, shipment: Shipment) -> str | None:
@@ -153,7 +153,7 @@ class ShippingActivities:
 
 
 def _dispatched_before(refused: ClaimRefused | None) -> DispatchResult:
-    """Answer for an attempt whose result was lost on its way to Temporal."""
+    """Return the result again, of an attempt whose result did not reach Temporal."""
     if refused is not None and refused.state is OrderState.FULFILLED:
         return DispatchResult(tracking="")
     raise _closed(refused)
