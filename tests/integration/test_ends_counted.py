@@ -13,11 +13,11 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.gateways.simulated import SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
-from orderfleet_order_worker.activities import (
+from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.activity_types import (
     CancelInput,
     ChargeInput,
     EndInput,
-    OrderActivities,
     ReceiveInput,
     RefundPaymentInput,
 )

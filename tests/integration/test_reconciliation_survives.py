@@ -32,7 +32,8 @@ from orderfleet.store.restore import restore_payment
 from orderfleet.store.transitions import receive
 from orderfleet.temporal.client import connect
 from orderfleet_api import order_service
-from orderfleet_order_worker.activities import EndInput, OrderActivities
+from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.activity_types import EndInput
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation import activities
 from orderfleet_order_worker.reconciliation.evidence import read_evidence

@@ -37,7 +37,8 @@ from orderfleet.domain.payments import PaymentStatus
 from orderfleet.gateways.protocols import ChargeStatus
 from orderfleet.store.transitions import Transition
 from orderfleet.temporal.attempts import StepResult
-from orderfleet_order_worker.activities import (
+from orderfleet_order_worker.activities import find_problem
+from orderfleet_order_worker.activity_types import (
     AddressInput,
     CancelInput,
     ChargeInput,
@@ -49,7 +50,6 @@ from orderfleet_order_worker.activities import (
     RefundPaymentInput,
     ReviewInput,
     ValidateResult,
-    find_problem,
 )
 from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_shipping_worker.activities import DispatchResult

@@ -11,13 +11,13 @@ from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
-from orderfleet_order_worker.activities import (
+from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.activity_types import (
     AddressInput,
     CancelInput,
     ChargeInput,
     EndInput,
     NoteInput,
-    OrderActivities,
     ReceiveInput,
     RefundPaymentInput,
 )

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -17,14 +16,10 @@ from orderfleet.domain.contract import (
     PAYMENT_CONFLICT,
     PAYMENT_DECLINED,
     REVIEW_REJECTED,
-    AddressChange,
-    Cancel,
     ChangeOutcome,
-    OrderInput,
-    Review,
 )
-from orderfleet.domain.events import Event, EventType
-from orderfleet.domain.orders import Order, OrderState, undoable
+from orderfleet.domain.events import EventType
+from orderfleet.domain.orders import Order, OrderState
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS, GATEWAY_LOOKUP_SECONDS
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
@@ -44,120 +39,24 @@ from orderfleet.store.queries import find_record
 from orderfleet.store.restore import restore_payment
 from orderfleet.store.transitions import append_event, end_order, move, receive
 from orderfleet.temporal.attempts import StepResult, attempt_of
+from orderfleet_order_worker.activity_types import (
+    KEPT,
+    AddressInput,
+    CancelInput,
+    ChargeInput,
+    EndInput,
+    EndResult,
+    NoteInput,
+    ReceiveInput,
+    ReceiveResult,
+    RefundPaymentInput,
+    ReviewInput,
+    ValidateResult,
+)
 from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics
 
-# Result of a refund that leaves a fulfilled order alone.
-KEPT: Final = "kept: the order is fulfilled"
 # Payload of the event for a payment whose row was lost, and is written again.
 _LOST: Final = {"reason": "the record of the charge was lost"}
-
-
-class ReceiveResult(StepResult, frozen=True, kw_only=True):
-    """Result of `receive`: brings the worker's own settings into the workflow's history."""
-
-    shipping_task_queue: str
-
-
-class ValidateResult(StepResult, frozen=True, kw_only=True):
-    """Result of `validate`: why the order is rejected, or an empty string."""
-
-    problem: str = ""
-
-
-class ReceiveInput(Struct, frozen=True):
-    """Input of `receive` and `validate`."""
-
-    order_id: str
-    order: OrderInput
-
-
-class ChargeInput(Struct, frozen=True):
-    """Input of `charge`, whose first statement writes the review's outcome."""
-
-    order_id: str
-    payment_id: str
-    review: dict[str, Any]
-
-
-class EndInput(Struct, frozen=True):
-    """Input of `end`: the end to write, unless the order has one.
-
-    Attributes:
-        order_id: the order.
-        state: the end.
-        reason: why the order ends.
-        events: events that are not written yet.
-        charged: a charge was possible; a payment without a row is one whose row was lost.
-
-    Raises:
-        ValueError: the state is no end, or it is `fulfilled`, which only the dispatch writes.
-    """
-
-    order_id: str
-    state: OrderState
-    reason: str
-    events: list[Event] = []
-    charged: bool = False
-
-    def __post_init__(self) -> None:
-        undoable(self.state)
-
-
-class EndResult(Struct, frozen=True):
-    """Result of `end`: the end that stands, and what there is to undo.
-
-    Packages are recalled through the worker's own shipping queue, not through the queue in the
-    refund's input: a worker of another fleet has no such order, and would report no package.
-    """
-
-    state: OrderState
-    payment: PaymentStatus | None = None
-    recall: bool = False
-    recorded: bool = True
-    shipping_task_queue: str = ""
-
-    @property
-    def undo(self) -> bool:
-        """Whether an unfulfilled order may have been charged or shipped."""
-        owed = self.payment in {PaymentStatus.PENDING, PaymentStatus.CAPTURED}
-        return self.state is not OrderState.FULFILLED and (owed or self.recall)
-
-
-class NoteInput(Struct, frozen=True):
-    """Input of `note`."""
-
-    order_id: str
-    event: Event
-
-
-class CancelInput(Struct, frozen=True):
-    """Input of `cancel`."""
-
-    order_id: str
-    change: Cancel
-
-
-class AddressInput(Struct, frozen=True):
-    """Input of `change_address`."""
-
-    order_id: str
-    change: AddressChange
-
-
-class ReviewInput(Struct, frozen=True):
-    """Input of `review`: the decision as received, and with an id for the key of a refusal."""
-
-    order_id: str
-    change: Review
-    named: Review
-
-
-class RefundPaymentInput(Struct, frozen=True):
-    """Input of `refund`; `charged` is that of `EndInput`."""
-
-    order_id: str
-    payment_id: str
-    charged: bool = False
 
 
 class OrderActivities:

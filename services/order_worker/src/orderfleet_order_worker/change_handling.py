@@ -26,11 +26,11 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.orders import OrderState
     from orderfleet.domain.policies import Budget
     from orderfleet.temporal.steps import run_activity
-    from orderfleet_order_worker.activities import (
+    from orderfleet_order_worker.activities import OrderActivities
+    from orderfleet_order_worker.activity_types import (
         AddressInput,
         CancelInput,
         NoteInput,
-        OrderActivities,
         ReviewInput,
     )
     from orderfleet_order_worker.progress import Progress

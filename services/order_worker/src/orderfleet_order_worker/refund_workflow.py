@@ -16,12 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.orders import OrderState
     from orderfleet.domain.policies import HEARTBEAT_TIMEOUT, UNDO_RETRY, UNDO_STEP
     from orderfleet.temporal.inputs import check_id, input_of
-    from orderfleet_order_worker.activities import (
-        KEPT,
-        EndInput,
-        OrderActivities,
-        RefundPaymentInput,
-    )
+    from orderfleet_order_worker.activities import OrderActivities
+    from orderfleet_order_worker.activity_types import KEPT, EndInput, RefundPaymentInput
     from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities, Traces
 
 

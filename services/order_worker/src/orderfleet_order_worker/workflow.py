@@ -39,11 +39,11 @@ with workflow.unsafe.imports_passed_through():
 
     # By name: `from orderfleet_order_worker import activities` would run that module again in the
     # sandbox, for each order.
-    from orderfleet_order_worker.activities import (
+    from orderfleet_order_worker.activities import OrderActivities
+    from orderfleet_order_worker.activity_types import (
         ChargeInput,
         EndInput,
         EndResult,
-        OrderActivities,
         ReceiveInput,
     )
     from orderfleet_order_worker.change_handling import STRICT
