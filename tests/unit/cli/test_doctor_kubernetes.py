@@ -193,7 +193,7 @@ _HPA: Final = "HPA of order-worker"
             ["rejected", "web UI of Prometheus"],
         ),
         (_address("http://prometheus.nowhere:9090"), "Prometheus", ["prometheus.address"]),
-        (_address("prometheus:9090"), "Prometheus", ["wanted http://host:port"]),
+        (_address("prometheus:9090"), "Prometheus", ["expected http://host:port"]),
         (_answer("apiservice", "Error (NotFound)"), _ADAPTER, ["not served", "install KEDA"]),
         (_unavailable, _ADAPTER, ["no endpoints", "pods behind keda/keda-metrics-apiserver"]),
         (_adapter("prometheus-adapter"), _ADAPTER, ["not KEDA", "autoscaling.mode: hpa"]),

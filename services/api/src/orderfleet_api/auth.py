@@ -68,7 +68,7 @@ def parse_keys(text: str) -> Keys:
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _KEY.fullmatch(part)
         if match is None or match[1] in keys:
-            raise SettingsError("ORDERFLEET_API_KEYS: wanted name:sha256,... with each name once")
+            raise SettingsError("ORDERFLEET_API_KEYS: expected name:sha256,... with each name once")
         digest = bytes.fromhex(match[2])
         if digest in keys.values():
             raise SettingsError(f"ORDERFLEET_API_KEYS: {match[1]} is a second name of the same key")

@@ -68,7 +68,7 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         super().check()
         if self.api_streams >= self.api_connections:
             raise SettingsError(
-                "ORDERFLEET_API_STREAMS: wanted fewer than ORDERFLEET_API_CONNECTIONS"
+                "ORDERFLEET_API_STREAMS: must be less than ORDERFLEET_API_CONNECTIONS"
             )
         if self.keys and self.api_open:
             raise SettingsError(
@@ -82,7 +82,7 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         if self.api_port == self.probe_port:
             raise SettingsError("ORDERFLEET_API_PORT and ORDERFLEET_PROBE_PORT are the same")
         if self.review_seconds >= self.order_deadline_seconds:
-            raise SettingsError("REVIEW_SECONDS: wanted less than ORDER_DEADLINE_SECONDS")
+            raise SettingsError("REVIEW_SECONDS: must be less than ORDER_DEADLINE_SECONDS")
         waits = {
             "ORDERFLEET_CHANGE_WAIT_SECONDS": self.change_wait_seconds,
             "ORDERFLEET_QUERY_WAIT_SECONDS": self.query_wait_seconds,
@@ -90,9 +90,9 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         }
         for name, seconds in waits.items():
             if seconds > self.drain_seconds:
-                raise SettingsError(f"{name}: wanted at most ORDERFLEET_DRAIN_SECONDS")
+                raise SettingsError(f"{name}: must be at most ORDERFLEET_DRAIN_SECONDS")
         if max(self.change_wait_seconds, self.query_wait_seconds) > self.order_deadline_seconds:
             raise SettingsError(
                 "ORDERFLEET_CHANGE_WAIT_SECONDS and ORDERFLEET_QUERY_WAIT_SECONDS:"
-                " wanted at most ORDER_DEADLINE_SECONDS"
+                " must be at most ORDER_DEADLINE_SECONDS"
             )

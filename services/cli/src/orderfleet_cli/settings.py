@@ -27,9 +27,9 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
         if not is_http_url(self.url):
             # Even an invalid URL may contain a password.
             shown = "" if "@" in self.url else f" (got {self.url[:80]!r})"
-            raise SettingsError(f"ORDERFLEET_URL: wanted http://host:port{shown}")
+            raise SettingsError(f"ORDERFLEET_URL: expected http://host:port{shown}")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise SettingsError("ORDERFLEET_API_KEY: wanted printable ASCII characters")
+            raise SettingsError("ORDERFLEET_API_KEY: expected printable ASCII characters")
 
 
 def read(cls: type[S]) -> S:

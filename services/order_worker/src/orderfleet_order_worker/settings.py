@@ -30,4 +30,4 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
         """Refuse what is not the URL of a server."""
         super().check()
         if self.payment_gateway_url and not is_http_url(self.payment_gateway_url):
-            raise SettingsError("ORDERFLEET_PAYMENT_GATEWAY_URL: wanted http://host:port")
+            raise SettingsError("ORDERFLEET_PAYMENT_GATEWAY_URL: expected http://host:port")

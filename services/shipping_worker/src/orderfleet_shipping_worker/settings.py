@@ -21,4 +21,4 @@ class ShippingWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
         """Refuse what is not the URL of a server."""
         super().check()
         if self.carrier_url and not is_http_url(self.carrier_url):
-            raise SettingsError("ORDERFLEET_CARRIER_URL: wanted http://host:port")
+            raise SettingsError("ORDERFLEET_CARRIER_URL: expected http://host:port")

@@ -109,7 +109,7 @@ def _split(address: str) -> SplitResult:
             return url
     except ValueError:
         pass
-    raise PrometheusError("wanted http://host:port", unseen=False)
+    raise PrometheusError("expected http://host:port", unseen=False)
 
 
 def _service(url: SplitResult) -> str:
