@@ -45,18 +45,22 @@ async def cancel_order(
 
     `on_transition` is called with what the statement itself did.
     """
-    moved = await move(pool, order_id, [events.applied(change)], to=OrderState.CANCELLED)
+    transition = await move(pool, order_id, [events.applied(change)], to=OrderState.CANCELLED)
     if on_transition is not None:
-        on_transition(moved)
-    if moved is not None and not moved.applied and moved.state is OrderState.CANCELLED:
-        return ChangeOutcome(applied=True, state=moved.state)
-    return await _outcome(pool, order_id, change, moved)
+        on_transition(transition)
+    if (
+        transition is not None
+        and not transition.applied
+        and transition.state is OrderState.CANCELLED
+    ):
+        return ChangeOutcome(applied=True, state=transition.state)
+    return await _outcome(pool, order_id, change, transition)
 
 
 async def update_address(pool: Pool, order_id: str, change: AddressChange) -> ChangeOutcome | None:
     """Change the address, unless it is too late; None if the order is unknown."""
-    moved = await change_address(pool, order_id, change.address, events.applied(change))
-    return await _outcome(pool, order_id, change, moved)
+    transition = await change_address(pool, order_id, change.address, events.applied(change))
+    return await _outcome(pool, order_id, change, transition)
 
 
 async def review_order(
@@ -70,10 +74,10 @@ async def review_order(
         review: the decision as received.
         named: the same with an id, for the key of a refusal.
     """
-    moved = await move(
+    transition = await move(
         pool, order_id, [events.reviewed(review)], before=frozenset({OrderState.IN_REVIEW})
     )
-    return await _outcome(pool, order_id, named, moved, received=review)
+    return await _outcome(pool, order_id, named, transition, received=review)
 
 
 async def on_record(
@@ -119,16 +123,16 @@ async def _outcome(
     pool: Pool,
     order_id: str,
     change: Change,
-    moved: Transition | None,
+    transition: Transition | None,
     received: Review | None = None,
 ) -> ChangeOutcome | None:
-    if moved is None:
+    if transition is None:
         return None
-    if moved.moved:
-        return ChangeOutcome(applied=True, state=moved.state)
-    reason = events.too_late(moved.state, change)
+    if transition.moved:
+        return ChangeOutcome(applied=True, state=transition.state)
+    reason = events.too_late(transition.state, change)
     record = await refuse(pool, order_id, change, reason=reason, received=received)
-    return ChangeOutcome(record.verdict is Verdict.APPLIED, moved.state, record.reason)
+    return ChangeOutcome(record.verdict is Verdict.APPLIED, transition.state, record.reason)
 
 
 def _is_same_id(payload: dict[str, Any], review: Review) -> bool:
@@ -142,8 +146,6 @@ async def _find(pool: Pool, order_id: str, key: str) -> Event | None:
         order_id,
         key,
     )
-    return (
-        None
-        if row is None
-        else Event(EventType(row["type"]), row["event_key"], row["payload_json"])
-    )
+    if row is None:
+        return None
+    return Event(EventType(row["type"]), row["event_key"], row["payload_json"])

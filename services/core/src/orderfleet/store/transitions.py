@@ -203,8 +203,8 @@ async def end_order(
     """
     for event in events:
         await append_event(pool, order_id, event)
-    moved = await move(pool, order_id, [ended(state, reason)], to=state)
-    if moved is None:
+    transition = await move(pool, order_id, [ended(state, reason)], to=state)
+    if transition is None:
         return None
     row = await pool.fetchrow(_END, order_id)
     if row is None:
@@ -214,9 +214,9 @@ async def end_order(
         raise ValueError(f"no edge leads from {end} to {state}")
     return OrderEnd(
         state=end,
-        moved=moved.moved,
-        repeated=moved.repeated,
-        age=moved.age,
+        moved=transition.moved,
+        repeated=transition.repeated,
+        age=transition.age,
         payment=PaymentStatus(row["payment"]) if row["payment"] else None,
         dispatch_key=None if end is OrderState.FULFILLED else row["dispatch_key"],
     )
