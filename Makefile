@@ -5,11 +5,11 @@ BIN := .venv/bin
 LOCK_ARGS ?=
 PYTEST_ARGS ?=
 # Processes of pytest-xdist; PYTEST_ARGS="-n 0 --pdb" runs in one. Integration tests wait more than
-# they compute; the tests of a file of tests/e2e share a fleet.
+# they compute. Each process of tests/e2e has a fleet.
 TESTS_unit := -n 2 --dist worksteal
 TESTS_workflow := -n 2 --dist worksteal
 TESTS_chart := -n 2 --dist worksteal
-TESTS_integration := -n 4 --dist worksteal
+TESTS_integration := -n 3 --dist worksteal
 TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder
 TESTS_monitoring := -n 2 --dist loadfile
 DASHBOARDS_ARGS ?=
@@ -48,10 +48,14 @@ test-workflow: .venv/.dev-stamp  ## workflows on the time-skipping test server
 test-replay: .venv/.dev-stamp  ## recorded histories against today's workflows
 test-tilt: .venv/.dev-stamp  ## the Tiltfile, without Tilt and without a cluster, by helm
 test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
-test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, prometheus if they are on PATH
-test-unit test-workflow test-replay test-tilt test-integration test-e2e test-monitoring:
+test-unit test-workflow test-replay test-tilt test-integration test-monitoring:
 	$(BIN)/pytest tests/$(@:test-%=%) $(TESTS_$(@:test-%=%)) $(PYTEST_ARGS)
+
+# With PYTEST_ARGS all in one process; without, the tests of orders in time come last, by themselves.
+test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
+	$(BIN)/pytest tests/e2e $(or $(PYTEST_ARGS),$(TESTS_e2e) -m 'not alone')
+	$(if $(PYTEST_ARGS),,$(BIN)/pytest tests/e2e -m alone)
 
 test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-unittest, kubeconform, npm
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp

@@ -22,6 +22,12 @@ from tests.e2e.support.orders import Orders, clients, seconds  # noqa: E402
 _TRIES = 3
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "alone: orders in time, which `make test-e2e` runs with no other test beside"
+    )
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def fleet(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:

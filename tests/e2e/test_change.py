@@ -18,7 +18,7 @@ from tests.e2e.support.orders import (
 )
 from tests.e2e.support.together import together
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 
 def _is_applied(answer: httpx.Response, key: str) -> bool:

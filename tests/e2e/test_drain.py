@@ -10,7 +10,7 @@ from orderfleet_cli.errors import CommandError
 from tests.e2e.support.orders import Orders, event, eventually, types
 from tests.e2e.support.pairs import pair
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 _WORKERS = ("order-worker", "shipping-worker")
 

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.support.orders import ENDS, Orders, event, lacks, types
 from tests.e2e.support.together import together
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 
 @together

@@ -15,7 +15,7 @@ from tests.e2e.support.costs import Costs
 from tests.e2e.support.orders import Json, Orders, new_id, seconds, types
 from tests.e2e.support.pairs import pair
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 
 class Phase(NamedTuple):

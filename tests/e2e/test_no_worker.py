@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.support.orders import ELSEWHERE, HOME, Orders, event, lacks, new_id, types
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 _WORKERS = ("order-worker", "shipping-worker")
 

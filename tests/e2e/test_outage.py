@@ -14,7 +14,7 @@ from tests.e2e.support.costs import Costs
 from tests.e2e.support.orders import Json, Orders, eventually, new_id, seconds, types
 from tests.integration.support.ill import read_only, standing_still
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 _KINDS = ("slow-charge", "slow-carrier", "plain")
 _PHASES = dict(zip(_KINDS, ("a charge", "a dispatch", "review"), strict=True))

@@ -15,7 +15,7 @@ from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from tests.e2e.support.orders import PATIENCE
 from tests.e2e.support.programs import Output, run_program
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.alone]
 
 _TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial.md"
 

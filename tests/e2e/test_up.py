@@ -14,6 +14,8 @@ from orderfleet_cli.local.pid_files import PidFile
 from tests.e2e.support.orders import HOME, PATIENCE, eventually
 from tests.e2e.support.programs import Output, run_program
 
+pytestmark = pytest.mark.alone
+
 _UP = "Press Ctrl-C to stop."
 _SERVERS = {"postgres", "temporal", "api", "order-worker", "shipping-worker"}
 
