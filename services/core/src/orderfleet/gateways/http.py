@@ -26,11 +26,15 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
     Shipment,
 )
-from orderfleet.gateways.redaction import decode_text, redact, sanitize
+from orderfleet.gateways.redaction import (
+    REASON_BYTES,
+    TRACKING_BYTES,
+    decode_text,
+    redact,
+    sanitize,
+)
 
 _MOST_BYTES: Final = 65_536
-_REASON_BYTES: Final = 300
-_TRACKING_BYTES: Final = 200
 # A refusal's reason may be slow to arrive; its status line is there already.
 _REASON_SECONDS: Final = 0.5
 _REFUSED: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
@@ -63,14 +67,14 @@ async def _request(client: httpx.AsyncClient, method: str, path: str, body: obje
         ):
             return await _parse(response, method)
     except (GatewayRefusedError, GatewayUnknownError) as error:
-        error.args = (redact(f"{method} {path}: {error}", _REASON_BYTES, private),)
+        error.args = (redact(f"{method} {path}: {error}", REASON_BYTES, private),)
         raise
     except (TimeoutError, httpx.TimeoutException):
         raise GatewayUnknownError(f"{method} {path}: timed out") from None
     # Not only httpx's errors: an invalid host name is a `UnicodeError`, a `ValueError`.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         message = f"{method} {path}: {str(error) or type(error).__name__}"
-        raise GatewayUnavailableError(redact(message, _REASON_BYTES, private)) from None
+        raise GatewayUnavailableError(redact(message, REASON_BYTES, private)) from None
 
 
 async def _parse(response: httpx.Response, method: str) -> Any:
@@ -203,7 +207,7 @@ class HTTPCarrier:
 
 def _tracking(answer: dict[str, Any]) -> str:
     tracking = answer.get("tracking")
-    number = sanitize(tracking, _TRACKING_BYTES) if isinstance(tracking, str) else ""
+    number = sanitize(tracking, TRACKING_BYTES) if isinstance(tracking, str) else ""
     if not number:
         raise GatewayUnknownError("no `tracking` in the answer")
     return number

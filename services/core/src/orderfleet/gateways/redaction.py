@@ -9,6 +9,10 @@ from typing import Final
 
 from orderfleet.environment import MASK
 
+# Limits of a reason and of a tracking number.
+REASON_BYTES: Final = 300
+TRACKING_BYTES: Final = 200
+
 # Characters examined of a text, and of its decoded form; the result has a few lines at most.
 _MOST_INPUT: Final = 16_384
 _MOST_DECODED: Final = 4_096

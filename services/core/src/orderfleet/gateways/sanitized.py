@@ -19,14 +19,12 @@ from orderfleet.gateways.protocols import (
     PaymentGateway,
     Shipment,
 )
-from orderfleet.gateways.redaction import redact, sanitize
+from orderfleet.gateways.redaction import REASON_BYTES, TRACKING_BYTES, redact, sanitize
 from orderfleet.store.pool import UNAVAILABLE
 
 A = TypeVar("A")
 T = TypeVar("T")
 
-_REASON_BYTES: Final = 300
-_TRACKING_BYTES: Final = 200
 _CODE_LENGTH: Final = 3
 
 
@@ -96,7 +94,7 @@ async def _sanitized(
 
 def _raise_sanitized(error: Exception, private: tuple[str, ...]) -> NoReturn:
     """Raise the same error with a sanitized message; keep the traceback, drop the cause."""
-    message = redact(_message(error), _REASON_BYTES, private) or type(error).__name__
+    message = redact(_message(error), REASON_BYTES, private) or type(error).__name__
     sanitized: Exception
     match error:
         case GatewayRefusedError():
@@ -110,7 +108,7 @@ def _raise_sanitized(error: Exception, private: tuple[str, ...]) -> NoReturn:
             sanitized = GatewayUnavailableError(message)
         case _:
             sanitized = GatewayUnknownError(
-                sanitize(f"{type(error).__name__}: {message}", _REASON_BYTES)
+                sanitize(f"{type(error).__name__}: {message}", REASON_BYTES)
             )
     raise sanitized.with_traceback(error.__traceback__) from None
 
@@ -130,10 +128,10 @@ def _status(answer: object) -> ChargeStatus:
 
 
 def _tracking(answer: object, shipment: Shipment) -> str:
-    tracking = sanitize(answer, _TRACKING_BYTES) if isinstance(answer, str) else ""
+    tracking = sanitize(answer, TRACKING_BYTES) if isinstance(answer, str) else ""
     if not tracking:
         raise GatewayUnknownError("the carrier returned no tracking number")
     # A tracking number may contain the code of a region or a country.
     private = [part for part in shipment.private if len(part) > _CODE_LENGTH]
-    redacted = redact(tracking, _TRACKING_BYTES, private)
+    redacted = redact(tracking, TRACKING_BYTES, private)
     return redacted if MASK in redacted else tracking
