@@ -3,10 +3,10 @@
 Exit codes:
 
     0    done
-    1    failed or refused: no such order, too late, a check failed
-    2    wrong usage, or a setting is wrong
-    3    something is unreachable: the API, Temporal or Postgres; the same again may work
-    130  stopped by Ctrl-C or another signal (`up` ends with 0: that is how it ends)
+    1    failed or refused: no such order, too late, a failed check
+    2    wrong usage or a wrong setting
+    3    the API, Temporal or Postgres is unreachable: repeating the command may help
+    130  stopped by Ctrl-C or another signal (`up` then ends with 0)
 
 An error is one line on standard error.
 """

@@ -1,8 +1,8 @@
 """A live board of orders: a table on a terminal, a line per change elsewhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,14 +33,11 @@ class OrderBoard:
         self._console = console()
         self._live = self._console.is_terminal and not as_json
 
-    @asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
+    def live(self) -> AbstractContextManager[object]:
         """Show the board until the block ends, and leave its last state on the terminal."""
         if not self._live:
-            yield
-            return
-        with Live(console=self._console, get_renderable=self._table, refresh_per_second=_REFRESH):
-            yield
+            return nullcontext()
+        return Live(console=self._console, get_renderable=self._table, refresh_per_second=_REFRESH)
 
     async def follow(self, api: Api, order_id: str) -> None:
         """Ask once for the status of an order that has not ended."""
@@ -97,7 +94,7 @@ async def watch_orders(order_ids: Sequence[str], *, limit: int, as_json: bool) -
     named = list(dict.fromkeys(order_ids))
     async with open_configured_api() as api:
         await _look(api, board, named, limit)
-        async with board.shown():
+        with board.live():
             while not named or any(row.state not in _ENDS for row in board.rows.values()):
                 await asyncio.sleep(_POLL)
                 try:

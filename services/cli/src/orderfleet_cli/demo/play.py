@@ -52,12 +52,13 @@ async def play_demo(*, keep: bool) -> bool:
     async with run_fleet(fleet_options) as fleet:
         console.print(f"Ready after {time.time() - began:.1f} s, placing {len(SCENARIOS)} orders")
         board = ScenarioBoard(console, SCENARIOS)
-        async with open_api(fleet.api_url, key) as api, board.shown():
-            outcomes, _ = await asyncio.gather(
-                asyncio.gather(*(_play(api, board, scenario) for scenario in SCENARIOS)),
-                # A charge that hangs goes through up to then, and must find its key voided.
-                asyncio.sleep(DEADLINE),
-            )
+        async with open_api(fleet.api_url, key) as api:
+            with board.live():
+                outcomes, _ = await asyncio.gather(
+                    asyncio.gather(*(_play(api, board, scenario) for scenario in SCENARIOS)),
+                    # A charge that hangs goes through up to then, and must find its key voided.
+                    asyncio.sleep(DEADLINE),
+                )
         first = board.first_fulfilled and board.first_fulfilled - began
         passed = report(console, fleet, outcomes, await _books(fleet), first)
         if keep:

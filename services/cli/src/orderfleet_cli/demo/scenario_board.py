@@ -1,9 +1,9 @@
 """Show the demo's orders as they go: a live table on a terminal, a line per change elsewhere."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,27 +43,23 @@ class ScenarioBoard:
         self._rows = {scenario.order_id: Row(scenario=scenario) for scenario in scenarios}
         self._began = time.monotonic()
 
-    @contextlib.asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
+    def live(self) -> AbstractContextManager[object]:
         """Show the board until the block ends."""
-        self._began = time.monotonic()
         if not self._console.is_terminal:
-            yield
-            return
-        with Live(
+            return nullcontext()
+        return Live(
             console=self._console,
             get_renderable=self._table,
             refresh_per_second=_REFRESH,
             transient=True,
-        ):
-            yield
+        )
 
     async def follow(self, api: Api, scenario: Scenario) -> None:
         """Follow an order until it has ended."""
         row = self._rows[scenario.order_id]
         while True:
             # A failed status is asked again; the verdict comes from the record.
-            with contextlib.suppress(CommandError):
+            with suppress(CommandError):
                 if row.update(await api.status(scenario.order_id)):
                     self._note(row)
             if row.state in ENDS:
