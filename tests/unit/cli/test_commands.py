@@ -115,6 +115,17 @@ def test_help_does_not_load_what_is_slow() -> None:
     assert not {"temporalio", "asyncpg", "httpx", "structlog", "dotenv"} & set(loaded)
 
 
+def test_a_bug_prints_a_traceback() -> None:
+    code = (
+        "import orderfleet_cli.app as app, orderfleet_cli.main as main\n"
+        "app.run = lambda: open('/no/such/file')\n"
+        "main.main()"
+    )
+    bug = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert bug.returncode == 1
+    assert "Traceback" in bug.stderr
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 async def test_completion(cli: Cli, shell: str) -> None:
     script = await cli(_ORDERFLEET_COMPLETE=f"source_{shell}")

@@ -30,6 +30,14 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def directory(log: Path) -> Path:
+    """A directory in the place of the log."""
+    log.unlink()
+    log.mkdir()
+    return log
+
+
+@pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path)
 
@@ -45,6 +53,12 @@ async def test_no_log(cli: Cli) -> None:
     outcome = await cli("logs", "--service", "temporal")
     assert outcome.status == 1
     assert ".data/logs/temporal.log" in outcome.error
+
+
+async def test_a_log_that_cannot_be_read(cli: Cli, directory: Path) -> None:
+    assert directory.name == "api.log"
+    outcome = await cli("logs", "--service", "api")
+    assert (outcome.status, outcome.error) == (1, ".data/logs/api.log: Is a directory")
 
 
 async def test_following_until_ctrl_c_also_into_the_next_file(cli: Cli, log: Path) -> None:

@@ -57,6 +57,14 @@ def test_it_does_not_write_through_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+def test_an_error_of_the_file_system_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="file/data: Not a directory"):
+        make_directory(tmp_path / "file" / "data")
+    with pytest.raises(CommandError, match=f"{tmp_path}: Is a directory"):
+        open_private(tmp_path)
+
+
 @needs_root
 def test_another_users_directory_is_not_used(tmp_path: Path) -> None:
     data = tmp_path / ".data"
