@@ -104,7 +104,7 @@ async def test_worker_killed_during_an_activity(
         lost = await workers.lost_attempts(order_id + at.child)
         assert lost == [TimeoutType.TIMEOUT_TYPE_HEARTBEAT]
         status = await orders.last_status(order_id)
-        assert status["errors"] == [f"{at.step}: worker lost"]
+        assert status["errors"] == [f"{at.step}: timed out or worker lost"]
     what = f"{at.worker.replace('-', ' ')} of two, during a {at.step}"
     costs.add(what, undisturbed[at.kind], seconds(order))
 

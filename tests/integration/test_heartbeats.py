@@ -93,7 +93,7 @@ async def test_an_attempt_that_hangs_lives_and_is_given_up_by_its_own_timeout(
         await worked.cancelled("charge")
         assert (await fleet.result(order_id)).state is OrderState.FULFILLED
         status = await order_service.status(backends, order_id)
-        assert status.errors == ["charge: timed out"]
+        assert status.errors == ["charge: timed out or worker lost"]
 
 
 async def test_a_charge_that_is_cancelled_stops_and_what_it_took_comes_back(fleet: Fleet) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from temporalio import activity
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Plugin, Replayer
 from temporalio.workflow import NondeterminismError
@@ -51,22 +50,6 @@ async def test_it_replays_with_traces_on_and_makes_no_span(path: Path) -> None:
     exporter.clear()
     await replay(path, plugins=provider.plugins())
     assert exporter.get_finished_spans() == ()
-
-
-async def test_the_sandbox_does_not_load_the_activities_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It loads the workflow's module for each order; what that brings with it would be as often."""
-    loaded: list[object] = []
-
-    def defn(*arguments: object, **_: object) -> object:
-        loaded.extend(arguments)
-        return arguments[0]
-
-    monkeypatch.setattr(activity, "defn", defn)
-    for path in STORED:
-        await replay(path)
-    assert loaded == []
 
 
 def test_every_path_is_recorded() -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -17,7 +18,7 @@ from orderfleet.domain.contract import (
     StepStatus,
 )
 from orderfleet.domain.orders import OrderState
-from tests.workflow.actions import after, fail, reply_lost
+from tests.workflow.actions import after, fail, hang, reply_lost
 from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row
 
@@ -170,6 +171,24 @@ async def test_alone_without_a_parent_it_fails(fleet: Fleet, state: str, kind: s
         )
     assert isinstance(raised.value.cause, ApplicationError)
     assert raised.value.cause.type == kind
+
+
+@pytest.mark.parametrize("limit", ["execution_timeout", "run_timeout"])
+async def test_started_by_hand_it_fails_by_itself_within_its_time(fleet: Fleet, limit: str) -> None:
+    case = fleet.order()
+    fleet.world.rows[case.id] = Row(case.order, OrderState.CHARGED, HOME)
+    case.script("carrier", hang)
+    options: dict[str, Any] = {limit: timedelta(seconds=1)}
+    with pytest.raises(WorkflowFailureError) as raised:
+        await fleet.client.execute_workflow(
+            contract.SHIPPING_WORKFLOW,
+            ShippingInput(order_id=case.id),
+            id=contract.shipping_id(case.id, 1),
+            task_queue=contract.SHIPPING_TASK_QUEUE,
+            **options,
+        )
+    assert isinstance(raised.value.cause, ApplicationError)
+    assert raised.value.cause.message == "dispatch: timed out"
 
 
 async def test_a_malformed_start_fails_at_once(fleet: Fleet) -> None:

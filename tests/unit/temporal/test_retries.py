@@ -18,7 +18,7 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
 )
 from orderfleet.temporal.attempts import AttemptsInterceptor, attempt_limit, step_left
-from orderfleet.temporal.retries import PatienceInterceptor
+from orderfleet.temporal.retries import TransientRetryInterceptor
 
 GIVEN = ExecuteActivityInput(fn=lambda: None, args=[], executor=None, headers={})
 AWAY = GatewayUnavailableError("503")
@@ -65,8 +65,8 @@ def environment(
 
 
 async def run(found: ActivityEnvironment, innermost: Activity) -> Any:
-    patient = PatienceInterceptor().intercept_activity(innermost)
-    chain = AttemptsInterceptor().intercept_activity(patient)
+    retrying = TransientRetryInterceptor().intercept_activity(innermost)
+    chain = AttemptsInterceptor().intercept_activity(retrying)
     return await found.run(chain.execute_activity, GIVEN)
 
 
@@ -78,9 +78,9 @@ async def failed(found: ActivityEnvironment, innermost: Activity) -> Application
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policies, "PATIENCE", timedelta(seconds=0.3))
-    monkeypatch.setattr(policies, "PATIENCE_FIRST_PAUSE", timedelta(milliseconds=5))
-    monkeypatch.setattr(policies, "PATIENCE_LONGEST_PAUSE", timedelta(milliseconds=50))
+    monkeypatch.setattr(policies, "TRANSIENT_RETRY_TIME", timedelta(seconds=0.3))
+    monkeypatch.setattr(policies, "TRANSIENT_FIRST_PAUSE", timedelta(milliseconds=5))
+    monkeypatch.setattr(policies, "TRANSIENT_LONGEST_PAUSE", timedelta(milliseconds=50))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ async def test_it_beats_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(beats) > 3
 
 
-async def test_an_activity_without_a_limit_has_no_patience_to_lose() -> None:
+async def test_an_activity_without_a_limit_is_not_retried() -> None:
     found = environment(step=None)
     found.info = replace(found.info, start_to_close_timeout=None)
     innermost = Activity(AWAY)

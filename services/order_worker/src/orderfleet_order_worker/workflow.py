@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from orderfleet.domain.orders import Address, OrderState, check_order, is_order_id
     from orderfleet.domain.text import printable
-    from orderfleet.temporal.attempts import StepResult, failed_step
+    from orderfleet.temporal.attempts import StepResult
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
     from orderfleet.temporal.steps import StepFailedError, run_activity, run_local_step, run_step
@@ -297,8 +297,7 @@ class OrderWorkflow(OrderHandlers):
                 left=left,
             )
         except ActivityError as error:
-            status, _ = failed_step(error)
-            self._progress.add(StepName.END, status)
+            self._progress.add(StepName.END, StepFailedError(error).status)
             return None
 
     async def _start_refund(self, end: OrderEndError) -> None:

@@ -35,11 +35,9 @@ class ShippingWorkflow:
     def __init__(self) -> None:
         info = workflow.info()
         self._steps: dict[str, StepStatus] = {}
-        self._deadline = (
-            info.workflow_start_time + info.execution_timeout - _REPORT_MARGIN
-            if info.execution_timeout
-            else None
-        )
+        # A client that starts it by hand may set either.
+        limits = [limit for limit in (info.execution_timeout, info.run_timeout) if limit]
+        self._deadline = info.workflow_start_time + min(limits) - _REPORT_MARGIN if limits else None
 
     @workflow.run
     async def run(self, *given: Any) -> ShippingResult:

@@ -38,15 +38,21 @@ def step_backoff(attempt: int) -> timedelta:
     return min(STEP_RETRY.initial_interval * STEP_RETRY.backoff_coefficient ** (attempt - 1), most)
 
 
-def retry_pause(attempt: int, left: timedelta) -> timedelta:
-    """Return how long the server waits after this failed attempt of a step on a queue.
+def retry_pause(attempt: int, left: timedelta, wanted: timedelta = timedelta(0)) -> timedelta:
+    """Return how long the server waits after a failed attempt of a step on a queue.
 
-    An eighth of the time left after the first attempt. Half of it after the second: the last has
-    the other half. So an outage of 4 s costs no order that has 8 s left, and a single error costs
-    a second. Never less than the server's own back-off.
+    An eighth of the time left after the first attempt, half of it after the second, which leaves
+    the other half to the last: an outage of 4 s costs no order that has 8 s left, and a single
+    error costs a second. No less than the server's own back-off.
+
+    Args:
+        attempt: the one that failed, from 1 on.
+        left: the time that the step has left.
+        wanted: the pause that a gateway asks for; it is cut so that ONE_ATTEMPT is left after it.
     """
     share = _FIRST_SHARE if attempt == 1 else _LATER_SHARE
-    return max(step_backoff(attempt), min(left, _LONGEST_LEFT) * share)
+    usual = max(step_backoff(attempt), min(left, _LONGEST_LEFT) * share)
+    return max(usual, min(wanted, left - ONE_ATTEMPT))
 
 
 _FIRST_SHARE: Final = 1 / 8
@@ -54,22 +60,22 @@ _LATER_SHARE: Final = 1 / 2
 # The forward time of an order of 15 s. An order that has more does not wait longer.
 _LONGEST_LEFT: Final = timedelta(seconds=12)
 
-# An attempt retries what is unavailable or too busy for half of its time, and no longer than this:
-# while it waits it holds a slot and, if it is local, its workflow. At 1.5 s, half of a statement's
-# 3 s, the workflow task does not heartbeat yet; at 1.6 s it would.
-PATIENCE: Final = timedelta(seconds=2)
-PATIENCE_SHARE: Final = 0.5
-PATIENCE_FIRST_PAUSE: Final = timedelta(milliseconds=100)
-PATIENCE_LONGEST_PAUSE: Final = timedelta(milliseconds=500)
+# An attempt retries transient errors for half of its time, and no longer than this: while it waits
+# it holds a slot, and a local one holds its workflow task. 1.5 s, half of a statement's 3 s, are
+# over before that task has to heartbeat, at 1.6 s.
+TRANSIENT_RETRY_TIME: Final = timedelta(seconds=2)
+TRANSIENT_RETRY_SHARE: Final = 0.5
+TRANSIENT_FIRST_PAUSE: Final = timedelta(milliseconds=100)
+TRANSIENT_LONGEST_PAUSE: Final = timedelta(milliseconds=500)
 
-# Reserved at the end of an attempt, and of a step, so that its error still reaches the server.
-LAST_WORDS: Final = timedelta(milliseconds=200)
-# Time kept for an attempt after a pause that a gateway asked for.
+# Kept of an attempt's time, so that its error is reported before Temporal gives it up.
+ATTEMPT_MARGIN: Final = timedelta(milliseconds=200)
+# Left to the attempt after a pause that a gateway asks for.
 ONE_ATTEMPT: Final = timedelta(seconds=1)
-# The longest Retry-After honoured in an undo, which has no deadline.
+# The longest pause that a gateway gets of a step without a deadline.
 LONGEST_RETRY_AFTER: Final = timedelta(seconds=60)
 
-# Temporal refuses a timeout of 0. A step that starts so late times out at once.
+# Temporal refuses a timeout of 0; a step that starts so late times out at once.
 SHORTEST_STEP: Final = timedelta(milliseconds=100)
 
 # Statements only. 3 s is the shortest timeout that the design allows; a statement takes a

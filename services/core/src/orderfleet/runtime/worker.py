@@ -30,7 +30,7 @@ from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.namespace import require_namespace
-from orderfleet.temporal.retries import PatienceInterceptor
+from orderfleet.temporal.retries import TransientRetryInterceptor
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -44,7 +44,7 @@ def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
     """Return the interceptors of every activity and workflow, the outermost first."""
     outer: list[Interceptor] = [StepMetricsInterceptor(metrics.steps), AttemptsInterceptor()]
     faults = [FlakyInterceptor(flaky)] if flaky else []
-    return [*outer, *faults, PatienceInterceptor(), LostFuturesInterceptor()]
+    return [*outer, *faults, TransientRetryInterceptor(), LostFuturesInterceptor()]
 
 
 def make_worker(

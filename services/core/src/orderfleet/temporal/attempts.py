@@ -1,12 +1,11 @@
-"""What became of an activity's earlier attempts: carried from attempt to attempt, told at the end.
+"""The attempts of a step: which one this is, how long it has, and the errors of all of them.
 
-Temporal retries activities by itself, so a workflow learns of the last attempt only. An attempt
-leaves the errors up to it in its heartbeat, which is all that the server hands to the next one;
-the step's result or last failure then tells them all. While it runs, it also leaves there how long
-it has. It costs nothing while nothing fails and nothing takes long.
+Temporal retries activities on a queue by itself and tells the workflow the last failure only. So
+each attempt leaves the errors so far in its heartbeat, which is all that the server hands to the
+next one; the step's result or last failure carries them to the workflow. A first attempt that
+works and is short sends nothing.
 
-A local activity has no heartbeat. Its workflow tries it again, and knows its attempts by itself;
-the number of each is in its id.
+A local activity is one attempt, which the workflow retries. Its failure has one error.
 """
 
 from collections.abc import Sequence
@@ -17,8 +16,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 from temporalio import activity
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, TimeoutType
-from temporalio.exceptions import TimeoutError as TemporalTimeoutError
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ExecuteActivityInput,
@@ -31,9 +29,10 @@ from orderfleet.gateways.protocols import GatewayUnavailableError
 from orderfleet.gateways.redaction import sanitize
 from orderfleet.temporal.heartbeats import beating
 
-# What is said of an attempt that left no word: it took too long, or its worker was heard no more.
+# The error of an attempt that left none: of its end the server tells the next attempt nothing, and
+# of the last one that its heartbeats stopped. A timeout that the server names is one.
+LOST: Final = "timed out or worker lost"
 TIMED_OUT: Final = "timed out"
-WORKER_LOST: Final = "worker lost"
 _ERROR_BYTES: Final = 300
 
 
@@ -46,7 +45,7 @@ class StepResult(Struct, frozen=True, kw_only=True):
     @property
     def status(self) -> StepStatus:
         """The step as the query `status` shows it."""
-        return _status(self.attempts, list(self.errors))
+        return StepStatus(self.attempts, list(self.errors), "".join(self.errors[-1:]))
 
 
 def attempt_id(step: str, attempt: int) -> str:
@@ -67,9 +66,9 @@ def attempt_limit(info: activity.Info) -> timedelta | None:
 
 
 def step_left(info: activity.Info) -> timedelta | None:
-    """Return what its step had left when an attempt began; None if the step has no end.
+    """Return what its step had left when an attempt began; None if the step has no deadline.
 
-    All three are of one clock: the server's, or for a local activity this machine's.
+    All three times are of one clock: the server's, or for a local activity this machine's.
     """
     if not info.schedule_to_close_timeout:
         return None
@@ -77,29 +76,13 @@ def step_left(info: activity.Info) -> timedelta | None:
     return max(left, policies.SHORTEST_STEP)
 
 
-def failed_step(error: FailureError) -> tuple[StepStatus, str]:
-    """Return attempts and errors of a step that failed for good, and its last error.
-
-    Of a local activity it is the one attempt that failed.
-    """
-    match error.cause if isinstance(error, ActivityError) else error:
-        case TemporalTimeoutError() as cause:
-            errors, _ = _left_behind(cause.last_heartbeat_details)
-            lost = cause.type is TimeoutType.HEARTBEAT
-            errors.append(WORKER_LOST if lost else TIMED_OUT)
-        case ApplicationError() as cause if cause.details:
-            errors = [str(one) for one in cause.details[0]]
-        case cause:
-            errors = [str(cause)]
-    return _status(len(errors), errors), errors[-1]
-
-
-def _status(attempts: int, errors: list[str]) -> StepStatus:
-    return StepStatus(attempts=attempts, errors=errors, last_error=errors[-1] if errors else "")
+def heartbeat_errors(details: Sequence[Any]) -> list[str]:
+    """Return the errors in a heartbeat; an older release sent a number of seconds behind them."""
+    return [detail for detail in details if isinstance(detail, str)]
 
 
 class AttemptsInterceptor(Interceptor):
-    """Keeps count in every activity of a worker."""
+    """Carries the errors of earlier attempts through every activity of a worker."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wrap an activity."""
@@ -109,86 +92,57 @@ class AttemptsInterceptor(Interceptor):
 class _Attempts(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
         info = activity.info()
-        if info.is_local:
-            return await self._only_attempt(input)
-        errors, lived = _left_behind(info.heartbeat_details)
-        if (missing := info.attempt - 1 - len(errors)) > 0:
-            errors += [_last_word(info, lived), *[_last_word(info)] * (missing - 1)]
+        errors = heartbeat_errors(info.heartbeat_details)
+        if (lost := info.attempt - 1 - len(errors)) > 0:
+            errors += [LOST] * lost
             activity.heartbeat(*errors)
         began = monotonic()
         try:
-            with beating(lambda seconds: activity.heartbeat(*errors, seconds)):
+            with beating(*errors):
                 result = await super().execute_activity(input)
         except Exception as error:
-            errors.append(_words(error))
-            activity.heartbeat(*errors)
-            pause = _pause(error, info, timedelta(seconds=monotonic() - began))
-            raise _with_details(error, errors, pause) from error
+            errors.append(_message(error))
+            if not info.is_local:
+                activity.heartbeat(*errors)
+            ran = timedelta(seconds=monotonic() - began)
+            raise _failure(error, errors, _pause(error, info, ran)) from error
         if isinstance(result, StepResult) and errors:
             return msgspec.structs.replace(result, attempts=info.attempt, errors=tuple(errors))
         return result
 
-    async def _only_attempt(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        try:
-            return await super().execute_activity(input)
-        except Exception as error:
-            raise _with_details(error, [_words(error)]) from error
+
+def _message(error: Exception) -> str:
+    message = error.message if isinstance(error, ApplicationError) else str(error)
+    return sanitize(message, _ERROR_BYTES) or type(error).__name__
 
 
-def _words(error: Exception) -> str:
-    told = error.message if isinstance(error, ApplicationError) else str(error)
-    return sanitize(told, _ERROR_BYTES) or type(error).__name__
-
-
-def _left_behind(details: Sequence[Any]) -> tuple[list[str], float]:
-    """Return the errors in a heartbeat, and the seconds that the attempt after them had run."""
-    errors = [one for one in details if isinstance(one, str)]
-    return errors, next((float(one) for one in details if not isinstance(one, str)), 0.0)
-
-
-def _last_word(info: activity.Info, lived: float = 0.0) -> str:
-    """Return which timeout came first for an attempt last heard of after so many seconds.
-
-    The server knows and does not tell the next attempt; it goes by the same three numbers.
-    """
-    if info.heartbeat_timeout is None or info.start_to_close_timeout is None:
-        return TIMED_OUT
-    silent = timedelta(seconds=lived) + info.heartbeat_timeout
-    return WORKER_LOST if silent < info.start_to_close_timeout else TIMED_OUT
+def _failure(error: Exception, errors: list[str], pause: timedelta | None) -> ApplicationError:
+    """Return the failure of an attempt, with the errors of all attempts as its details."""
+    if not isinstance(error, ApplicationError):
+        kind = type(error).__name__
+        return ApplicationError(errors[-1], errors, type=kind, next_retry_delay=pause)
+    return ApplicationError(
+        error.message,
+        errors,
+        type=error.type,
+        non_retryable=error.non_retryable,
+        next_retry_delay=error.next_retry_delay or pause,
+    )
 
 
 def _pause(error: Exception, info: activity.Info, ran: timedelta) -> timedelta | None:
     """Return how long the server shall wait before the next attempt; None is its own back-off.
 
-    An attempt that hung has spent its time. What a gateway asks for is given it, if that leaves
-    time for an attempt.
+    A gateway gets the pause that it asks for, unless that leaves no time for an attempt.
     """
-    if isinstance(error, ApplicationError) and error.non_retryable:
+    if info.is_local or (isinstance(error, ApplicationError) and error.non_retryable):
         return None
     asked = error.retry_after if isinstance(error, GatewayUnavailableError) else None
     wanted = timedelta(seconds=asked or 0)
     left = step_left(info)
     if left is None:
         return min(wanted, policies.LONGEST_RETRY_AFTER) or None
+    # An attempt that hung has spent its time.
     if isinstance(error, TimeoutError):
         return None
-    left = max(left - ran, timedelta(0))
-    usual = policies.retry_pause(info.attempt, left)
-    return max(usual, min(wanted, left - policies.ONE_ATTEMPT))
-
-
-def _with_details(
-    error: Exception, errors: list[str], pause: timedelta | None = None
-) -> ApplicationError:
-    if isinstance(error, ApplicationError):
-        return ApplicationError(
-            error.message,
-            errors,
-            type=error.type,
-            non_retryable=error.non_retryable,
-            next_retry_delay=error.next_retry_delay or pause,
-        )
-    kind = error.type if isinstance(error, FailureError) and hasattr(error, "type") else None
-    return ApplicationError(
-        _words(error), errors, type=kind or type(error).__name__, next_retry_delay=pause
-    )
+    return policies.retry_pause(info.attempt, max(left - ran, timedelta(0)), wanted)

@@ -1,7 +1,7 @@
-"""Signs of life of an activity that runs, so that the server soon misses one whose worker died."""
+"""Heartbeats of a running activity, so that the server soon misses one whose worker died."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from temporalio import activity
@@ -10,29 +10,25 @@ from orderfleet.domain.policies import HEARTBEAT_INTERVAL
 
 
 @contextmanager
-def beating(beat: Callable[[float], None]) -> Iterator[None]:
-    """Call `beat` with the seconds since the start, each interval while the block runs.
+def beating(*details: str) -> Iterator[None]:
+    """Send a heartbeat with these details, each interval while the block runs.
 
-    The first call comes after the first interval: an activity that is done by then, as nearly all
-    are, costs one entry in the loop's list of timers. One without a heartbeat timeout has no beats.
+    The first is sent after the first interval: an activity that is done by then, as nearly all
+    are, costs an entry in the loop's list of timers. Without a heartbeat timeout nothing is sent.
     """
     if activity.info().heartbeat_timeout is None:
         yield
         return
     loop = asyncio.get_running_loop()
-    every = HEARTBEAT_INTERVAL.total_seconds()
-    began = loop.time()
+    interval = HEARTBEAT_INTERVAL.total_seconds()
     timer: asyncio.TimerHandle
 
-    def again() -> None:
-        beat(loop.time() - began)
-        wait()
-
-    def wait() -> None:
+    def beat() -> None:
         nonlocal timer
-        timer = loop.call_later(every, again)
+        activity.heartbeat(*details)
+        timer = loop.call_later(interval, beat)
 
-    wait()
+    timer = loop.call_later(interval, beat)
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""A workflow's steps: activities that are tried again, each attempt told of.
+"""A workflow's steps: activities that are retried, with all their attempts reported.
 
-A step that is nothing but a statement runs inside the workflow task, as a local activity: the
-server keeps a marker of it, and has no task of its own to hand out, start, beat and complete. A
-step with a gateway in it is an activity on the queue.
+A step that is a single SQL statement runs inside the workflow task, as a local activity: the server
+stores a marker of it, and has no activity task to hand out, time and complete. A step that calls a
+gateway is an activity on the queue.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from orderfleet.domain import policies
 from orderfleet.domain.contract import StepStatus, failure_type
-from orderfleet.temporal.attempts import StepResult, attempt_id, failed_step
+from orderfleet.temporal.attempts import LOST, TIMED_OUT, StepResult, attempt_id, heartbeat_errors
 
 # The class of an activity, its argument, what it returns, and what a step returns.
 S = TypeVar("S")
@@ -35,13 +35,30 @@ OnAttempts = Callable[[str, StepStatus], None]
 
 
 class StepFailedError(Exception):
-    """A step failed for good; its words are the last attempt's. It never leaves the workflow."""
+    """A step failed, or one local attempt of it. Its text is the last attempt's error.
 
-    def __init__(self, last: str, failure: FailureError, *, out_of_time: bool) -> None:
-        super().__init__(last)
-        cause = _cause(failure)
-        self.kind = failure_type(cause.type) if isinstance(cause, ApplicationError) else None
-        self.out_of_time = out_of_time
+    It never leaves the workflow.
+    """
+
+    def __init__(self, failure: FailureError) -> None:
+        # A local activity's own failure comes bare, a timeout or cancellation in an ActivityError.
+        cause = failure.cause if isinstance(failure, ActivityError) else failure
+        retry_state = failure.retry_state if isinstance(failure, ActivityError) else None
+        self.kind: str | None = None
+        self.permanent = False
+        self.out_of_time = retry_state == RetryState.TIMEOUT
+        match cause:
+            case TemporalTimeoutError():
+                errors = heartbeat_errors(cause.last_heartbeat_details)
+                errors.append(LOST if cause.type is TimeoutType.HEARTBEAT else TIMED_OUT)
+                self.out_of_time |= cause.type is TimeoutType.SCHEDULE_TO_CLOSE
+            case ApplicationError():
+                self.kind, self.permanent = failure_type(cause.type), cause.non_retryable
+                errors = list(cause.details[0]) if cause.details else [str(cause)]
+            case _:
+                errors = [str(cause)]
+        super().__init__(errors[-1])
+        self.status = StepStatus(len(errors), errors, errors[-1])
 
 
 async def run_activity(
@@ -91,17 +108,8 @@ async def run_step(
     Raises:
         StepFailedError: the step failed for good.
     """
-    try:
-        result = await run_activity(step, argument, timeout=timeout, left=_left(deadline))
-    except ActivityError as error:
-        if is_cancelled_exception(error):
-            raise
-        status, last = failed_step(error)
-        on_attempts(name, status)
-        out_of_time = error.retry_state == RetryState.TIMEOUT
-        raise StepFailedError(last, error, out_of_time=out_of_time) from error
-    on_attempts(name, result.status)
-    return result
+    running = run_activity(step, argument, timeout=timeout, left=_left(deadline))
+    return await _reported(running, name, on_attempts)
 
 
 async def run_local_step(
@@ -115,12 +123,12 @@ async def run_local_step(
 ) -> R:
     """Run a step inside the workflow task; the workflow retries it, as the server would.
 
-    Each attempt is a local activity of its own, so that its failure is in the history. The SDK's
-    own retries keep all but the last failure to themselves, and a worker that dies forgets them.
+    Each attempt is a local activity of its own, so that its failure is in the history: the SDK's
+    own retries report the last failure only, and are lost with their worker.
 
-    Nothing may be decided by the time before an attempt: one that outlasts 80 % of the workflow
-    task makes it beat, and at a replay the time before it is that of the last beat. After it, the
-    time is what its marker says.
+    Decide nothing by the time before an attempt: an attempt that outlasts 80 % of the workflow task
+    makes the task heartbeat, and at a replay the time before the attempt is that of the last such
+    heartbeat. After the attempt, the time is its marker's.
 
     Args:
         step: the activity, a method.
@@ -136,51 +144,44 @@ async def run_local_step(
     attempt = 1
     while True:
         left = _left(deadline)
+        running = workflow.execute_local_activity_method(
+            step,
+            argument,
+            activity_id=attempt_id(name, attempt),
+            # Two timeouts of one length would race, and StepFailedError goes by which one it was.
+            start_to_close_timeout=timeout if left is None or timeout < left else None,
+            schedule_to_close_timeout=left,
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
         try:
-            result = await workflow.execute_local_activity_method(
-                step,
-                argument,
-                activity_id=attempt_id(name, attempt),
-                # Of two timeouts of one length either may come first; the kind is what tells.
-                start_to_close_timeout=timeout if left is None or timeout < left else None,
-                schedule_to_close_timeout=left,
-                retry_policy=RetryPolicy(maximum_attempts=1),
-            )
-        # A failure comes as it is, only a time-out and a cancellation in an ActivityError.
-        except FailureError as error:
-            if is_cancelled_exception(error):
+            return await _reported(running, name, on_attempts)
+        except StepFailedError as failed:
+            if (
+                failed.permanent
+                or failed.out_of_time
+                or attempt == policies.STEP_RETRY.maximum_attempts
+            ):
                 raise
-            status, last = failed_step(error)
-            on_attempts(name, status)
             pause = policies.step_backoff(attempt)
-            out_of_time = _out_of_time(error)
-            if out_of_time or _permanent(error) or attempt == policies.STEP_RETRY.maximum_attempts:
-                raise StepFailedError(last, error, out_of_time=out_of_time) from error
             if deadline is not None and workflow.now() + pause >= deadline:
-                raise StepFailedError(last, error, out_of_time=True) from error
-        else:
-            on_attempts(name, result.status)
-            return result
+                failed.out_of_time = True
+                raise
         attempt += 1
         await workflow.sleep(pause)
 
 
+async def _reported(running: Awaitable[R], name: str, on_attempts: OnAttempts) -> R:
+    try:
+        result = await running
+    except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
+        failed = StepFailedError(error)
+        on_attempts(name, failed.status)
+        raise failed from error
+    on_attempts(name, result.status)
+    return result
+
+
 def _left(deadline: datetime | None) -> timedelta | None:
     return None if deadline is None else max(deadline - workflow.now(), policies.SHORTEST_STEP)
-
-
-def _out_of_time(error: FailureError) -> bool:
-    """Tell whether an attempt was cut off by the end of its step, not by its own limit."""
-    cause = _cause(error)
-    if not isinstance(cause, TemporalTimeoutError):
-        return False
-    return cause.type is TimeoutType.SCHEDULE_TO_CLOSE
-
-
-def _permanent(error: FailureError) -> bool:
-    cause = _cause(error)
-    return isinstance(cause, ApplicationError) and cause.non_retryable
-
-
-def _cause(error: FailureError) -> BaseException | None:
-    return error.cause if isinstance(error, ActivityError) else error
