@@ -12,7 +12,8 @@ skipped without.
 A test states what it needs: `release` is the shared release with no values but the version,
 `release_with(values)` with these; what an earlier test left is upgraded to that, or installed. So a
 file or a test runs by itself: `make test-cluster PYTEST_ARGS="-k upgrade"`. The order saves time
-only: fleets of their own come first, as a node of two cores has room for one fleet.
+only: fleets of their own come first, as a node of two cores has room for one fleet, and the file
+whose values replace all pods is the last.
 """
 
 import os
