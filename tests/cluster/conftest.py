@@ -1,7 +1,7 @@
 """Tests of the chart on a cluster: most share one release, some have a fleet of their own.
 
     make test-cluster              on the cluster of the current context
-    make test-cluster KEEP=1       and leave the namespaces
+    make test-cluster KEEP=1       keep the namespaces, and with them the fleets
 
 The context must have a local cluster's name, or ORDERFLEET_TEST_CONTEXT must equal it. BUILDER,
 REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that loads an image into
@@ -10,10 +10,11 @@ cluster that scrapes annotated pods, such as monitoring/prometheus:9090; tests t
 skipped without.
 
 A test states what it needs: `release` is the shared release with no values but the version,
-`release_with(values)` with these; what an earlier test left is upgraded to that, or installed. So a
-file or a test runs by itself: `make test-cluster PYTEST_ARGS="-k upgrade"`. The order saves time
-only: fleets of their own come first, as a node of two cores has room for one fleet, and the file
-whose values replace all pods is the last.
+`release_with(values)` the same with other values, installed or upgraded if necessary;
+`own_namespace` is for a fleet of the module's own. So each file and each test also runs by itself:
+`make test-cluster PYTEST_ARGS="-k upgrade"`. The order only saves time: fleets of their own come
+first, as a node of two cores has room for one fleet, and the file whose values replace all pods is
+the last.
 """
 
 import os
