@@ -31,9 +31,9 @@ async def test_a_definite_failure_gives_the_claim_back_when_its_acknowledgement_
         await steps.dispatch()(fated(pool, [Fate.FINE, Fate.LOST_AFTER]), 1)
     with pytest.raises(ApplicationError, match="refused"):
         await steps.dispatch()(pool, 2)
-    found = await books(pool, "one")
-    assert (found.order["state"], found.order["dispatch_key"]) == ("shipping", None)
-    assert [event["type"] for event in found.events].count("dispatch_failed") == 1
+    record = await books(pool, "one")
+    assert (record.order["state"], record.order["dispatch_key"]) == ("shipping", None)
+    assert [event["type"] for event in record.events].count("dispatch_failed") == 1
 
 
 class _SlowReply(SimulatedCarrier):
@@ -85,8 +85,8 @@ async def test_an_old_attempt_does_not_fulfil_by_a_package_that_was_called_back(
         await first
     await steps.end()(pool, 1)
     await steps.refund()(pool, 1)
-    found = await balance(pool)
-    assert found.balanced, found
+    ledger = await balance(pool)
+    assert ledger.balanced, ledger
     assert (await books(pool, "one")).order["state"] == "failed"
 
 
@@ -99,9 +99,9 @@ async def test_a_later_shipping_attempt_keeps_the_key_of_a_package_that_may_be_o
     with pytest.raises(GatewayUnknownError):
         await steps.dispatch(1)(pool, 1)
     await steps.dispatch(2)(pool, 1)
-    found = await books(pool, "one")
-    assert found.order["state"] == "fulfilled"
-    assert [one["key"] for one in found.shipments] == ["one/1"]
+    record = await books(pool, "one")
+    assert record.order["state"] == "fulfilled"
+    assert [row["key"] for row in record.shipments] == ["one/1"]
 
 
 async def test_no_change_gets_through_a_claim(pool: Pool) -> None:
@@ -113,6 +113,6 @@ async def test_no_change_gets_through_a_claim(pool: Pool) -> None:
         changed = await attempt(pool, 1)
         assert (changed.applied, changed.reason) == (False, "already dispatched")
     await steps.dispatch()(pool, 2)
-    found = await books(pool, "one")
-    assert found.taken[0]["address_json"] == found.order["address_json"]
-    assert found.order["address_json"]["street"] == HOME.street
+    record = await books(pool, "one")
+    assert record.taken[0]["address_json"] == record.order["address_json"]
+    assert record.order["address_json"]["street"] == HOME.street

@@ -81,8 +81,8 @@ async def _race(fleet: Fleet, backends: Backends, order: _Order, gate: asyncio.S
         await fleet.result(order.order_id)
 
 
-def _check(order: _Order, found: Books) -> None:
-    events = {one["event_key"].rpartition("/")[2]: one for one in found.events}
+def _check(order: _Order, record: Books) -> None:
+    events = {row["event_key"].rpartition("/")[2]: row for row in record.events}
     for change in order.changes:
         kind = events[change.change_id]["type"] if change.change_id in events else ""
         if change.address is not None:
@@ -90,17 +90,17 @@ def _check(order: _Order, found: Books) -> None:
             assert kind == wanted
         elif change.status == 200:
             # A second cancel of a cancelled order is applied without an event of its own.
-            assert found.order["state"] == "cancelled"
-            assert not found.taken
+            assert record.order["state"] == "cancelled"
+            assert not record.taken
         else:
             assert kind == "cancel_refused"
-            assert found.order["state"] != "cancelled"
-    told = [
-        one["payload_json"]["address"] for one in found.events if one["type"] == "address_updated"
+            assert record.order["state"] != "cancelled"
+    addresses = [
+        row["payload_json"]["address"] for row in record.events if row["type"] == "address_updated"
     ]
-    if found.taken:
-        last = told[-1] if told else msgspec.to_builtins(HOME)
-        assert found.taken[0]["address_json"] == last
+    if record.taken:
+        last = addresses[-1] if addresses else msgspec.to_builtins(HOME)
+        assert record.taken[0]["address_json"] == last
 
 
 async def test_two_hundred_changes_at_the_claim_are_answered_truly(fleet: Fleet) -> None:

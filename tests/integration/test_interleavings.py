@@ -44,7 +44,7 @@ _numbers = itertools.count()
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a gateway's call up after hundredths of a second: a hang is then a short one."""
+    """Give a gateway's call up after hundredths of a second, so that a hang is short."""
     for package in ("orderfleet_order_worker", "orderfleet_shipping_worker"):
         monkeypatch.setattr(f"{package}.activities.GATEWAY_CALL_SECONDS", 0.08)
         monkeypatch.setattr(f"{package}.activities.GATEWAY_LOOKUP_SECONDS", 0.08)
@@ -76,17 +76,17 @@ async def test_money_balances_and_answers_are_true(
     conductor = Conductor(Steps(pool, order_id, tuple(faults)), pool, weather)
     await conductor.run(sent)
 
-    found = await balance(pool)
-    assert found.balanced, found
+    ledger = await balance(pool)
+    assert ledger.balanced, ledger
     left = await books(pool, order_id)
     if not left.order:
         assert not left.charges
         assert not left.shipments
         return
-    event(f"{left.order['state']}, {[one['status'] for one in left.charges + left.shipments]}")
+    event(f"{left.order['state']}, {[row['status'] for row in left.charges + left.shipments]}")
     assert OrderState(left.order["state"]).ended
     assert len(left.charges) <= 1
-    assert {one["status"] for one in left.payments} <= {"captured", "voided", "refunded"}
+    assert {row["status"] for row in left.payments} <= {"captured", "voided", "refunded"}
     numbers = [event["number"] for event in left.events]
     assert numbers == list(range(1, len(numbers) + 1))
     for change in sent:
@@ -96,7 +96,7 @@ async def test_money_balances_and_answers_are_true(
 
 
 def _check_answer(left: Books, change: Change, *, applied: bool) -> None:
-    kinds = {one["event_key"].rpartition("/")[2]: one["type"] for one in left.events}
+    kinds = {row["event_key"].rpartition("/")[2]: row["type"] for row in left.events}
     if change.address is None:
         assert applied == (left.order["state"] == "cancelled")
         if not applied:
@@ -107,9 +107,9 @@ def _check_answer(left: Books, change: Change, *, applied: bool) -> None:
 
 
 def _last_address(left: Books) -> dict[str, object]:
-    """Return the address of the last change applied: what the customer was told last."""
-    told = [
-        one["payload_json"]["address"] for one in left.events if one["type"] == "address_updated"
+    """Return the address of the last applied change, the last that the customer was told."""
+    addresses = [
+        row["payload_json"]["address"] for row in left.events if row["type"] == "address_updated"
     ]
     home: dict[str, object] = msgspec.to_builtins(Address("1 Home Street", "Hometown"))
-    return told[-1] if told else home
+    return addresses[-1] if addresses else home

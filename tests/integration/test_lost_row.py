@@ -31,6 +31,6 @@ async def test_the_row_is_written_again(tmp_path: Path, unused_tcp_port: int) ->
             # That is on the disk, and the first row with it.
             await postgres.process.stop(signal.SIGQUIT)
             await postgres.start()
-            found = await books(pool, "one")
-    assert found.order["state"] == OrderState.IN_REVIEW
-    assert [event["type"] for event in found.events] == ["received", "validated"]
+            record = await books(pool, "one")
+    assert record.order["state"] == OrderState.IN_REVIEW
+    assert [event["type"] for event in record.events] == ["received", "validated"]

@@ -28,9 +28,9 @@ async def test_a_move_is_accepted_along_an_edge_only(
         is_edge = to in TRANSITIONS[before]
         assert moved is not None
         assert (moved.applied, moved.state) == (is_edge, to if is_edge else before)
-        found = await books(pool, order_id)
-        assert found.order["state"] == (to if is_edge else before)
-        assert [event["type"] for event in found.events] == ["received", "moved"][: 1 + is_edge]
+        record = await books(pool, order_id)
+        assert record.order["state"] == (to if is_edge else before)
+        assert [event["type"] for event in record.events] == ["received", "moved"][: 1 + is_edge]
 
 
 async def _begin_charge(pool: Pool, order_id: str) -> Any:

@@ -155,11 +155,11 @@ async def test_event_numbers_have_no_gaps_under_concurrency(pool: Pool) -> None:
         *(begin_charge(pool, _ID, _PAYMENT, {}, {}) for _ in range(5)),
         cancel_order(pool, _ID, Cancel("late")),
     )
-    found = await books(pool, _ID)
-    numbers = [event["number"] for event in found.events]
+    record = await books(pool, _ID)
+    numbers = [event["number"] for event in record.events]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert found.order["event_count"] == len(numbers)
-    keys = [event["event_key"] for event in found.events]
+    assert record.order["event_count"] == len(numbers)
+    keys = [event["event_key"] for event in record.events]
     assert len(keys) == len(set(keys))
     assert {f"seen-{n}" for n in range(20)} <= set(keys)
 
@@ -168,7 +168,7 @@ async def test_twins_receive_one_order(pool: Pool) -> None:
     same = [receive(pool, _ID, an_order(_PAYMENT), {}) for _ in range(15)]
     other = [receive(pool, _ID, an_order("pay-other"), {}) for _ in range(5)]
     answers = await asyncio.gather(*same, *other)
-    found = await books(pool, _ID)
-    won = found.order["payment_id"]
+    record = await books(pool, _ID)
+    won = record.order["payment_id"]
     assert answers == [won == _PAYMENT] * 15 + [won != _PAYMENT] * 5
-    assert len(found.events) == 1
+    assert len(record.events) == 1

@@ -220,8 +220,8 @@ class OrderScript:
             row = self._world.rows[step.order_id]
             if row.payment is None:
                 return ChargeStatus.NONE
-            found = self._world.ledger.get(step.payment_id)
-            captured = found in {ChargeStatus.CAPTURED, ChargeStatus.REFUNDED}
+            status = self._world.ledger.get(step.payment_id)
+            captured = status in {ChargeStatus.CAPTURED, ChargeStatus.REFUNDED}
             self._world.ledger[step.payment_id] = (
                 ChargeStatus.REFUNDED if captured else ChargeStatus.VOIDED
             )

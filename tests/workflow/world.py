@@ -111,5 +111,7 @@ def permanent(message: str, kind: str) -> ApplicationError:
     return ApplicationError(message, type=kind, non_retryable=True)
 
 
-def closed(found: Transition | None) -> ApplicationError:
-    return permanent(f"order is {'unknown' if found is None else found.state}", ORDER_CLOSED)
+def closed(transition: Transition | None) -> ApplicationError:
+    return permanent(
+        f"order is {'unknown' if transition is None else transition.state}", ORDER_CLOSED
+    )

@@ -1,7 +1,7 @@
 """The audit log: the types of its events, and the builders of events and their keys.
 
-An order has one event of a key. That makes every statement idempotent: a repeat finds its event and
-changes nothing. Whoever writes an event builds it here, so that all write the same key.
+An order has at most one event per key, which makes every statement idempotent: a repeat finds its
+event and changes nothing. All events are built here, so that all writers use the same keys.
 """
 
 from enum import StrEnum
