@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from litestar.types import ASGIApp, Message, Middleware, Receive, Scope, Send
 
 from orderfleet.domain.currencies import WHOLE_PRICE_PATTERN
 from orderfleet.domain.events import EventType
@@ -26,7 +27,9 @@ _PUBLIC = ("/health", "/docs", "/docs/openapi.json", "/assets/swagger-ui.css")
 
 
 @asynccontextmanager
-async def serving(port: int, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(
+    port: int, *middleware: Middleware, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the API; nobody listens on the port of Postgres and Temporal."""
     api = ApiSettings(
         database_url=f"postgresql://nobody@127.0.0.1:{port}/nothing",
@@ -37,7 +40,7 @@ async def serving(port: int, **settings: Any) -> AsyncIterator[httpx.AsyncClient
     temporal = await connect(api, lazy=True)
     async with open_pool(api.database_url, size=1, wait_seconds=0, lazy=True) as pool:
         # Litestar types its messages more narrowly than httpx does.
-        app = cast("Any", create_app(Backends(pool, temporal, api)))
+        app = cast("Any", create_app(Backends(pool, temporal, api), middleware))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield http
@@ -68,6 +71,27 @@ async def test_a_key_is_required_before_anything_is_read(unused_tcp_port: int) -
         answer = await http.post("/orders/a/start", content=body(), headers=sent | _KEY)
         assert (answer.status_code, read) == (503, 1)
         assert (await http.options("/orders/a", headers=_KEY)).status_code == 204
+
+
+async def test_a_middleware_sees_a_refused_key(unused_tcp_port: int) -> None:
+    """So that the span of the request has its status."""
+    statuses: list[int] = []
+
+    def recording(app: ASGIApp) -> ASGIApp:
+        async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+            async def recording_send(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+                await send(message)
+
+            await app(scope, receive, recording_send)
+
+        return handle
+
+    async with serving(unused_tcp_port, recording, api_keys=_KEYS) as http:
+        assert (await http.get("/orders")).status_code == 401
+        assert (await http.get("/orders?odd=1", headers=_KEY)).status_code == 422
+    assert statuses == [401, 422]
 
 
 async def test_no_key_is_required_of_a_load_balancer_or_a_reader(unused_tcp_port: int) -> None:

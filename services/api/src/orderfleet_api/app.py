@@ -20,7 +20,7 @@ def create_app(backends: Backends, middleware: Sequence[Middleware] = ()) -> ASG
     keys = backends.settings.keys
     app = Litestar(
         route_handlers=[
-            orders_router([*middleware, *require_key(keys)]),
+            orders_router(guards=require_key(keys), middleware=middleware),
             health,
             assets.route(),
         ],

@@ -11,12 +11,8 @@ from hashlib import sha256
 from typing import Any, Final
 
 from litestar.connection import ASGIConnection
-from litestar.middleware import (
-    AbstractAuthenticationMiddleware,
-    AuthenticationResult,
-    DefineMiddleware,
-)
-from litestar.types import ASGIApp, Scope
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard, Scope
 
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.listening import without_brackets
@@ -28,29 +24,24 @@ _SCHEME: Final = b"bearer"
 Keys = dict[str, bytes]
 
 
-class KeyAuthentication(AbstractAuthenticationMiddleware):
-    """Answers 401 to a request without a valid key; the user is the name of its key."""
+def require_key(keys: Keys) -> list[Guard]:
+    """Return the guard that answers 401 to a request without a valid key; none without keys.
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        # Litestar lets OPTIONS pass by default, for CORS, which this API does not do.
-        super().__init__(app, exclude_http_methods=())
-        self._keys = keys
+    The name of the key becomes the request's user. A guard runs before anything of the query or
+    the body is read, and within the request's span.
+    """
 
-    async def authenticate_request(
-        self, connection: ASGIConnection[Any, Any, Any, Any]
-    ) -> AuthenticationResult:
-        """Look the key up, before anything of the body is read."""
+    async def guard(
+        connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler
+    ) -> None:
         # The raw header: a key may be bytes in any encoding.
         header = dict(connection.scope["headers"]).get(b"authorization", b"")
-        name = name_of(self._keys, header)
+        name = name_of(keys, header)
         if name is None:
             raise errors.unauthorized()
-        return AuthenticationResult(user=name, auth=None)
+        connection.scope["user"] = name
 
-
-def require_key(keys: Keys) -> list[DefineMiddleware]:
-    """Return the middleware that lets in who has a key, or none if there are no keys."""
-    return [DefineMiddleware(KeyAuthentication, keys=keys)] if keys else []
+    return [guard] if keys else []
 
 
 async def provide_actor(scope: Scope) -> str:

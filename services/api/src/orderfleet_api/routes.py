@@ -7,7 +7,7 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 
 from litestar import HttpMethod, Response, Router, get, post, route
 from litestar.response import Stream
-from litestar.types import Middleware
+from litestar.types import Guard, Middleware
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.domain.contract import Review
@@ -176,10 +176,11 @@ async def review_order(
     return _changed(await order_service.review(backends, order_id, key, decision, actor=actor))
 
 
-def orders_router(middleware: Sequence[Middleware]) -> Router:
-    """Return the routes of orders, each behind the middleware."""
+def orders_router(*, guards: Sequence[Guard], middleware: Sequence[Middleware]) -> Router:
+    """Return the routes of orders, each behind the middleware, then the guards."""
     return Router(
         "/",
+        guards=guards,
         middleware=middleware,
         before_request=before_request,
         request_class=StrictRequest,
