@@ -46,7 +46,7 @@ test:  ## all checks and tests, in order, up to the first failure
 test-unit: .venv/.dev-stamp  ## tests that need no process beside them
 test-workflow: .venv/.dev-stamp  ## workflows on the time-skipping test server
 test-replay: .venv/.dev-stamp  ## recorded histories against today's workflows
-test-tilt: .venv/.dev-stamp  ## the Tiltfile, without Tilt and without a cluster, by helm
+test-tilt: .venv/.dev-stamp  ## the Tiltfile, without Tilt and without a cluster; needs helm
 test-integration: .venv/.dev-stamp  ## real Postgres, real Temporal
 test-monitoring: .venv/.dev-stamp  ## dashboards and alerts, by helm, promtool, prometheus if they are on PATH
 test-unit test-workflow test-replay test-tilt test-integration test-monitoring:
@@ -67,13 +67,13 @@ fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 images:  ## build the images: BUILDER=docker|podman|buildah, IMAGES, REGISTRY, TAG, BUILD_ARGS
 	@services/images.sh
 
-test-images: .venv/.dev-stamp images  ## build the images and look into them
+test-images: .venv/.dev-stamp images  ## build the images and check their contents
 	$(BIN)/pytest tests/images $(PYTEST_ARGS)
 
-test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster: LOAD, KEEP and others, see tests/cluster/conftest.py
+test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster; LOAD, KEEP, ...: see tests/cluster/conftest.py
 	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
 
-test-scaling: .venv/.pictures-stamp  ## each task queue scales by itself, on kubectl's cluster: see tests/cluster/scaling/conftest.py
+test-scaling: .venv/.pictures-stamp  ## scaling of each task queue, on kubectl's cluster; see tests/cluster/scaling/conftest.py
 	$(BIN)/pytest tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
 
 bench: .venv/.bench-stamp  ## orders a second beside an order that does nothing, in 10 minutes
@@ -88,13 +88,13 @@ bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does
 test-bench: .venv/.bench-stamp  ## do the benchmark's peers do the same work?
 	$(BIN)/pytest tests/bench $(PYTEST_ARGS)
 
-deploy:  ## the images and the chart to kubectl's cluster, if it is a local one, or YES=CONTEXT
+deploy:  ## deploy the images and the chart to kubectl's cluster: a local one, or YES=CONTEXT
 	@k8s/deploy.sh
 
-k8s:  ## write the kustomize bases of k8s/ anew, from the chart
+k8s:  ## render the kustomize bases of k8s/ from the chart
 	@$(PYTHON) k8s/render.py
 
-k8s-secrets:  ## make the passwords and the API key of k8s/overlays/dev, unless they are there
+k8s-secrets:  ## generate the passwords and the API key of k8s/overlays/dev, unless they exist
 	@$(PYTHON) k8s/dev_secrets.py
 
 lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are generated documents up to date?
