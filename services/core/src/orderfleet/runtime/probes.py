@@ -86,7 +86,7 @@ class _Probes:
         server.close()
 
     async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if not self._room():
+        if not self._make_room():
             _abort(writer)
             return
         self._open.add(writer)
@@ -111,8 +111,8 @@ class _Probes:
             self._open.discard(writer)
             _abort(writer)
 
-    def _room(self) -> bool:
-        """Make room for a connection if needed, by closing the one that waits longest."""
+    def _make_room(self) -> bool:
+        """Return whether there is room, after closing the longest waiting connection if needed."""
         if len(self._open) < _MOST_CONNECTIONS:
             return True
         if not self._waiting:
@@ -129,15 +129,17 @@ class _Probes:
             return _response(HTTPStatus.METHOD_NOT_ALLOWED)
         match rest.partition(b" ")[0].partition(b"?")[0]:
             case b"/livez":
-                return _probe(good=await self._turns())
+                return _probe(good=await self._loop_turns())
             case b"/readyz":
                 return _probe(good=self._ready())
             case b"/metrics":
-                return _response(HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, await self._scraped())
+                return _response(
+                    HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, await self._read_metrics()
+                )
             case _:
                 return _response(HTTPStatus.NOT_FOUND)
 
-    async def _turns(self) -> bool:
+    async def _loop_turns(self) -> bool:
         """Return whether the watched event loop turns."""
         turned: Future[None] = Future()
 
@@ -154,7 +156,7 @@ class _Probes:
             return False
         return True
 
-    async def _scraped(self) -> bytes:
+    async def _read_metrics(self) -> bytes:
         """Return the metrics; concurrent requests share one scrape."""
         if self._scrape is None or self._scrape.done():
             loop = asyncio.get_running_loop()
