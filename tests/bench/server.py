@@ -18,7 +18,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.contract import OPEN, ORDER_STATE
-from orderfleet.temporal.namespace import look_at_search_attribute
+from orderfleet.temporal.namespace import check_search_attribute
 from orderfleet_cli.local.ports import LOOPBACK, PortFinder
 from orderfleet_cli.local.postgres import OWNER, Postgres
 from orderfleet_cli.local.processes import (
@@ -192,7 +192,7 @@ async def _make_namespace(address: str, namespace: str) -> None:
         if error.status is not RPCStatusCode.ALREADY_EXISTS:
             raise
     keyword = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    there, _ = await look_at_search_attribute(client)
+    there, _ = await check_search_attribute(client)
     if not there:
         await client.operator_service.add_search_attributes(
             AddSearchAttributesRequest(

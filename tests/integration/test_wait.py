@@ -20,7 +20,7 @@ from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import migrate, migrations
 from orderfleet.store.pool import Pool
 from orderfleet.temporal.client import connect
-from orderfleet.temporal.namespace import look_at_search_attribute
+from orderfleet.temporal.namespace import check_search_attribute
 from orderfleet_cli.local.postgres import ROLE
 from tests.e2e.support.programs import Output, run_program
 from tests.integration.support.fleet import PATIENCE, new_id
@@ -146,7 +146,7 @@ async def test_it_waits_for_the_namespace_and_then_for_the_search_attribute(
     async with waiting("postgres", "temporal", **env) as program:
         assert await missing(program) == f"no namespace '{namespace.namespace}' in {where}"
         await register(namespace)
-        attribute = f"search attribute {ORDER_STATE.name} is not there in {where}"
+        attribute = f"search attribute {ORDER_STATE.name} is missing in {where}"
         assert await missing(program) == attribute
         await add_attribute(namespace, IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD)
         assert (await ready(program))["waited_for"] == ["postgres", "temporal"]
@@ -162,7 +162,9 @@ async def test_a_search_attribute_of_another_type_is_not_enough(
         temporal_namespace=namespace.namespace,
         start_wait_seconds=0,
     )
-    with pytest.raises(TimeoutError, match=f"^search attribute {ORDER_STATE.name} is no Keyword "):
+    with pytest.raises(
+        TimeoutError, match=f"^search attribute {ORDER_STATE.name} is not a Keyword "
+    ):
         await wait(settings, ["temporal"])
 
 
@@ -177,9 +179,9 @@ async def test_a_server_that_shows_no_search_attributes_is_trusted(
     )
     if status == "UNAVAILABLE":
         with pytest.raises(RPCError):
-            await look_at_search_attribute(namespace)
+            await check_search_attribute(namespace)
     else:
-        assert await look_at_search_attribute(namespace) == (True, "cannot be looked at here")
+        assert await check_search_attribute(namespace) == (True, "cannot be checked here")
 
 
 async def test_temporal_away(unused_tcp_port: int) -> None:

@@ -16,12 +16,12 @@ class Unchanged(OrderWorkflow):
     """No mutant: it shows that the others fail for their changes alone."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:
-        return await super().run(*given)
+    async def run(self, *arguments: Any) -> OrderResult:
+        return await super().run(*arguments)
 
 
 @workflow.defn(name=contract.ORDER_WORKFLOW)
@@ -29,12 +29,12 @@ class Reordered(Unchanged):
     """Charges before the review."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:
-        return await super().run(*given)
+    async def run(self, *arguments: Any) -> OrderResult:
+        return await super().run(*arguments)
 
     async def _fulfil(self) -> OrderState:
         await self._receive()
@@ -51,12 +51,12 @@ class Unreviewed(Unchanged):
     """Has no review and its timer."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:
-        return await super().run(*given)
+    async def run(self, *arguments: Any) -> OrderResult:
+        return await super().run(*arguments)
 
     async def _review(self) -> None:
         self._changes.decision = Review(approved=True)
@@ -67,15 +67,15 @@ class Queued(Unchanged):
     """Runs its first steps on the task queue."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:
-        return await super().run(*given)
+    async def run(self, *arguments: Any) -> OrderResult:
+        return await super().run(*arguments)
 
-    async def _step(self, *given: Any, **options: Any) -> Any:
-        return await super()._step(*given, **options | {"local": False})
+    async def _step(self, *arguments: Any, **options: Any) -> Any:
+        return await super()._step(*arguments, **options | {"local": False})
 
 
 @workflow.defn(name=contract.ORDER_WORKFLOW)
@@ -83,12 +83,12 @@ class Unwatched(Unchanged):
     """Has no timer beside its child's."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:
-        return await super().run(*given)
+    async def run(self, *arguments: Any) -> OrderResult:
+        return await super().run(*arguments)
 
     async def _ship_in_time(self, attempt: int) -> ShippingResult:
         return await self._start_shipping(attempt)

@@ -182,7 +182,7 @@ async def poll_temporal(client: Client, queues: Iterable[str]) -> list[Metric]:
     targets = [(queue, kind) for queue in sorted(set(queues)) for kind in TYPES]
     within = timedelta(seconds=_POLL_SECONDS)
     answers = await asyncio.gather(
-        *(describe_task_queue(client, *target, within=within) for target in targets)
+        *(describe_task_queue(client, *target, timeout=within) for target in targets)
     )
     for labels, answer in zip(targets, answers, strict=True):
         backlog.add_metric(labels, answer.stats.approximate_backlog_count)

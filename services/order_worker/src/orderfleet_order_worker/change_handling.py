@@ -1,4 +1,4 @@
-"""Changes to an order under way: each one is known by its id, applied once, one after another."""
+"""Changes to an open order: each is applied once, identified by its id, one after another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -39,8 +39,8 @@ C = TypeVar("C", bound=Change)
 A = TypeVar("A")
 T = TypeVar("T")
 
-# What is refused today and was taken once. Asked only when there is something to refuse, so that
-# no other order's history has its marker: an older one goes on as it began.
+# The patch for what older releases accepted and this one refuses. It is asked for only when there
+# is something to refuse, so that no other history has its marker.
 STRICT = "refused-at-the-entrance"
 
 
@@ -58,11 +58,11 @@ class Changes:
         self._received = False
         self._tried = 0
         self._reviewing = 0
-        # By kind, id and actor: the keys of different callers do not meet.
-        self._known: dict[tuple[Any, ...], tuple[Change, asyncio.Task[ChangeResult]]] = {}
+        # By kind, id and actor, so that the ids of different callers do not collide.
+        self._seen: dict[tuple[Any, ...], tuple[Change, asyncio.Task[ChangeResult]]] = {}
         self._started: set[asyncio.Task[None]] = set()
-        # Two changes of address in flight would come out in either order.
-        self._turn = asyncio.Lock()
+        # Two concurrent changes of address could be applied in either order.
+        self._lock = asyncio.Lock()
 
     @property
     def pending(self) -> bool:
@@ -71,35 +71,35 @@ class Changes:
 
     @property
     def reviewing(self) -> bool:
-        """Tell whether a person's decision is on its way to the record."""
+        """Tell whether a person's decision is being written."""
         return bool(self._reviewing) and self.decision is None
 
     def open(self) -> None:
-        """From now on the order has a row to change."""
+        """Let changes begin: the order has its row."""
         self._received = True
 
     def close(self) -> None:
-        """The order has its end; what comes now is recorded as too late."""
+        """Let changes be too late from now on: the order has its end."""
         self.closed = True
 
     def check(self, change: Change) -> None:
-        """Refuse an update before it is in the history.
+        """Refuse an update before it enters the history.
 
         Raises:
             ApplicationError: of type `OtherChange`, `TooLate` or `TooManyChanges`.
         """
-        known = self._known.get(_key(change))
-        if known is not None:
-            if known[0] != change:
+        seen = self._seen.get(_key(change))
+        if seen is not None:
+            if seen[0] != change:
                 raise _other_change()
         elif self.closed:
             raise too_late(f"order is {self._progress.state}")
         elif self._is_full(change):
             raise _too_many()
 
-    def knows(self, change: Change) -> bool:
-        """Tell whether this change has come before."""
-        return _key(change) in self._known
+    def has_seen(self, change: Change) -> bool:
+        """Tell whether this change was sent before."""
+        return _key(change) in self._seen
 
     async def cancel(self, change: Cancel) -> ChangeResult:
         """Cancel the order, once.
@@ -107,7 +107,8 @@ class Changes:
         Raises:
             ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
         """
-        return await self._once(given := _named(change), self._cancel(given))
+        change = _with_id(change)
+        return await self._once(change, self._cancel(change))
 
     async def update_address(self, change: AddressChange) -> ChangeResult:
         """Change the address, once.
@@ -115,63 +116,66 @@ class Changes:
         Raises:
             ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
         """
-        return await self._once(given := _named(change), self._update_address(given))
+        change = _with_id(change)
+        return await self._once(change, self._update_address(change))
 
     async def review(self, change: Review) -> ChangeResult:
-        """Record a person's decision, once; it is on record before it counts.
+        """Record a person's decision, once; it counts from when it is recorded.
 
         Raises:
             ApplicationError: of type `TooLate`, `OtherChange` or `TooManyChanges`.
         """
-        given = _named(change)
-        return await self._once(given, self._review(ReviewInput(self._order_id, change, given)))
+        named = _with_id(change)
+        return await self._once(named, self._review(ReviewInput(self._order_id, change, named)))
 
     async def log_failure(self, change: Coroutine[Any, Any, Any]) -> None:
-        """Await what has no caller to answer to: a failure shows in the status, no more."""
+        """Await a change that has no caller; show its failure in the status and log it."""
         try:
             await change
         except FailureError as error:
             cause = error.cause or error
-            self._progress.tell(f"change: {cause}")
+            self._progress.add_errors(f"change: {cause}")
             workflow.logger.info("change not applied", extra={"reason": str(cause)})
 
     def start(self, change: Coroutine[Any, Any, Any]) -> None:
-        """Begin a change that no handler waits for."""
+        """Start a change that no handler waits for."""
         self._started.add(asyncio.create_task(self.log_failure(change)))
 
     async def note(self, event: Event) -> None:
         """Write an event that changes nothing."""
-        await self._row()
+        await self._wait_for_row()
         note = NoteInput(self._order_id, event)
-        most = self._budget.note_left(workflow.now())
-        await self._perform(OrderActivities.note, note, most=most)
+        limit = self._budget.note_left(workflow.now())
+        await self._perform(OrderActivities.note, note, limit=limit)
 
     async def refuse(self, event: Event) -> None:
-        """Record what was sent and not taken; of too many nothing more is told."""
+        """Record a refused signal; after too many, record no more."""
         if self._tried >= policies.MOST_CHANGES and workflow.patched(STRICT):
             return
         self._tried += 1
         await self.log_failure(self.note(event))
 
-    async def _once(self, given: Change, change: Coroutine[Any, Any, ChangeResult]) -> ChangeResult:
-        key = _key(given)
-        known = self._known.get(key)
-        if known is not None:
-            change.close()
-            if known[0] != given and workflow.patched(STRICT):
+    async def _once(
+        self, change: Change, applying: Coroutine[Any, Any, ChangeResult]
+    ) -> ChangeResult:
+        key = _key(change)
+        seen = self._seen.get(key)
+        if seen is not None:
+            applying.close()
+            if seen[0] != change and workflow.patched(STRICT):
                 raise _other_change()
-            return await known[1]
-        if self._is_full(given) and workflow.patched(STRICT):
-            change.close()
+            return await seen[1]
+        if self._is_full(change) and workflow.patched(STRICT):
+            applying.close()
             raise _too_many()
         self._tried += 1
-        task = asyncio.create_task(change)
-        self._known[key] = given, task
+        task = asyncio.create_task(applying)
+        self._seen[key] = change, task
         try:
             return await task
         except ActivityError:
-            # Postgres was away: nothing was decided, a repeat is a new try.
-            del self._known[key]
+            # Postgres was unavailable and nothing is decided: a repeat is tried anew.
+            del self._seen[key]
             raise
 
     def _is_full(self, change: Change) -> bool:
@@ -199,8 +203,8 @@ class Changes:
         self._reviewing += 1
         try:
             await workflow.wait_condition(lambda: self.reviewable or self.closed)
-            most = self._budget.forward_left(workflow.now())
-            changed = await self._serialized(OrderActivities.review, step, most=most)
+            limit = self._budget.forward_left(workflow.now())
+            changed = await self._serialized(OrderActivities.review, step, limit=limit)
             self.decision = step.change
         finally:
             self._reviewing -= 1
@@ -211,16 +215,16 @@ class Changes:
         activity: Callable[[OrderActivities, A], Awaitable[ChangeOutcome]],
         argument: A,
         *,
-        most: timedelta = timedelta.max,
+        limit: timedelta = timedelta.max,
     ) -> ChangeOutcome:
-        await self._row()
-        async with self._turn:
-            changed = await self._perform(activity, argument, most=most)
+        await self._wait_for_row()
+        async with self._lock:
+            changed = await self._perform(activity, argument, limit=limit)
         if not changed.applied:
             raise too_late(changed.reason)
         return changed
 
-    async def _row(self) -> None:
+    async def _wait_for_row(self) -> None:
         await workflow.wait_condition(lambda: self._received or self.closed)
 
     async def _perform(
@@ -228,14 +232,14 @@ class Changes:
         activity: Callable[[OrderActivities, A], Awaitable[T]],
         argument: A,
         *,
-        most: timedelta = timedelta.max,
+        limit: timedelta = timedelta.max,
     ) -> T:
-        left = max(min(self._budget.closing_left(workflow.now()), most), policies.SHORTEST_STEP)
+        left = max(min(self._budget.closing_left(workflow.now()), limit), policies.SHORTEST_STEP)
         return await run_activity(activity, argument, timeout=policies.SQL_STEP, left=left)
 
 
 def too_late(reason: str) -> ApplicationError:
-    """Return the failure of a change that nothing can be done about any more."""
+    """Return the failure of a change that comes too late."""
     return ApplicationError(reason, type=TOO_LATE, non_retryable=True)
 
 
@@ -253,7 +257,7 @@ def _key(change: Change) -> tuple[Any, ...]:
     return type(change), change.change_id, change.actor
 
 
-def _named(change: C) -> C:
+def _with_id(change: C) -> C:
     if change.change_id:
         return change
     return msgspec.structs.replace(change, change_id=str(workflow.uuid4()))

@@ -1,7 +1,7 @@
-"""What others may say to an order and ask of it: its signals, updates and query.
+"""The signals, updates and query of an order's workflow.
 
-Handlers take any values of any encoding: the SDK's own errors about a wrong number of arguments, or
-about bytes where an object should be, fail the workflow's tasks again and again.
+Handlers take any number of values of any encoding: the SDK's own errors about a wrong number of
+arguments, or about bytes in place of an object, fail the workflow's tasks again and again.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -43,62 +43,65 @@ class OrderHandlers:
         total = timedelta(seconds=order.deadline_seconds)
         self._id = info.workflow_id
         self._order = order
-        # Whoever starts an order by hand may bound it by either.
-        bounds = (total, info.execution_timeout or total, info.run_timeout or total)
-        self._budget = Budget(info.workflow_start_time, min(bounds))
+        # A client that starts an order by hand may set either.
+        limits = (total, info.execution_timeout or total, info.run_timeout or total)
+        self._budget = Budget(info.workflow_start_time, min(limits))
         self._progress = Progress(self._id, order.address, self._budget)
         self._changes = Changes(self._id, self._progress, self._budget)
 
     @workflow.query(name=contract.STATUS_QUERY)
     def status(self) -> Status:
         """Return the live view of the order."""
-        # workflow.now() stands still between tasks. A query leaves no history, so the clock on
-        # the wall harms no replay.
+        # workflow.now() stands still between tasks. A query is not in the history, so reading the
+        # wall clock breaks no replay.
         with workflow.unsafe.sandbox_unrestricted():
             return self._progress.status(datetime.now(UTC))
 
     @workflow.signal(name=contract.CANCEL_SIGNAL)
-    async def cancel_order(self, *given: Any) -> None:
+    async def cancel_order(self, *arguments: Any) -> None:
         """Cancel; by any Temporal client, with no input or that of the update `cancel`."""
-        if (change := await self._heard(given, Cancel, EventType.CANCEL_REFUSED)) is not None:
+        change = await self._read_signal(arguments, Cancel, EventType.CANCEL_REFUSED)
+        if change is not None:
             await self._changes.log_failure(self._changes.cancel(change))
 
     @workflow.signal(name=contract.ADDRESS_SIGNAL)
-    async def change_address(self, *given: Any) -> None:
+    async def change_address(self, *arguments: Any) -> None:
         """Change the address; by any Temporal client."""
-        change = await self._heard(given, AddressChange, EventType.ADDRESS_UPDATE_REFUSED)
+        change = await self._read_signal(arguments, AddressChange, EventType.ADDRESS_UPDATE_REFUSED)
         if change is not None:
             await self._changes.log_failure(self._changes.update_address(change))
 
     @workflow.signal(name=contract.DISPATCH_FAILED_SIGNAL)
-    async def dispatch_failed(self, *given: Any) -> None:
-        """Hear from a child that its shipping attempt failed."""
-        failed = await self._heard(given, DispatchFailed, EventType.DISPATCH_FAILED_REFUSED)
+    async def dispatch_failed(self, *arguments: Any) -> None:
+        """Record that a child's shipping attempt failed."""
+        failed = await self._read_signal(
+            arguments, DispatchFailed, EventType.DISPATCH_FAILED_REFUSED
+        )
         if failed is not None:
             await self._on_dispatch_failed(failed)
 
     @workflow.update(name=contract.CANCEL_UPDATE)
-    async def cancel(self, *given: Any) -> ChangeResult:
-        """Cancel, acknowledged."""
-        return await self._changes.cancel(input_of(given, Cancel))
+    async def cancel(self, *arguments: Any) -> ChangeResult:
+        """Cancel; the answer says whether it took effect."""
+        return await self._changes.cancel(input_of(arguments, Cancel))
 
     @cancel.validator
-    def _check_cancel(self, *given: Any) -> None:
-        self._changes.check(_proper(given, Cancel))
+    def _check_cancel(self, *arguments: Any) -> None:
+        self._changes.check(_check_input(arguments, Cancel))
 
     @workflow.update(name=contract.ADDRESS_UPDATE)
-    async def update_address(self, *given: Any) -> ChangeResult:
-        """Change the address, acknowledged."""
-        return await self._changes.update_address(input_of(given, AddressChange))
+    async def update_address(self, *arguments: Any) -> ChangeResult:
+        """Change the address; the answer says whether it took effect."""
+        return await self._changes.update_address(input_of(arguments, AddressChange))
 
     @update_address.validator
-    def _check_address(self, *given: Any) -> None:
-        self._changes.check(_proper(given, AddressChange))
+    def _check_address(self, *arguments: Any) -> None:
+        self._changes.check(_check_input(arguments, AddressChange))
 
     @workflow.update(name=contract.REVIEW_UPDATE)
-    async def review(self, *given: Any) -> ChangeResult:
+    async def review(self, *arguments: Any) -> ChangeResult:
         """Decide the review before its timer does."""
-        review = input_of(given, Review)
+        review = input_of(arguments, Review)
         if workflow.patched(REVIEW_ON_RECORD):
             return await self._changes.review(review)
         if self._changes.decision is None:
@@ -106,33 +109,36 @@ class OrderHandlers:
         return ChangeResult(review.change_id or "", self._progress.state)
 
     @review.validator
-    def _check_review(self, *given: Any) -> None:
-        review = _proper(given, Review)
+    def _check_review(self, *arguments: Any) -> None:
+        review = _check_input(arguments, Review)
         self._changes.check(review)
-        if self._changes.decision is not None and not self._changes.knows(review):
+        if self._changes.decision is not None and not self._changes.has_seen(review):
             raise too_late("the review is over")
 
-    async def _heard(self, given: tuple[Any, ...], wanted: type[T], refused: EventType) -> T | None:
+    async def _read_signal(
+        self, arguments: tuple[Any, ...], type_: type[T], refused: EventType
+    ) -> T | None:
         """Return a signal's input; a malformed one is recorded, as a signal has no answer."""
         try:
-            heard = input_of(given, wanted)
+            signal = input_of(arguments, type_)
         except ApplicationError as error:
-            # A malformed report of a child was dropped without a trace once.
-            if wanted is not DispatchFailed or workflow.patched(STRICT):
+            # Workflows of older releases dropped a malformed DispatchFailed silently.
+            if type_ is not DispatchFailed or workflow.patched(STRICT):
                 await self._refuse(refused, error)
             return None
         try:
-            self._check_signal(heard)
+            self._check_signal(signal)
         except ValueError as error:
             if workflow.patched(STRICT):
                 await self._refuse(refused, error)
                 return None
-        return heard
+        return signal
 
-    def _check_signal(self, heard: msgspec.Struct) -> None:
-        check_texts(heard)
-        if isinstance(heard, DispatchFailed) and heard.attempt > self._progress.shipping_attempts:
-            raise ValueError(f"there is no shipping attempt {heard.attempt} yet")
+    def _check_signal(self, signal: msgspec.Struct) -> None:
+        check_texts(signal)
+        attempts = self._progress.shipping_attempts
+        if isinstance(signal, DispatchFailed) and signal.attempt > attempts:
+            raise ValueError(f"there is no shipping attempt {signal.attempt} yet")
 
     async def _refuse(self, refused: EventType, error: Exception) -> None:
         event = Event(refused, str(workflow.uuid4()), {"reason": printable(str(error))})
@@ -149,9 +155,9 @@ class OrderHandlers:
         return reviewed(self._changes.decision)
 
 
-def _proper(given: tuple[Any, ...], wanted: type[T]) -> T:
-    """Return an update's input, if it is one that is taken now; a validator never replays."""
-    change = input_of(given, wanted)
+def _check_input(arguments: tuple[Any, ...], type_: type[T]) -> T:
+    """Return an update's input, checked as today: a validator is not replayed."""
+    change = input_of(arguments, type_)
     try:
         check_texts(change)
     except ValueError as error:

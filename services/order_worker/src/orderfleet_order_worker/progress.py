@@ -1,4 +1,4 @@
-"""What an order's workflow knows of itself: the answer to the query `status`."""
+"""The progress of an order in its workflow: the answer to the query `status`."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from orderfleet.domain.policies import Budget
 
 
 class Progress:
-    """State, step, attempts and errors of one order, as far as its workflow has heard."""
+    """State, step, attempts and errors of an order."""
 
     def __init__(self, order_id: str, address: Address, budget: Budget) -> None:
         self.state = OrderState.RECEIVED
@@ -30,24 +30,24 @@ class Progress:
         self.state = state or self.state
 
     def add(self, step: str, status: StepStatus) -> None:
-        """Add attempts and errors to a step; those of one step may come several times."""
+        """Add attempts and errors to a step, which may have some already."""
         self._steps.setdefault(step, StepStatus()).add(status)
-        self.tell(*(f"{step}: {error}" for error in status.errors))
+        self.add_errors(*(f"{step}: {error}" for error in status.errors))
 
-    def tell(self, *errors: str) -> None:
-        """Add errors to those that the status tells; the oldest are dropped."""
+    def add_errors(self, *errors: str) -> None:
+        """Add errors to those that the status shows; drop the oldest."""
         self.errors.extend(errors)
         del self.errors[: -policies.MOST_ERRORS]
 
     def dispatch_failed(self, failed: DispatchFailed) -> bool:
-        """Record a failed shipping attempt; return False if it was known already."""
+        """Record a failed shipping attempt; return False if it was recorded before."""
         if failed.attempt in self.dispatch_failures:
             return False
         self.dispatch_failures[failed.attempt] = failed.reason
         for step, status in failed.steps.items():
             self.add(step, status)
         if not failed.steps:
-            self.tell(f"shipping attempt {failed.attempt}: {failed.reason}")
+            self.add_errors(f"shipping attempt {failed.attempt}: {failed.reason}")
         return True
 
     def status(self, now: datetime) -> Status:

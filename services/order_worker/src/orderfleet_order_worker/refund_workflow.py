@@ -1,8 +1,9 @@
-"""RefundWorkflow: an order that ends unfulfilled gives back what it took, however long it takes."""
+"""RefundWorkflow: undoes the payment of an order that ends unfulfilled, however long it takes."""
 
 from typing import Any
 
 from temporalio import workflow
+from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.contract import (
@@ -14,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
         refund_id,
     )
     from orderfleet.domain.orders import OrderState
-    from orderfleet.domain.policies import HEARTBEAT_TIMEOUT, UNDO_RETRY, UNDO_STEP
+    from orderfleet.domain.policies import UNDO
     from orderfleet.temporal.inputs import check_id, input_of
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.activity_types import KEPT, EndInput, RefundPaymentInput
@@ -23,24 +24,22 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name=REFUND_WORKFLOW)
 class RefundWorkflow:
-    """Secures the end, calls the package back, then undoes the payment: in this order.
+    """Writes the end, calls the package back, then undoes the payment: in this order.
 
     An order that turns out to be fulfilled keeps its money, and nothing is refunded before the
-    carrier has said that the package will not arrive. What the order's row has lost, Temporal's
-    histories tell.
+    carrier has confirmed that the package will not arrive. What the order's row lost is read from
+    Temporal's histories.
     """
 
     @workflow.run
-    async def run(self, *given: Any) -> RefundResult:
-        """Undo what the order took; every step is repeated until it is done."""
-        refund = input_of(given, RefundInput)
+    async def run(self, *arguments: Any) -> RefundResult:
+        """Undo what the order took; every step is retried until it succeeds."""
+        refund = input_of(arguments, RefundInput)
         check_id(refund_id(refund.order_id))
         ended = await workflow.execute_activity_method(
             OrderActivities.end,
             EndInput(refund.order_id, refund.state, refund.reason),
-            start_to_close_timeout=UNDO_STEP,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=UNDO_RETRY,
+            **UNDO,
         )
         if ended.state is OrderState.FULFILLED:
             return RefundResult(KEPT)
@@ -49,27 +48,22 @@ class RefundWorkflow:
             traces = await workflow.execute_activity_method(
                 ReconciliationActivities.trace,
                 refund.order_id,
-                start_to_close_timeout=UNDO_STEP,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=UNDO_RETRY,
+                **UNDO,
             )
         recalled = False
         if ended.recall or traces.keys:
+            # The input's queue, where a worker of an older release wrote the end.
+            queue = ended.shipping_task_queue or refund.shipping_task_queue
+            undo: ActivityConfig = {**UNDO, "task_queue": queue}
             recalled = await workflow.execute_activity(
                 RECALL_ACTIVITY,
                 RecallInput(refund.order_id, traces.keys),
-                # The input's, where a worker of a release before wrote the end.
-                task_queue=ended.shipping_task_queue or refund.shipping_task_queue,
                 result_type=bool,
-                start_to_close_timeout=UNDO_STEP,
-                heartbeat_timeout=HEARTBEAT_TIMEOUT,
-                retry_policy=UNDO_RETRY,
+                **undo,
             )
         payment = await workflow.execute_activity_method(
             OrderActivities.refund,
             RefundPaymentInput(refund.order_id, refund.payment_id, traces.charged),
-            start_to_close_timeout=UNDO_STEP,
-            heartbeat_timeout=HEARTBEAT_TIMEOUT,
-            retry_policy=UNDO_RETRY,
+            **UNDO,
         )
         return RefundResult(payment, recalled=recalled)

@@ -1,4 +1,4 @@
-"""OrderWorkflow: an order from its acceptance to its end, inside its deadline."""
+"""OrderWorkflow: an order from acceptance to end, within its deadline."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,8 +37,8 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.temporal.inputs import input_of
     from orderfleet.temporal.steps import StepFailedError, run_activity, run_local_step, run_step
 
-    # By name: `from orderfleet_order_worker import activities` would run that module again in the
-    # sandbox, for each order.
+    # Import names, not the module: `from orderfleet_order_worker import activities` would run that
+    # module again in the sandbox of each order.
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.activity_types import (
         ChargeInput,
@@ -53,40 +53,40 @@ S = TypeVar("S")
 A = TypeVar("A")
 R = TypeVar("R", bound=StepResult)
 
-# The parent's own timer beside its child's.
+# The patch for the parent's own timer beside its child's.
 WATCHED_SHIPPING = "watched-shipping"
-# In place of the input of a workflow that fails before it does anything.
+# Stands in for a malformed input; its workflow fails before it does anything.
 _NO_ORDER = OrderInput(payment_id="none", address=Address("none", "none"))
 
 
 class OrderEndError(Exception):
-    """The order ends here, in this state and for this reason. It never leaves the workflow."""
+    """The order ends in this state, for this reason. Never leaves the workflow."""
 
     def __init__(self, state: OrderState, reason: str) -> None:
         super().__init__(reason)
         self.state = state
-        # What a gateway or a caller said may be in it.
+        # It may quote a gateway or a caller.
         self.reason = printable(reason)
 
 
 @workflow.defn(name=contract.ORDER_WORKFLOW)
 class OrderWorkflow(OrderHandlers):
-    """One order. Postgres arbitrates every race; this follows what the order's row says."""
+    """One order. Postgres arbitrates every race; the workflow follows the order's row."""
 
     @workflow.init
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *arguments: Any) -> None:
         self._refused: ApplicationError | None = None
         try:
-            order = _accepted(input_of(given, OrderInput))
+            order = _accepted(input_of(arguments, OrderInput))
         except ApplicationError as error:
-            # Not raised here: the SDK would complain of what it had made to run it.
+            # Raised by `run`: the SDK logs errors about an exception in `__init__`.
             self._refused, order = error, _NO_ORDER
         super().__init__(order)
         self._shipping_task_queue = contract.SHIPPING_TASK_QUEUE
         self._charge_begun = False
 
     @workflow.run
-    async def run(self, *given: Any) -> OrderResult:  # noqa: ARG002 (init has it)
+    async def run(self, *arguments: Any) -> OrderResult:  # noqa: ARG002 (init has it)
         """Fulfil the order, or end it in one of the other four ways."""
         if self._refused is not None:
             raise self._refused
@@ -97,7 +97,7 @@ class OrderWorkflow(OrderHandlers):
             except asyncio.CancelledError:
                 if process.done() or workflow.cancellation_reason() is None:
                     raise
-                # Temporal's own cancellation acts as CancelOrder; what runs is shielded from it.
+                # Temporal's own cancellation acts as CancelOrder; the order's task is shielded.
                 self._changes.start(self._changes.cancel(Cancel(reason="workflow cancelled")))
 
     async def _process(self) -> OrderResult:
@@ -106,7 +106,7 @@ class OrderWorkflow(OrderHandlers):
         if self._changes.cancelled:
             forward.cancel()
             await workflow.wait([forward])
-            _forget(forward)
+            _retrieve_exception(forward)
             return await self._close(OrderEndError(OrderState.CANCELLED, self._progress.reason))
         end = forward.exception()
         if isinstance(end, OrderEndError):
@@ -155,7 +155,7 @@ class OrderWorkflow(OrderHandlers):
         if timeout and changes.decision is None:
             with suppress(TimeoutError):
                 await workflow.wait_condition(lambda: changes.decision is not None, timeout=timeout)
-        # What a person has said by now counts, as soon as it is known whether it is on record.
+        # A decision that is being written counts if it gets recorded.
         if changes.reviewing:
             with suppress(TimeoutError):
                 left = self._forward_left(StepName.REVIEW)
@@ -188,7 +188,7 @@ class OrderWorkflow(OrderHandlers):
                 shipped = await self._ship_in_time(attempt)
             except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
                 if self._changes.cancelled:
-                    # Cancelled with `forward`: not a failure to report and to try again.
+                    # Cancelled with `forward`: no failure to report and retry.
                     raise
                 await self._shipping_failed(attempt, error)
                 continue
@@ -199,9 +199,9 @@ class OrderWorkflow(OrderHandlers):
         raise OrderEndError(OrderState.FAILED, f"shipping: {reason}")
 
     async def _ship_in_time(self, attempt: int) -> ShippingResult:
-        """Return what the child returns, or cancel it when there is no time left.
+        """Return the child's result, or cancel the child when there is no time left.
 
-        The child has the same time, but a busy server may be seconds late to tell of its end.
+        The child has the same time, but a busy server may report its end seconds late.
         """
         if not workflow.patched(WATCHED_SHIPPING):
             return await self._start_shipping(attempt)
@@ -214,9 +214,9 @@ class OrderWorkflow(OrderHandlers):
             if shipping.done():
                 return shipping.result()
         finally:
-            # Not waited for: it asks the server to cancel the child, and nobody hears of the rest.
+            # Asks the server to cancel the child, and does not wait for its end.
             if shipping.cancel():
-                shipping.add_done_callback(_forget)
+                shipping.add_done_callback(_retrieve_exception)
         await self._on_dispatch_failed(DispatchFailed(attempt, "no time left"))
         raise OrderEndError(OrderState.TIMED_OUT, "no time left to ship")
 
@@ -227,8 +227,8 @@ class OrderWorkflow(OrderHandlers):
             result_type=ShippingResult,
             id=contract.shipping_id(self._id, attempt),
             task_queue=self._shipping_task_queue,
-            # Not the order's 15 s but what is left of its forward time: nothing is dispatched
-            # after it.
+            # What is left of the forward time, after which nothing is dispatched; not the order's
+            # 15 s.
             execution_timeout=self._forward_left(StepName.SHIP),
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
@@ -240,7 +240,7 @@ class OrderWorkflow(OrderHandlers):
         cause = error.cause
         if isinstance(cause, ApplicationError) and cause.type == contract.ORDER_CLOSED:
             raise OrderEndError(OrderState.FAILED, f"shipping: {cause.message}") from error
-        # A child that was cut off could not send its DispatchFailed.
+        # A child that timed out could not send its DispatchFailed.
         await self._on_dispatch_failed(DispatchFailed(attempt, str(cause or error)))
 
     async def _step(
@@ -255,7 +255,7 @@ class OrderWorkflow(OrderHandlers):
     ) -> R:
         self._progress.enter(name, state)
         if not local:
-            # Before a local one nothing may be decided by the time: see run_local_step.
+            # Before a local step nothing may be decided by the time: see run_local_step.
             self._forward_left(name)
         run = run_local_step if local else run_step
         try:
@@ -276,13 +276,13 @@ class OrderWorkflow(OrderHandlers):
         self._progress.enter(StepName.END)
         ended = await self._write_end(end)
         if ended is None:
-            # Postgres is away: undo what may have been taken, and leave the row to ReconcileOrders.
+            # Postgres is unavailable: undo what may be taken, and leave the row to ReconcileOrders.
             if self._charge_begun:
                 await self._start_refund(end)
             return await self._complete(end.state, end.reason, recorded=False)
         if ended.undo:
             await self._start_refund(end)
-        # The row may have got another end while this one was on its way.
+        # The row may have another end, written first.
         reason = end.reason if ended.state is end.state else ""
         return await self._complete(ended.state, reason, recorded=ended.recorded)
 
@@ -302,8 +302,7 @@ class OrderWorkflow(OrderHandlers):
 
     async def _start_refund(self, end: OrderEndError) -> None:
         with suppress(WorkflowAlreadyStartedError):
-            # Its start is awaited: the server does not start an abandoned child of a parent
-            # that has closed.
+            # Await its start: the server does not start an abandoned child of a closed parent.
             await workflow.start_child_workflow(
                 contract.REFUND_WORKFLOW,
                 RefundInput(
@@ -330,15 +329,15 @@ class OrderWorkflow(OrderHandlers):
         workflow.upsert_search_attributes(
             [contract.ORDER_STATE.value_set(state if recorded else contract.UNRECORDED)]
         )
-        if not self._quiet():
+        if not self._all_finished():
             try:
                 left = self._budget.closing_left(workflow.now())
-                await workflow.wait_condition(self._quiet, timeout=left)
+                await workflow.wait_condition(self._all_finished, timeout=left)
             except TimeoutError:
-                workflow.logger.warning("ended with a change under way")
+                workflow.logger.warning("the order ended before a change was done")
         return OrderResult(self._id, state, reason)
 
-    def _quiet(self) -> bool:
+    def _all_finished(self) -> bool:
         return workflow.all_handlers_finished() and not self._changes.pending
 
     def _forward_left(self, step: StepName) -> timedelta:
@@ -348,18 +347,18 @@ class OrderWorkflow(OrderHandlers):
         return left
 
 
-def _forget(task: asyncio.Task[Any]) -> None:
-    """Look at a task's failure, so that asyncio does not report it as lost."""
+def _retrieve_exception(task: asyncio.Task[Any]) -> None:
+    """Retrieve a task's exception, so that asyncio does not log that nobody did."""
     if not task.cancelled():
         task.exception()
 
 
 def _accepted(order: OrderInput) -> OrderInput:
-    """Return the input of a workflow that may begin: nothing is written before it is looked at.
+    """Return the input if the order is acceptable; nothing is written before this check.
 
     Raises:
-        ApplicationError: the workflow's id is no order id, or the order would not be accepted by
-            the API either. Orders that an older release has accepted go on.
+        ApplicationError: the workflow's id is no order id, or the API would not accept the order
+            either. Orders that an older release accepted go on.
     """
     problem = "" if is_order_id(workflow.info().workflow_id) else "the workflow's id is no order id"
     try:
@@ -374,7 +373,7 @@ def _accepted(order: OrderInput) -> OrderInput:
 def _end_by(step: StepName, error: StepFailedError) -> Exception:
     """Return what a failed step means for its order."""
     if error.kind == contract.ORDER_CONFLICT:
-        # Not this workflow's row: nothing of it may be touched.
+        # Another order's row: leave it alone.
         return ApplicationError(str(error), type=error.kind, non_retryable=True)
     if error.kind == contract.PAYMENT_CONFLICT:
         return OrderEndError(OrderState.REJECTED, contract.PAYMENT_CONFLICT_REASON)

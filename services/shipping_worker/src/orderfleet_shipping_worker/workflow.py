@@ -1,4 +1,4 @@
-"""ShippingWorkflow: one shipping attempt; on failure it tells its parent and fails."""
+"""ShippingWorkflow: one shipping attempt; on failure it signals its parent and fails."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -24,13 +24,13 @@ with workflow.unsafe.imports_passed_through():
 
 R = TypeVar("R", bound=StepResult)
 
-# Kept from the run's own time, so that the parent hears of a failure before the run is cut off.
+# Kept of the run's time, so that the signal to the parent is sent before the run times out.
 _REPORT_MARGIN = timedelta(milliseconds=300)
 
 
 @workflow.defn(name=contract.SHIPPING_WORKFLOW)
 class ShippingWorkflow:
-    """Prepares the package and dispatches the carrier within the time its parent gave it."""
+    """Prepares the package and dispatches the carrier within the time that its parent sets."""
 
     def __init__(self) -> None:
         info = workflow.info()
@@ -40,13 +40,13 @@ class ShippingWorkflow:
         self._deadline = info.workflow_start_time + min(limits) - _REPORT_MARGIN if limits else None
 
     @workflow.run
-    async def run(self, *given: Any) -> ShippingResult:
+    async def run(self, *arguments: Any) -> ShippingResult:
         """Ship the order.
 
         Raises:
-            ApplicationError: shipping failed; the parent has its DispatchFailed by then.
+            ApplicationError: shipping failed, and the parent has the signal DispatchFailed.
         """
-        self._shipping = input_of(given, ShippingInput)
+        self._shipping = input_of(arguments, ShippingInput)
         check_id(contract.shipping_id(self._shipping.order_id, self._shipping.attempt))
         await self._step(
             ShippingActivities.prepare, StepName.PREPARE, policies.SQL_STEP, local=True
@@ -58,7 +58,7 @@ class ShippingWorkflow:
 
     @workflow.query(name=contract.STATUS_QUERY)
     def status(self) -> dict[str, StepStatus]:
-        """Return attempts and errors of the steps, as far as they are over."""
+        """Return attempts and errors of the steps that are over."""
         return self._steps
 
     async def _step(
@@ -88,10 +88,10 @@ class ShippingWorkflow:
     async def _failed(self, name: StepName, error: StepFailedError) -> ApplicationError:
         reason = f"{name}: {error}"
         if error.kind != contract.ORDER_CLOSED:
-            await self._tell_parent(reason)
+            await self._signal_parent(reason)
         return ApplicationError(reason, type=error.kind, non_retryable=True)
 
-    async def _tell_parent(self, reason: str) -> None:
+    async def _signal_parent(self, reason: str) -> None:
         parent = workflow.info().parent
         if parent is None:
             return

@@ -13,7 +13,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.settings import CommonSettings
-from orderfleet.temporal.namespace import look_at_search_attribute, require_namespace
+from orderfleet.temporal.namespace import check_search_attribute, require_namespace
 from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.finding import Finding, compare_clock
@@ -58,7 +58,7 @@ async def check_temporal() -> list[Finding]:
         ),
         _Check(
             f"search attribute {ORDER_STATE.name}",
-            lambda: call_temporal(look_at_search_attribute(client)),
+            lambda: call_temporal(check_search_attribute(client)),
             f"temporal operator search-attribute create --name {ORDER_STATE.name} --type Keyword",
         ),
         _Check(

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityConfig
 
 # --- The order -----------------------------------------------------------------------------
 
@@ -113,10 +114,14 @@ MOST_ERRORS: Final = 100
 
 # No deadline and no last attempt: an order that is not fulfilled gets its money back.
 UNDO_STEP: Final = timedelta(seconds=5)
-UNDO_RETRY: Final = RetryPolicy(
-    initial_interval=timedelta(milliseconds=200),
-    backoff_coefficient=2,
-    maximum_interval=timedelta(seconds=10),
+UNDO: Final = ActivityConfig(
+    start_to_close_timeout=UNDO_STEP,
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(seconds=10),
+    ),
 )
 
 # --- Backstop --------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from orderfleet.store.health import schema_version
 from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import UNAVAILABLE, open_pool
 from orderfleet.temporal.client import connect
-from orderfleet.temporal.namespace import look_at_search_attribute, require_namespace
+from orderfleet.temporal.namespace import check_search_attribute, require_namespace
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -119,7 +119,7 @@ async def _check_temporal(settings: CommonSettings) -> str:
         client = await connect(msgspec.structs.replace(settings, start_wait_seconds=0))
         # The next call does not need it: with Elasticsearch search attributes are cluster-wide.
         await require_namespace(client)
-        good, state = await look_at_search_attribute(client)
+        good, state = await check_search_attribute(client)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return f"no namespace {settings.temporal_namespace!r} in {where}"

@@ -30,8 +30,8 @@ async def connect(
     TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
     TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
     at its first call; a worker's cannot be lazy. `retries` is how often the client repeats a
-    call that Temporal was too busy or too absent to answer; 10 is the SDK's own. A worker has the
-    plugins of its client.
+    call that fails because Temporal is busy or unavailable; 10 is the SDK's default. A worker has
+    the plugins of its client.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
@@ -75,7 +75,7 @@ async def connect(
 
 
 def is_absent(error: RPCError) -> bool:
-    """Tell whether Temporal knows no such workflow; a missing namespace says NOT_FOUND too."""
+    """Tell whether the workflow does not exist. A missing namespace is NOT_FOUND as well."""
     if error.status is not RPCStatusCode.NOT_FOUND:
         return False
     namespace = NamespaceNotFoundFailure.DESCRIPTOR

@@ -25,24 +25,24 @@ from orderfleet.temporal.failure_converter import BoundedFailureConverter
 
 
 class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
-    """JSON by msgspec, with the bounds of the types checked on the way in."""
+    """JSON by msgspec; decoding checks the types' bounds."""
 
     @property
     def encoding(self) -> str:
-        """The encoding's name in a payload's metadata."""
+        """The encoding in a payload's metadata."""
         return "json/plain"
 
     def to_payload(self, value: Any) -> Payload | None:
-        """Encode any value that msgspec knows."""
+        """Encode any value that msgspec supports."""
         return Payload(metadata={"encoding": b"json/plain"}, data=msgspec.json.encode(value))
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         """Decode into `type_hint`.
 
         Raises:
-            ApplicationError: the data do not fit. Non-retryable, so a malformed start or update
-                fails at once with the reason; a plain error would retry the workflow task for
-                ever.
+            ApplicationError: the data do not fit. It is non-retryable, so a malformed start or
+                update fails at once with the reason; with a plain error the workflow task would
+                be retried for ever.
         """
         try:
             value: Any = msgspec.json.decode(
@@ -56,7 +56,7 @@ class MsgspecJSONPayloadConverter(EncodingPayloadConverter):
 
 
 class BytesPayloadConverter(BinaryPlainPayloadConverter):
-    """Bytes, where the type allows them: the SDK's own would hand them to any type."""
+    """Bytes, where the type allows them; the SDK's own converter returns them for any type."""
 
     def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
         """Return the bytes.
@@ -68,11 +68,11 @@ class BytesPayloadConverter(BinaryPlainPayloadConverter):
 
 
 class NullPayloadConverter(BinaryNullPayloadConverter):
-    """No value, where the type allows it: the SDK's own would hand None to any type."""
+    """None, where the type allows it; the SDK's own converter returns it for any type."""
 
     def from_payload(
         self,
-        payload: Payload,  # noqa: ARG002 (it says nothing)
+        payload: Payload,  # noqa: ARG002 (it is empty)
         type_hint: type | None = None,
     ) -> Any:
         """Return None.
@@ -84,7 +84,7 @@ class NullPayloadConverter(BinaryNullPayloadConverter):
 
 
 class PayloadConverter(CompositePayloadConverter):
-    """Nothing, bytes, and all else as JSON. Whatever a client sends fails nothing but its call."""
+    """None, bytes, and all else as JSON. A payload that does not fit fails its own call only."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -94,14 +94,14 @@ class PayloadConverter(CompositePayloadConverter):
     def from_payloads(
         self, payloads: Sequence[Payload], type_hints: list[type] | None = None
     ) -> list[Any]:
-        """Decode into the types asked for.
+        """Decode into the types.
 
-        Where none is asked for, what cannot be decoded is a RawValue; `input_of` refuses it. The
-        SDK asks for no type where handlers take any number of values. An error from here would
-        drop a signal without a trace, or fail the workflow's tasks for ever.
+        Without a type, a value that cannot be decoded becomes a RawValue, and `input_of` refuses
+        it: the SDK passes no types where a handler takes any number of values, and an error from
+        here would drop a signal silently, or fail the workflow's tasks for ever.
 
         Raises:
-            ApplicationError: a value does not fit, or has an encoding of another kind.
+            ApplicationError: a value does not fit, or its encoding is unsupported.
         """
         hints: Sequence[type | None] = type_hints or [None] * len(payloads)
         return [self._value(*pair) for pair in zip(payloads, hints, strict=False)]
@@ -112,7 +112,7 @@ class PayloadConverter(CompositePayloadConverter):
         try:
             converter = self.converters.get(payload.metadata.get("encoding", b""))
             if converter is None:
-                raise invalid("the payload's encoding is not known here")
+                raise invalid("the payload's encoding is not supported")
             return converter.from_payload(payload, hint)
         except ApplicationError:
             if hint is None:
@@ -121,10 +121,10 @@ class PayloadConverter(CompositePayloadConverter):
 
 
 def converted(value: Any, type_hint: type | None) -> Any:
-    """Return a plain value as a type.
+    """Convert a plain value to a type.
 
     Raises:
-        ApplicationError: it does not fit.
+        ApplicationError: the value does not fit.
     """
     try:
         return msgspec.convert(value, type=Any if type_hint is None else type_hint)
@@ -133,7 +133,7 @@ def converted(value: Any, type_hint: type | None) -> Any:
 
 
 def invalid(error: object) -> ApplicationError:
-    """Return the failure of what does not fit: it is not tried again."""
+    """Return the non-retryable failure of a value that does not fit."""
     return ApplicationError(printable(str(error)), type=INVALID_PAYLOAD, non_retryable=True)
 
 

@@ -1,7 +1,7 @@
-"""Failures as Temporal keeps them: short enough that their words are not thrown away.
+"""Failures short enough for Temporal to store them whole.
 
-A failure of more than 4 KB is replaced by "Failure exceeds size limit." while its activity waits
-for its next attempt, and the status of an order would tell that instead of what went wrong.
+The server replaces a failure of more than 4 KB by "Failure exceeds size limit." while its activity
+waits for the next attempt, and an order's status would show that text instead of the error.
 """
 
 from typing import Final
@@ -10,8 +10,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, FailureError
 
-# The server's limit is 4 KB (`limit.mutableStateActivityFailureSize.error`); what it and other
-# interceptors add has to fit too.
+# The server's limit is 4 KB (`limit.mutableStateActivityFailureSize.error`), with what the server
+# and other interceptors add.
 _MOST_BYTES: Final = 3_500
 _MESSAGE_BYTES: Final = 500
 _TRACE_BYTES: Final = 1_000
@@ -20,37 +20,37 @@ _CUT: Final = "\n...\n"
 
 
 class BoundedFailureConverter(DefaultFailureConverter):
-    """Cuts messages, stack traces and chains of causes; the first words stay."""
+    """Truncates messages, stack traces and chains of causes."""
 
     def to_failure(
         self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
     ) -> None:
         """Convert an exception."""
         if not isinstance(exception, FailureError):
-            # As the SDK does, but a message may be anything, and half a surrogate is no UTF-8.
-            told = ApplicationError(
+            # As the SDK does, but a message may hold a lone surrogate, which UTF-8 cannot encode.
+            converted = ApplicationError(
                 _shortened(str(exception), _MESSAGE_BYTES), type=type(exception).__name__
             )
-            told.__cause__, told.__context__ = exception.__cause__, exception.__context__
-            told.__suppress_context__ = exception.__suppress_context__
-            exception = told.with_traceback(exception.__traceback__)
+            converted.__cause__, converted.__context__ = exception.__cause__, exception.__context__
+            converted.__suppress_context__ = exception.__suppress_context__
+            exception = converted.with_traceback(exception.__traceback__)
         super().to_failure(exception, payload_converter, failure)
         bound(failure)
 
 
 def bound(failure: Failure) -> None:
-    """Cut a failure until it is short enough: the deepest cause first, its own words last."""
+    """Truncate a failure until it is short enough: the deepest cause first."""
     chain = [failure]
     while chain[-1].HasField("cause") and len(chain) <= _CAUSES:
         chain.append(chain[-1].cause)
     chain[-1].ClearField("cause")
-    for one in chain:
-        one.message = _shortened(one.message, _MESSAGE_BYTES)
-        one.stack_trace = _middle_out(one.stack_trace, _TRACE_BYTES)
-    for one in reversed(chain):
+    for link in chain:
+        link.message = _shortened(link.message, _MESSAGE_BYTES)
+        link.stack_trace = _middle_out(link.stack_trace, _TRACE_BYTES)
+    for link in reversed(chain):
         if failure.ByteSize() > _MOST_BYTES:
-            one.ClearField("cause")
-            one.stack_trace = ""
+            link.ClearField("cause")
+            link.stack_trace = ""
 
 
 def _shortened(text: str, most: int) -> str:
@@ -58,7 +58,7 @@ def _shortened(text: str, most: int) -> str:
 
 
 def _middle_out(text: str, most: int) -> str:
-    """Keep where it began and where it was raised."""
+    """Keep the two ends of a stack trace: the entry point, and where the error was raised."""
     data = text.encode(errors="replace")
     if len(data) <= most:
         return text

@@ -1,4 +1,4 @@
-"""Fault injection in the activities: `flaky`, off by default."""
+"""Fault injection in activities: `flaky`, off by default."""
 
 import asyncio
 import random
@@ -29,11 +29,11 @@ class ForcedFailureError(RuntimeError):
 
 
 class FlakyInterceptor(Interceptor):
-    """Makes each attempt of the five activities, before its work, raise, hang or go on."""
+    """Lets each attempt of the five activities raise, hang or go on, before it does its work."""
 
     def __init__(self, orders: str, *, chance: random.Random | None = None) -> None:
         self._orders = orders
-        self._chance = chance or random.Random()  # noqa: S311 (a dice, not a secret)
+        self._chance = chance or random.Random()  # noqa: S311 (not a secret)
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
         """Wrap an activity."""

@@ -1,4 +1,4 @@
-"""What a workflow is started with or told: values of any kind, from any client of Temporal."""
+"""The input of a workflow, a signal or an update: any values, from any client of Temporal."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
@@ -14,39 +14,39 @@ T = TypeVar("T")
 
 
 def check_id(expected: str) -> None:
-    """Look at the id of a workflow that works for an order: it is made of the order's.
+    """Check the id of a workflow that works for an order; it is derived from the order's id.
 
     Raises:
-        ApplicationError: it is another one; two of them would do one order's work at once.
+        ApplicationError: the id is another; two such workflows would do the same work at once.
     """
     if workflow.info().workflow_id != expected:
         raise invalid(f"the workflow's id must be {expected}")
 
 
-def input_of(given: Sequence[Any], wanted: type[T]) -> T:
-    """Return the one input of a workflow, a signal or an update; none at all is an empty object.
+def input_of(arguments: Sequence[Any], type_: type[T]) -> T:
+    """Return the one input of a workflow, a signal or an update; no input is an empty object.
 
     Args:
-        given: what came, decoded without a type: handlers take any number of values, as a wrong
-            number is Python's own error, which retries the workflow task for ever.
-        wanted: the type that it must have.
+        arguments: the values, decoded without a type. Handlers take any number of them, as Python's
+            own error about a wrong number would retry the workflow task for ever.
+        type_: the type that the input must have.
 
     Raises:
-        ApplicationError: it does not fit; of the type `InvalidPayload`, non-retryable.
+        ApplicationError: the input does not fit; of the type `InvalidPayload`, non-retryable.
     """
-    if len(given) > 1:
-        raise invalid(f"Expected one value, got {len(given)}")
-    value = given[0] if given else None
+    if len(arguments) > 1:
+        raise invalid(f"Expected one value, got {len(arguments)}")
+    value = arguments[0] if arguments else None
     if isinstance(value, RawValue):
         if value.payload.data:
-            return _decoded(value.payload, wanted)
+            return _decoded(value.payload, type_)
         value = None
-    return cast("T", converted({} if value is None else value, wanted))
+    return cast("T", converted({} if value is None else value, type_))
 
 
-def _decoded(payload: Payload, wanted: type[T]) -> T:
-    """Decode what could not be decoded without a type, for its reason; it may be JSON after all."""
-    [decoded] = DATA_CONVERTER.payload_converter.from_payloads([payload], [wanted])
+def _decoded(payload: Payload, type_: type[T]) -> T:
+    """Decode a payload that failed without a type: it may fit the type, or its error is shown."""
+    [decoded] = DATA_CONVERTER.payload_converter.from_payloads([payload], [type_])
     try:
         check_members(payload.data)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Keeps quiet about failures that the SDK itself does not look at."""
+"""Silences asyncio about failures that the SDK drops."""
 
 import asyncio
 from typing import Any
@@ -12,10 +12,11 @@ from temporalio.worker import (
 
 
 class LostFuturesInterceptor(Interceptor):
-    """For workflows: a step's failure that comes in one task with its cancellation is no error.
+    """Ignores a step's failure that comes in the same workflow task as the step's cancellation.
 
-    The SDK then raises the cancellation and drops the step's future, failure and all, and asyncio
-    reports it as lost. The history has it. Tasks, which are the workflow's own, are still reported.
+    The SDK then raises the cancellation and drops the step's future, and asyncio logs that its
+    exception was never retrieved. The failure is in the history. Exceptions of tasks, which are the
+    workflow's own, are still logged.
     """
 
     def workflow_interceptor_class(

@@ -1,4 +1,4 @@
-"""What a namespace of Temporal must have for the fleet."""
+"""What the fleet needs of a Temporal namespace."""
 
 from typing import Final
 
@@ -17,20 +17,20 @@ async def require_namespace(client: Client) -> None:
     """Return if the client's namespace exists.
 
     Raises:
-        RPCError: it does not (NOT_FOUND), or Temporal would not tell.
+        RPCError: the namespace does not exist (NOT_FOUND), or the call failed.
     """
     await client.workflow_service.describe_namespace(
         DescribeNamespaceRequest(namespace=client.namespace)
     )
 
 
-async def look_at_search_attribute(client: Client) -> tuple[bool, str]:
-    """Tell whether the namespace has the fleet's search attribute, and in words.
+async def check_search_attribute(client: Client) -> tuple[bool, str]:
+    """Return whether the namespace has the fleet's search attribute, and a text about it.
 
-    A server that keeps its operator's service from us, as a managed one may, is taken at its word.
+    A server without the operator service, as managed ones may be, is assumed to have it.
 
     Raises:
-        RPCError: there is no such namespace (NOT_FOUND), or Temporal is away.
+        RPCError: the namespace does not exist (NOT_FOUND), or Temporal is unavailable.
     """
     try:
         answer = await client.operator_service.list_search_attributes(
@@ -38,10 +38,10 @@ async def look_at_search_attribute(client: Client) -> tuple[bool, str]:
         )
     except RPCError as error:
         if error.status in _CLOSED:
-            return True, "cannot be looked at here"
+            return True, "cannot be checked here"
         raise
-    found = answer.custom_attributes.get(ORDER_STATE.name)
-    if found is None:
-        return False, "is not there"
-    keyword = found == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
-    return keyword, "is a Keyword" if keyword else "is no Keyword"
+    type_ = answer.custom_attributes.get(ORDER_STATE.name)
+    if type_ is None:
+        return False, "is missing"
+    keyword = type_ == IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    return keyword, "is a Keyword" if keyword else "is not a Keyword"
