@@ -15,7 +15,8 @@ from tests.cluster.support.commands import run
 from tests.images.services import ROOT, SERVICES
 
 TAG: Final = os.environ.get("TAG") or SERVICES[0].own[SERVICES[0].program]
-# Two versions, for upgrade and rollback.
+# An older release, and two versions for upgrade and rollback.
+BEFORE: Final = f"{TAG}-test-before"
 OLD: Final = f"{TAG}-test-a"
 NEW: Final = f"{TAG}-test-b"
 _REGISTRY: Final = os.environ.get("REGISTRY") or ""
@@ -49,6 +50,16 @@ def load(tag: str) -> None:
     if command:
         for service in SERVICES:
             run(*command, image(service.folder, tag), seconds=_SECONDS, cwd=ROOT)
+
+
+def tree_of(commit: str, directory: Path) -> Path:
+    """Write the chart and what images are built from as they were at a commit."""
+    archive = directory / "tree.tar"
+    paths = ("services", "charts/orderfleet", "LICENSE", ".dockerignore")
+    # A shallow clone does not have the commit: fetch the rest of the history first.
+    run("git", "archive", f"--output={archive}", commit, *paths, seconds=60, cwd=ROOT)
+    run("tar", "--extract", f"--file={archive}", f"--directory={directory}", seconds=60)
+    return directory
 
 
 def changed_copy(directory: Path) -> Path:

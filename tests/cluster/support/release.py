@@ -4,12 +4,16 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+from temporalio.client import Client
 
+from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.temporal.client import connect
 from tests.cluster.support.cluster import Json, Namespace
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.shop import Shop
@@ -29,16 +33,17 @@ _GONE_SECONDS: Final = 90.0
 class Release:
     namespace: Namespace
     postgres_pod: str = f"{NAME}-postgres-0"
+    chart: Path = CHART
     # The values of each revision, the last one live; empty while the release is not installed.
     revisions: list[Mapping[str, Any]] = field(default_factory=list)
 
     def install(self, values: Mapping[str, Any]) -> None:
-        self._helm("install", NAME, str(CHART), *_set(values), *_WAIT)
+        self._helm("install", NAME, str(self.chart), *_set(values), *_WAIT)
         self.revisions.append(values)
 
     def upgrade(self, values: Mapping[str, Any]) -> None:
         """Change values; values that are not listed get the chart's defaults."""
-        self._helm("upgrade", NAME, str(CHART), "--reset-values", *_set(values), *_WAIT)
+        self._helm("upgrade", NAME, str(self.chart), "--reset-values", *_set(values), *_WAIT)
         self.revisions.append(values)
 
     def rollback(self, revision: int) -> None:
@@ -138,6 +143,12 @@ class Release:
             url = f"postgresql://orderfleet:{password}@127.0.0.1:{port}/orderfleet?sslmode=disable"
             async with open_pool(url, size=2, wait_seconds=20) as pool:
                 yield pool
+
+    @asynccontextmanager
+    async def temporal(self) -> AsyncIterator[Client]:
+        """Reach the own Temporal as the fleet does."""
+        async with self.namespace.forwarded(f"service/{NAME}-temporal", 7233) as port:
+            yield await connect(CommonSettings(temporal_address=f"127.0.0.1:{port}"))
 
 
 def _set(values: Mapping[str, Any]) -> list[str]:
