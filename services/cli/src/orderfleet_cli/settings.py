@@ -14,12 +14,12 @@ S = TypeVar("S", bound=Settings)
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """Settings of the commands that call the API."""
 
-    url: Annotated[
-        str, Env("The API, as the command line reaches it.", unit="URL", secret=True)
-    ] = "http://127.0.0.1:8000"
+    url: Annotated[str, Env("Address of the API.", unit="URL", secret=True)] = (
+        "http://127.0.0.1:8000"
+    )
     api_key: Annotated[
         str,
-        Env("Key that the command line shows to the API: `Authorization: Bearer`.", secret=True),
+        Env("Key for the API, sent as `Authorization: Bearer`.", secret=True),
     ] = ""
 
     def check(self) -> None:
@@ -36,7 +36,7 @@ def read(cls: type[S]) -> S:
     """Read settings from the environment.
 
     Raises:
-        UsageError: one is wrong.
+        UsageError: a setting is wrong.
     """
     try:
         return cls.from_env()
