@@ -18,7 +18,7 @@ _METRIC: Final = "orderfleet_build_info"
 _WINDOW: Final = "5m"
 # A pod that became ready more recently may not have been scraped yet.
 _NEW: Final = 60.0
-# Scaling follows the load of 15 s orders at this interval; a scrape may be this much late.
+# The longest interval that follows the load of 15 s orders, and its tolerance.
 _INTERVAL: Final = 15.0
 _LATE: Final = 1.2
 # A series is fresh if it misses no more scrapes than this.
