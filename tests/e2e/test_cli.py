@@ -38,7 +38,7 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
         cli(*start, "--json"), cli("start-workflow", order_id, f"pay-{order_id}")
     )
     assert again.json["state"] == "fulfilled"
-    assert (other.status, "is another one" in other.error) == (1, True)
+    assert (other.status, "already exists with other contents" in other.error) == (1, True)
 
     status, record, described, events = await cli.all(
         *(f"{command} {order_id} --json" for command in ("status", "show", "describe", "history"))
@@ -91,8 +91,8 @@ async def test_a_review(cli: Cli) -> None:
     order_id = await _place(cli)
     rejected = await cli("review", order_id, "--reject", "--reviewer", "mia")
     if rejected.status:
-        # On a slow machine the timer is faster than two starts of a command.
-        assert rejected.error == "the review is over"
+        # On a slow machine the timer is faster than two starts of a command, or even the order.
+        assert rejected.error in {"the review is over", "order is fulfilled"}
         return
     assert rejected.out.startswith(f"{order_id}: applied, the order is ")
     assert (await cli("watch", order_id)).out.splitlines()[-1].endswith(f"{order_id}  rejected")
