@@ -3,15 +3,14 @@
 import asyncio
 import os
 import signal
-from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orderfleet_cli.local.processes import executable
 from tests.e2e.support.apis import run_api
 from tests.e2e.support.orders import Orders
+from tests.e2e.support.programs import run_program
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,22 +26,20 @@ async def test_nothing_odd_is_found(
     async with run_api(orders, unused_tcp_port_factory, quick) as (api, http):
         # Read while it runs: a full pipe would stop it.
         ended = asyncio.create_task(api.end(seconds=3600))
-        st = await asyncio.create_subprocess_exec(
-            executable("schemathesis"),
+        async with run_program(
+            "schemathesis",
             "run",
             f"{http.base_url}/docs/openapi.json",
             *("--checks", "all", "--max-examples", _EXAMPLES, "--no-color"),
             *("--phases", "examples,coverage,fuzzing,stateful"),
-            # How long it takes to make a text of a script nobody names is the machine's matter.
+            # How fast it generates texts depends on the machine.
             *("--suppress-health-check", "too_slow,filter_too_much"),
-            stdout=PIPE,
-            stderr=STDOUT,
             cwd=tmp_path,
-        )
-        assert st.stdout is not None
-        said = (await st.stdout.read()).decode()
-        assert await st.wait() == 0, said
-        assert "Tested: 10" in said, said
+        ) as fuzzer:
+            status = await fuzzer.end(seconds=3600)
+        report = "\n".join(fuzzer.lines)
+        assert status == 0, report
+        assert "Tested: 10" in report, report
         api.signal(signal.SIGTERM)
         assert await ended == 0
     assert not [line for line in api.lines if '"level": "error"' in line]

@@ -38,10 +38,10 @@ _INVISIBLE: Final = (
     "\U000e0100-\U000e01ef"
 )
 _PROPER: Final = rf"(?!.*(?:^|[\x00-\x7f{_JOINERS}])[{_JOINERS}])[^{_REFUSED}]*$(?!\n)"
-_VISIBLE: Final = rf"(?=.*[^{_INVISIBLE}])"
 
-TEXT_PATTERN: Final = rf"^{_VISIBLE}{_PROPER}"
-OPTIONAL_TEXT_PATTERN: Final = rf"^(?:{_VISIBLE}|(?=$)){_PROPER}"
+# Negative lookaheads: a generator of matching texts skips them, but spells out positive ones.
+TEXT_PATTERN: Final = rf"^(?![{_INVISIBLE}]*$){_PROPER}"
+OPTIONAL_TEXT_PATTERN: Final = rf"^(?![{_INVISIBLE}]+$){_PROPER}"
 _OPTIONAL_TEXT: Final = re.compile(OPTIONAL_TEXT_PATTERN)
 _UNPRINTABLE: Final = re.compile(rf"[{_REFUSED}\ud800-\udfff]")
 # Characters of a text that `printable` returns.
