@@ -110,6 +110,10 @@ class Conductor:
     async def _undo(self, end: OrderState) -> None:
         """Repeat each step until it succeeds, as OrderWorkflow's end and RefundWorkflow do."""
         ended = await self._until_done(self._steps.end(end))
+        if not ended.recorded:
+            # An abandoned attempt may write the row after this: ReconcileOrders ends such an order.
+            await asyncio.gather(*self._attempts, return_exceptions=True)
+            ended = await self._until_done(self._steps.end(end))
         if not ended.undo:
             return
         ended = await self._until_done(self._steps.end(end))
