@@ -16,7 +16,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import Address, Item, Order, OrderState
-from orderfleet.store import gateway_ledger
+from orderfleet.store import simulated_ledger
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.store.queries import find_order
 from orderfleet.store.transitions import move, receive
@@ -128,7 +128,7 @@ async def recorded(url: str, order_id: str, order_by: str) -> None:
             order_id,
         )
         assert [event["type"] for event in events] == STEPS
-        book = await gateway_ledger.balance(pool)
+        book = await simulated_ledger.balance(pool)
         assert (book.balanced, book.captured, book.fulfilled) == (True, "1.00", "1.00")
         assert await pool.fetchval("SELECT status FROM payments") == "captured"
         assert await pool.fetchval("SELECT count(*) FROM gateway.charges") == 1

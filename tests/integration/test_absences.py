@@ -12,8 +12,8 @@ from orderfleet.domain.contract import CANCEL_SIGNAL
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayUnavailableError, Shipment
 from orderfleet.gateways.simulated import Fault, SimulatedCarrier, SimulatedPaymentGateway
-from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.store.simulated_ledger import balance
 from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated

@@ -12,7 +12,7 @@ from temporalio.service import RPCError
 from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.orders import OrderState
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.store.gateway_ledger import balance
+from orderfleet.store.simulated_ledger import balance
 from orderfleet_api import order_service
 from orderfleet_order_worker.main import serve as serve_orders
 from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation

@@ -8,8 +8,8 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.domain.orders import Address
 from orderfleet.gateways.protocols import GatewayRefusedError, GatewayUnknownError, Shipment
 from orderfleet.gateways.simulated import Fault, SimulatedCarrier
-from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import balance
 from tests.integration.support.books import books
 from tests.integration.support.chaos import Fate, fated
 from tests.integration.support.fleet import HOME, eventually

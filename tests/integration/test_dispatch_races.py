@@ -11,7 +11,7 @@ import msgspec
 from litestar.plugins.problem_details import ProblemDetailsException
 
 from orderfleet.domain.orders import Address, OrderState
-from orderfleet.store.gateway_ledger import balance
+from orderfleet.store.simulated_ledger import balance
 from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
 from orderfleet_api.schemas import APPLIED

@@ -11,7 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from orderfleet.domain.orders import OrderState
-from orderfleet.store.gateway_ledger import balance
+from orderfleet.store.simulated_ledger import balance
 from orderfleet.temporal.fault_injection import (
     FLAKY_ACTIVITIES,
     FlakyInterceptor,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.gateways.simulated import Fault
-from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import balance
 from tests.integration.support.books import Books, books
 from tests.integration.support.conductor import Change, Conductor, Weather
 from tests.integration.support.steps import Steps

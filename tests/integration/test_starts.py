@@ -11,8 +11,8 @@ import pytest
 from orderfleet.domain.contract import ORDER_WORKFLOW, OrderInput
 from orderfleet.domain.orders import Order, OrderState
 from orderfleet.store import queries
-from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import balance
 from orderfleet_api import order_service
 from tests.integration.support.books import books
 from tests.integration.support.fleet import PATIENCE, Fleet, an_order, eventually, new_id

@@ -46,19 +46,6 @@ data:
 {{- end -}}
 
 {{/*
-Seconds from the deletion of a pod to its killing: dict "component" "values". A process ends at most
-drainSeconds and 5 s after SIGTERM (orderfleet.service); 2 s more are for the kubelet.
-*/}}
-{{- define "orderfleet.gracePeriod" -}}
-{{- $needed := addf (.values.preStopSeconds | default 0) .values.drainSeconds 7 | ceil | int -}}
-{{- $given := int .values.terminationGracePeriodSeconds -}}
-{{- if and $given (lt $given $needed) -}}
-{{- fail (printf "%s.terminationGracePeriodSeconds: %d is less than the %d s that a drain may take (drainSeconds, preStopSeconds and 7): leave it 0" .key $given $needed) -}}
-{{- end -}}
-{{- $given | default $needed -}}
-{{- end -}}
-
-{{/*
 A service's Deployment: dict "root" "component" "key" (of its values) "values" "config" "waitFor"
 (what `orderfleet-wait` waits for), and for the API "ports" and "env".
 */}}

@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import Balance, balance
 from tests.e2e.support.orders import ENDS, HOME, Json, new_id, types
 
 T = TypeVar("T")

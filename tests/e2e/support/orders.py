@@ -12,8 +12,8 @@ from uuid import uuid4
 import httpx
 
 from orderfleet.domain.orders import OrderState
-from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import Balance, balance
 from orderfleet_cli.local import Fleet
 
 Json = dict[str, Any]

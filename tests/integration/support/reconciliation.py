@@ -3,8 +3,8 @@
 from temporalio.testing import ActivityEnvironment
 
 from orderfleet.domain.orders import OrderState
-from orderfleet.store.gateway_ledger import balance
 from orderfleet.store.pool import Pool
+from orderfleet.store.simulated_ledger import balance
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary

@@ -22,9 +22,9 @@ with workflow.unsafe.imports_passed_through():
         ChangeResult,
         Review,
     )
+    from orderfleet.domain.deadline import Budget
     from orderfleet.domain.events import Event
     from orderfleet.domain.orders import OrderState
-    from orderfleet.domain.policies import Budget
     from orderfleet.temporal.steps import run_activity
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.activity_types import (

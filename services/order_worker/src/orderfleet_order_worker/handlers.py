@@ -22,8 +22,8 @@ with workflow.unsafe.imports_passed_through():
         Review,
         Status,
     )
+    from orderfleet.domain.deadline import Budget
     from orderfleet.domain.events import Event, EventType, dispatch_failed, reviewed
-    from orderfleet.domain.policies import Budget
     from orderfleet.domain.text import check_texts, printable
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from orderfleet.domain import policies
 from orderfleet.domain.contract import DispatchFailed, Status, StepName, StepStatus
+from orderfleet.domain.deadline import Budget
 from orderfleet.domain.orders import Address, OrderState
-from orderfleet.domain.policies import Budget
 
 
 class Progress:

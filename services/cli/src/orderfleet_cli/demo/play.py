@@ -12,8 +12,8 @@ import psutil
 from rich.console import Console
 
 from orderfleet.polling import poll
-from orderfleet.store.gateway_ledger import Balance, balance
 from orderfleet.store.pool import open_pool
+from orderfleet.store.simulated_ledger import Balance, balance
 from orderfleet_cli.api_client import Api, ApiError, open_api
 from orderfleet_cli.demo.actions import DEADLINE
 from orderfleet_cli.demo.report import Outcome, report

@@ -9,7 +9,8 @@ from orderfleet.settings import CommonSettings
 from orderfleet.store.health import read_clock, schema_version
 from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
-from orderfleet_cli.doctor.finding import Finding, compare_clock
+from orderfleet_cli.doctor.clock_skew import compare_clock
+from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.settings import read
 
 _FIX = "start it, or set DATABASE_URL"

@@ -16,7 +16,8 @@ from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
 from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
-from orderfleet_cli.doctor.finding import Finding, compare_clock
+from orderfleet_cli.doctor.clock_skew import compare_clock
+from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal

@@ -1,9 +1,8 @@
 """Timeouts, retry policies and the deadline budget, each with its reason."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from msgspec import Struct
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityConfig
 
@@ -145,41 +144,3 @@ RECONCILE_AT_ONCE: Final = 20
 # standby of Postgres may have at a failover.
 RECONCILE_WINDOW: Final = timedelta(hours=1)
 RECONCILE_OVERLAP: Final = timedelta(minutes=5)
-
-
-class Budget(Struct, frozen=True):
-    """The time an order has, counted from its workflow's start."""
-
-    start: datetime
-    total: timedelta
-
-    @property
-    def end(self) -> datetime:
-        """The time by which the order has ended."""
-        return self.start + self.total
-
-    @property
-    def forward_end(self) -> datetime:
-        """The time at which forward work stops."""
-        return self.start + self.total * FORWARD_SHARE
-
-    def left(self, now: datetime) -> timedelta:
-        """Return the time left until the end, never negative."""
-        return max(self.end - now, timedelta(0))
-
-    def forward_left(self, now: datetime) -> timedelta:
-        """Return the time left for forward work, never negative."""
-        return max(self.forward_end - now, timedelta(0))
-
-    def note_left(self, now: datetime) -> timedelta:
-        """Return how long an event that changes nothing may be tried."""
-        return max(NOTE_LIMIT, self.left(now) / 2)
-
-    def closing_left(self, now: datetime) -> timedelta:
-        """Return the time left for writing the end state.
-
-        All but the margin; within the margin half of the time left, so that the completion has the
-        other half.
-        """
-        left = self.left(now)
-        return max(left - CLOSING_MARGIN, left / 2, SHORTEST_STEP)

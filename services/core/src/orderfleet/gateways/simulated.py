@@ -19,7 +19,7 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
     Shipment,
 )
-from orderfleet.store import gateway_ledger
+from orderfleet.store import simulated_ledger
 from orderfleet.store.pool import Pool
 
 T = TypeVar("T")
@@ -87,7 +87,10 @@ class _Remote:
             if fault.at == operation and fnmatchcase(order_id, fault.orders):
                 if not fault.times:
                     return fault
-                if await gateway_ledger.count_call(self._pool, operation, order_id) <= fault.times:
+                if (
+                    await simulated_ledger.count_call(self._pool, operation, order_id)
+                    <= fault.times
+                ):
                     return fault
         return None
 
@@ -118,7 +121,7 @@ class SimulatedPaymentGateway:
     async def lookup(self, key: str) -> ChargeStatus:
         """Return the state of the key in the ledger."""
         return ChargeStatus(
-            await gateway_ledger.charge_status(self._pool, key) or ChargeStatus.NONE
+            await simulated_ledger.charge_status(self._pool, key) or ChargeStatus.NONE
         )
 
     async def void(self, charge: Charge) -> ChargeStatus:
@@ -130,13 +133,13 @@ class SimulatedPaymentGateway:
         """Refund what was captured."""
 
         async def work() -> ChargeStatus:
-            status = await gateway_ledger.refund_charge(self._pool, charge.key)
+            status = await simulated_ledger.refund_charge(self._pool, charge.key)
             return ChargeStatus(status or ChargeStatus.NONE)
 
         return await self._remote.call("refund", charge.order_id, work)
 
     async def _put(self, charge: Charge, status: ChargeStatus) -> tuple[ChargeStatus, bool]:
-        current, repeated = await gateway_ledger.put_charge(
+        current, repeated = await simulated_ledger.put_charge(
             self._pool, charge.key, charge.order_id, charge.amount, charge.currency, status
         )
         return ChargeStatus(current), repeated
@@ -165,7 +168,7 @@ class SimulatedCarrier:
         """Return the tracking number if the package was taken and not recalled."""
 
         async def work() -> str | None:
-            taken = await gateway_ledger.shipment_status(self._pool, key) == "taken"
+            taken = await simulated_ledger.shipment_status(self._pool, key) == "taken"
             return _tracking(key) if taken else None
 
         return await self._remote.call("lookup", key.rpartition("/")[0], work)
@@ -175,13 +178,13 @@ class SimulatedCarrier:
 
         async def work() -> bool:
             await self._put(shipment, "voided")
-            return await gateway_ledger.recall_shipment(self._pool, shipment.key) == "recalled"
+            return await simulated_ledger.recall_shipment(self._pool, shipment.key) == "recalled"
 
         return await self._remote.call("recall", shipment.order_id, work)
 
     async def _put(self, shipment: Shipment, status: str) -> str:
         address = msgspec.to_builtins(shipment.address)
-        return await gateway_ledger.put_shipment(
+        return await simulated_ledger.put_shipment(
             self._pool, shipment.key, shipment.order_id, address, status
         )
 
