@@ -1,7 +1,7 @@
 """Write the chart's values.schema.json and its README's tables, or check them (`--check`).
 
-Bitnami's readme-generator makes both from values.yaml and its comments. Its schema lets nearly
-everything through, so it is tightened here; docs/decisions/0007 tells why.
+Bitnami's readme-generator makes both from values.yaml and its comments. The generator's schema
+accepts nearly everything, so this script tightens the schema; docs/decisions/0007 explains why.
 """
 
 import json
@@ -24,7 +24,7 @@ TOOL = CHARTS / "node_modules/.bin/readme-generator"
 MADE = ("README.md", "values.schema.json")
 
 PORT = {"minimum": 1, "maximum": 65535}
-# As the settings of the services have them, or a pod would not start.
+# The bounds of the services' settings: beyond them a pod would not start.
 SECONDS = {"minimum": 0, "maximum": 3600}
 COUNT = {"minimum": 1, "maximum": 100_000}
 QUANTITY = {
@@ -34,7 +34,7 @@ QUANTITY = {
 }
 MODE = "(apiKey|basic|bearer|custom|oauth|tls)"
 NAMED = {"items": {"type": "object", "required": ["name"]}}
-# What a type does not tell. The first rule whose pattern has the value's path is the one.
+# Constraints that a type does not express. The first rule whose pattern matches the path applies.
 RULES: dict[str, dict[str, Any]] = {
     "global.imagePullSecrets": NAMED,
     "extraObjects": {"items": {"type": ["object", "string"]}},
@@ -42,14 +42,14 @@ RULES: dict[str, dict[str, Any]] = {
     "logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "orders.deadlineSeconds": {"type": "number", "minimum": 1, "maximum": 3600},
     "*.replicas": {"minimum": 0, "maximum": 10_000},
-    # An API that is not there tells nobody that it is wanted.
+    # An API without pods exports no metric of demand, so it would stay at 0.
     "api.autoscaling.minReplicas": {"minimum": 1, "maximum": 10_000},
     "*.minReplicas": {"minimum": 0, "maximum": 10_000},
     "*.maxReplicas": {"minimum": 1, "maximum": 10_000},
     "autoscaling.mode": {"enum": ["none", "keda", "hpa"]},
     "autoscaling.prometheus.address": {"pattern": "^(https?://.+)?$"},
     "autoscaling.prometheus.authModes": {"pattern": f"^({MODE}(,{MODE})*)?$"},
-    # KEDA takes whole seconds.
+    # KEDA accepts only whole seconds.
     "autoscaling.keda.pollingSeconds": {"minimum": 1, "maximum": 3600},
     "autoscaling.keda.cooldownSeconds": SECONDS,
     "autoscaling.keda.backlogFrom": {"enum": ["prometheus", "temporal"]},
@@ -66,17 +66,17 @@ RULES: dict[str, dict[str, Any]] = {
     "api.httpRoute.hostnames": {"items": {"type": "string", "minLength": 1}},
     "*.terminationGracePeriodSeconds": {"minimum": 0, "maximum": 86400},
     "*.waitSeconds": {"minimum": 1, "maximum": 3600},
-    # What sleeps is the kubelet, by whole seconds.
+    # The kubelet sleeps, in whole seconds.
     "*.preStopSeconds": SECONDS,
     "*Seconds": SECONDS | {"type": "number"},
     "*.databasePoolSize": COUNT,
-    # One starves: the pollers of the sticky queue would have it.
+    # A worker with 1 slot starves: the sticky queue's pollers would hold that slot.
     "*.workflowSlots": COUNT | {"minimum": 2},
     "*.*Slots": COUNT,
     "*.cachedWorkflows": {"minimum": 0, "maximum": 1_000_000},
     "*.paymentGatewayUrl": {"pattern": "^(https?://.+)?$"},
     "*.carrierUrl": {"pattern": "^(https?://.+)?$"},
-    # A pod may be given more than values.yaml names: CPU limits, ephemeral-storage.
+    # A pod may have more resources than values.yaml names: CPU limits, ephemeral-storage.
     "*.resources.requests": {"additionalProperties": QUANTITY},
     "*.resources.limits": {"additionalProperties": QUANTITY},
     "*.resources.*": QUANTITY,
@@ -98,20 +98,20 @@ RULES: dict[str, dict[str, Any]] = {
     "temporal.postgres.maxConnections": COUNT,
     "temporal.logLevel": {"enum": ["debug", "info", "warn", "error"]},
 }
-# Beside what values.yaml has: a chart that has this one as a part may switch it by `enabled`, and
-# Helm puts `global` into the values of a sub-chart.
+# Keys besides those of values.yaml: a parent chart may switch this chart on or off by `enabled`,
+# and Helm adds `global` to the values of a subchart.
 ALSO = {"": ["enabled"], "postgres": ["global"], "temporal": ["global"]}
-# Names of other charts, which this template refuses with a sentence that tells the name here.
+# This template refuses value names of other charts, with a sentence that has this chart's name.
 CHECKS = CHART / "templates/_checks.tpl"
 TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
 def tighten(values: dict[str, Any], made: dict[str, Any], free: dict[str, str]) -> dict[str, Any]:
-    """Return the schema that refuses what the templates cannot use.
+    """Return the schema that rejects values that the templates cannot use.
 
     Args:
         values: the defaults.
-        made: the tool's schema of them, which has the descriptions.
+        made: the tool's schema of the defaults, which has the descriptions.
         free: the paths of the objects that may have any keys, with their descriptions.
     """
     unused = set(RULES)
@@ -166,7 +166,7 @@ def make(directory: Path) -> None:
     table = readme.read_text()
     for path in re.findall(r"^## @param (\S+) \[(?:object|array)\]", text, re.MULTILINE):
         table = table.replace(*_row(table, path, reduce(getitem, path.split("."), values)))
-    # The tool ends some of its lines with a carriage return.
+    # The tool ends some lines with a carriage return.
     readme.write_text("\n".join(table.splitlines()).rstrip() + "\n")
 
 
@@ -178,7 +178,7 @@ def _renamed() -> list[str]:
 
 
 def _row(table: str, path: str, default: Any) -> tuple[str, str]:
-    # The tool shows every object and array as an empty one.
+    # The tool shows every object and array as empty.
     found = re.search(rf"^\| `{re.escape(path)}` .*", table, re.MULTILINE)
     if found is None:
         sys.exit(f"charts/orderfleet/values.yaml: {path} is in no section")
@@ -189,7 +189,7 @@ def _row(table: str, path: str, default: Any) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Write, or with `--check` exit 1 if one of the files is out of date."""
+    """Write both files, or with `--check` exit with 1 if a file is out of date."""
     with TemporaryDirectory() as name:
         directory = Path(name)
         make(directory)

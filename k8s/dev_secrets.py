@@ -11,7 +11,7 @@ PASSWORDS: Final = ("postgres", "owner", "fleet", "temporal")
 
 
 def write(name: str, values: dict[str, str]) -> None:
-    """Write a file that only its owner can read, unless it exists."""
+    """Write a file that only its owner can read, unless the file exists."""
     try:
         file = os.open(OVERLAY / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

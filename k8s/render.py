@@ -1,7 +1,7 @@
 """Renders the chart into kustomize bases beside this file: base/, temporal/ and postgres/.
 
-The scalers are a component, keda/. `make k8s` writes a file for each component of the chart;
-`--check` only checks whether the files are up to date.
+The scalers are a kustomize component, keda/. `make k8s` writes a file for each component of the
+chart; `--check` only checks whether the files are up to date.
 """
 
 import argparse
@@ -46,16 +46,17 @@ patches:
       - {op: remove, path: /spec/replicas}
 resources:
 """
-# Kustomize applies these files, and an overlay may change the images: these labels would be wrong.
+# Labels to remove, which would be wrong: kustomize applies these files, and an overlay may change
+# the images.
 LABELS: Final = re.compile(
     r"^ +(?:helm\.sh/chart: .*|app\.kubernetes\.io/(?:managed-by: Helm|version: .*))\n",
     re.MULTILINE,
 )
 # The chart names a Job by a hash of its pod, but a patch or a tag in an overlay changes the pod,
-# and a Job is immutable. So kustomize adds the hash, after everything else, because of an internal
-# annotation, which it removes. (`kustomize.config.k8s.io/needs-hash`, the official annotation, has
-# no effect in files: kubernetes-sigs/kustomize#4833.) A ConfigMap gets the hash too: the pods that
-# read it change with its name.
+# and a Job is immutable. So kustomize adds the hash after all other changes. An internal annotation
+# requests the hash, and kustomize removes that annotation. (The official annotation,
+# `kustomize.config.k8s.io/needs-hash`, has no effect in files: kubernetes-sigs/kustomize#4833.)
+# A ConfigMap gets the hash too, so that the pods that read the ConfigMap change with its name.
 HASHED: Final = re.compile(
     r"^(kind: (?:ConfigMap|Job)\nmetadata:\n  name: \S+?)(?:-[0-9a-f]{8})?(\"?)\n", re.MULTILINE
 )
@@ -85,7 +86,7 @@ def files_of(text: str, scaled: str) -> dict[Path, str]:
 
     Args:
         text: the rendering without the scalers.
-        scaled: the rendering with them; only the scalers are used.
+        scaled: the rendering with the scalers, the only objects used from this rendering.
     """
     objects: dict[Path, list[str]] = defaultdict(list)
     for source, body in documents_of(text):
@@ -95,7 +96,7 @@ def files_of(text: str, scaled: str) -> dict[Path, str]:
         objects[directory / f"{component_of(source, body)}.yaml"].append(found)
     for source, body in documents_of(scaled):
         if "\nkind: ScaledObject\n" in body:
-            # Not by the component's kustomization, which would label everything else, too.
+            # Label here: the component's kustomization would label all other objects, too.
             found = LABELS.sub("", body.replace("managed-by: Helm", "managed-by: kustomize"))
             objects[KEDA / f"{component_of(source, body)}.yaml"].append(found)
     files = {path: MADE + "---\n".join(parts) for path, parts in objects.items()}
@@ -111,7 +112,7 @@ def documents_of(text: str) -> Iterator[tuple[str, str]]:
     """Yield the objects of a rendering, each with the line that names its template."""
     for document in re.split(r"^---\n", text, flags=re.MULTILINE):
         source, _, body = document.strip().partition("\n")
-        # The rest of the chart's test, which only Helm runs.
+        # Skip the rest of the chart's test, which only Helm runs.
         if body and "/templates/tests/" not in source:
             yield source, body + "\n"
 

@@ -1,6 +1,6 @@
 {{/*
-What the schema cannot say: values that do not go together, and names that other charts use. Each is
-one sentence that names the value.
+Checks that the schema cannot express: invalid combinations of values, and names that other charts use.
+Each message is a single sentence that names the value.
 */}}
 {{- define "orderfleet.checks" -}}
 {{- $renamed := dict
@@ -89,8 +89,9 @@ one sentence that names the value.
 {{- end -}}
 
 {{/*
-Postgres' connections if all pods are there that may be, one more of each service during an upgrade,
-and Temporal's: its four services have a pool for each of its two databases. 10 are for the Jobs.
+Connections to Postgres at the maximum number of pods, plus 1 pod of each service during an upgrade.
+Temporal's connections count too: each of its four services has a pool for each of its two databases.
+10 are for the Jobs.
 */}}
 {{- define "orderfleet.checks.connections" -}}
 {{- $needed := 10 }}
@@ -111,7 +112,7 @@ and Temporal's: its four services have a pool for each of its two databases. 10 
 {{- end }}
 {{- end -}}
 
-{{/* Autoscaling that could not scale, or that scales to nothing without having been told so. */}}
+{{/* Refuses autoscaling that could not scale, and scaling to zero without scaleToZero. */}}
 {{- define "orderfleet.checks.autoscaling" -}}
 {{- $auto := .Values.autoscaling }}
 {{- range $key := list "api" "orderWorker" "shippingWorker" }}

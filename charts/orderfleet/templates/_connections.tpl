@@ -1,4 +1,4 @@
-{{/* How pods reach Postgres and Temporal, be they the release's own or not. All take the parent's root. */}}
+{{/* Connections to Postgres and Temporal, the release's own or external. All take the parent chart's root. */}}
 
 {{- define "orderfleet.postgres.host" -}}
 {{- .Values.postgres.enabled | ternary (printf "%s-postgres" (include "orderfleet.fullname" .)) .Values.postgres.host -}}
@@ -9,8 +9,8 @@
 {{- end -}}
 
 {{/*
-URL without a password, which comes as PGPASSWORD: dict "root" "user". asyncpg, unlike psql, does not
-look for the system's authorities by itself.
+URL without a password, which PGPASSWORD supplies: dict "root" "user". asyncpg, unlike psql, does not
+look up the system's CA certificates by default, so the URL has their path.
 */}}
 {{- define "orderfleet.postgres.url" -}}
 {{- $postgres := .root.Values.postgres -}}
@@ -25,7 +25,7 @@ postgresql://{{ .user | urlquery }}@{{ contains ":" $host | ternary (printf "[%s
 {{- .Values.temporal.enabled | ternary (printf "%s-temporal:7233" (include "orderfleet.fullname" .)) .Values.temporal.address -}}
 {{- end -}}
 
-{{/* The names are the SDK's and the temporal CLI's alike. */}}
+{{/* The SDK and the temporal CLI both read variables of these names. */}}
 {{- define "orderfleet.temporal.config" -}}
 TEMPORAL_ADDRESS: {{ include "orderfleet.temporal.address" . | quote }}
 TEMPORAL_NAMESPACE: {{ .Values.temporal.namespace.name | quote }}
@@ -46,7 +46,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/* Secrets of Temporal as environment. */}}
+{{/* Temporal's Secrets as environment variables. */}}
 {{- define "orderfleet.temporal.env" -}}
 {{- with .Values.temporal }}
 {{- if and (not .enabled) .apiKey.existingSecret }}
@@ -59,7 +59,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/* A password of Postgres as environment: dict "root" "key" (of postgres.secretKeys). */}}
+{{/* A password of Postgres as an environment variable: dict "root" "key" (of postgres.secretKeys). */}}
 {{- define "orderfleet.postgres.env" -}}
 - name: PGPASSWORD
   valueFrom:

@@ -1,4 +1,4 @@
-{{/* What the three services have in common. */}}
+{{/* Templates that the three services share. */}}
 
 {{/* Environment of every service, as a ConfigMap's data: dict "root" "values". */}}
 {{- define "orderfleet.config" -}}
@@ -46,8 +46,8 @@ data:
 {{- end -}}
 
 {{/*
-A service's Deployment: dict "root" "component" "key" (of its values) "values" "config" "waitFor"
-(what `orderfleet-wait` waits for), and for the API "ports" and "env".
+A service's Deployment: dict "root" "component" "key" (of the service's values) "values" "config"
+"waitFor" (the dependencies that `orderfleet-wait` waits for), and for the API "ports" and "env".
 */}}
 {{- define "orderfleet.deployment" -}}
 {{- $name := printf "%s-%s" (include "orderfleet.fullname" .root) .component -}}
@@ -159,8 +159,8 @@ spec:
 {{- end -}}
 
 {{/*
-The chart's own variables but for those that extraEnv has too, as the server takes no name twice: dict
-"own" (text) "extra" (list).
+The chart's own variables and extraEnv's. A variable of extraEnv replaces the chart's own of the same
+name, because the API server accepts no duplicate name: dict "own" (text) "extra" (list).
 */}}
 {{- define "orderfleet.mergedEnv" -}}
 {{- $names := list -}}

@@ -1,4 +1,4 @@
-{{/* What users add to the pods, where it cannot win over the chart's own: refused, with the value's name. */}}
+{{/* Refuses users' additions to the pods that cannot override the chart's own; the message names the value. */}}
 {{- define "orderfleet.checks.extras" -}}
 {{- range $key := list "api" "orderWorker" "shippingWorker" "temporal" }}
 {{- $values := get $.Values $key }}
@@ -12,7 +12,7 @@
 {{- end }}
 {{- end -}}
 
-{{/* A list that may have no name twice, and none of the chart's own: dict "path" "field" "items" "own". */}}
+{{/* Refuses duplicate names in a list, and the chart's own names: dict "path" "field" "items" "own". */}}
 {{- define "orderfleet.checks.once" -}}
 {{- $seen := list -}}
 {{- range .items }}

@@ -1,6 +1,6 @@
 {{/*
-Seconds from the deletion of a pod to its killing: dict "component" "values". A process ends at most
-drainSeconds and 5 s after SIGTERM (core's `runtime/process.py`); 2 s more are for the kubelet.
+Seconds from a pod's deletion to SIGKILL: dict "component" "values". A process ends at most
+drainSeconds + 5 s after SIGTERM (core's `runtime/process.py`); 2 s more are for the kubelet.
 */}}
 {{- define "orderfleet.gracePeriod" -}}
 {{- $needed := addf (.values.preStopSeconds | default 0) .values.drainSeconds 7 | ceil | int -}}

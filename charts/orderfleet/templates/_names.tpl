@@ -1,10 +1,11 @@
-{{/* Names, labels and images: what every object has. All take the chart's root, or a sub-chart's. */}}
+{{/* Names, labels and images of every object. All take the root of the chart or of a subchart. */}}
 
 {{- define "orderfleet.fullname" -}}
 {{- $name := .Values.global.fullnameOverride | default (contains "orderfleet" .Release.Name | ternary .Release.Name (printf "%s-orderfleet" .Release.Name)) -}}
 {{- /*
-35 are 63 less the longest suffix, `-temporal-namespace-` and a hash of 8; and 52, what Kubernetes and KEDA
-add to, less `-shipping-worker`. What is cut, or has a release's dots, is told apart by a hash of all of it.
+35 is 63 minus the longest suffix, `-temporal-namespace-` and a hash of 8. 35 also fits 52, the limit of
+names that Kubernetes and KEDA extend, minus `-shipping-worker`. A name that is truncated, or that has dots
+from the release's name, gets a hash of the full name, which keeps names distinct.
 */ -}}
 {{- if or (gt (len $name) 35) (contains "." $name) -}}
 {{- printf "%s-%s" ($name | replace "." "-" | trunc 26 | trimSuffix "-") ($name | sha256sum | trunc 8) -}}
@@ -13,7 +14,7 @@ add to, less `-shipping-worker`. What is cut, or has a release's dots, is told a
 {{- end -}}
 {{- end -}}
 
-{{/* Labels that select the pods of a component: dict "root" "component". They never change. */}}
+{{/* Labels that select a component's pods: dict "root" "component". These labels never change. */}}
 {{- define "orderfleet.selector" -}}
 app.kubernetes.io/name: orderfleet
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
@@ -30,12 +31,15 @@ app.kubernetes.io/component: {{ .component }}
 {{- mergeOverwrite (deepCopy .root.Values.global.commonLabels) $labels | toYaml -}}
 {{- end -}}
 
-{{/* Labels of a pod: dict "root" "component", "more" if there are some. No version: it would restart what did not change. */}}
+{{/*
+Labels of a pod: dict "root" "component", "more" (optional). No version label: a new version would restart
+unchanged pods.
+*/}}
 {{- define "orderfleet.podLabels" -}}
 {{- mergeOverwrite (deepCopy .root.Values.global.commonLabels) (deepCopy (.more | default dict)) (include "orderfleet.selector" . | fromYaml) (dict "app.kubernetes.io/part-of" "orderfleet") | toYaml -}}
 {{- end -}}
 
-{{/* Name and image policy of a container: dict "root" "image". */}}
+{{/* Image and pull policy of a container: dict "root" "image". */}}
 {{- define "orderfleet.image" -}}
 {{- $registry := .root.Values.global.imageRegistry -}}
 {{- $name := empty $registry | ternary .image.repository (printf "%s/%s" $registry .image.repository) -}}
@@ -44,8 +48,8 @@ imagePullPolicy: {{ .image.pullPolicy }}
 {{- end -}}
 
 {{/*
-A Job named by a hash of its pod: dict "root" "component" "pod". A Job cannot be changed, so another
-pod has to be another Job; the same one again is no change, also for `kubectl apply`.
+A Job whose name has a hash of its pod template: dict "root" "component" "pod". A Job is immutable, so a
+changed pod template needs a new Job. An unchanged template is no change, also for `kubectl apply`.
 */}}
 {{- define "orderfleet.job" -}}
 apiVersion: batch/v1

@@ -1,25 +1,25 @@
-{{/* NetworkPolicies. Whom a rule does not name, it does not let through. */}}
+{{/* NetworkPolicies. A rule allows only the peers that the rule names. */}}
 
-{{/* Where pods listen: `::` takes both families. */}}
+{{/* The address that pods listen on: `::` accepts both IP families. */}}
 {{- define "orderfleet.listenHost" -}}
 {{- .Values.global.ipv6 | ternary "::" "0.0.0.0" -}}
 {{- end -}}
 
-{{/* Start of a Service's spec. */}}
+{{/* The IP families, at the start of a Service's spec. */}}
 {{- define "orderfleet.ipFamilies" -}}
 {{- if .Values.global.ipv6 -}}
 ipFamilyPolicy: PreferDualStack
 {{- end -}}
 {{- end -}}
 
-{{/* Names are looked up wherever the cluster's DNS is. */}}
+{{/* Egress to DNS, at any address: the rule does not depend on where the cluster's DNS runs. */}}
 {{- define "orderfleet.egress.dns" -}}
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 {{- end -}}
 
-{{/* To a component of this release: dict "root" "component" "port". */}}
+{{/* Egress to a component of this release: dict "root" "component" "port". */}}
 {{- define "orderfleet.egress.component" -}}
 - to:
     - podSelector:
@@ -29,7 +29,7 @@ ipFamilyPolicy: PreferDualStack
     - port: {{ .port }}
 {{- end -}}
 
-{{/* To the Postgres and the Temporal of the release, or to theirs, wherever those are; takes the parent's root. */}}
+{{/* Egress to Postgres and Temporal: the release's own, or external at any address. Takes the parent chart's root. */}}
 {{- define "orderfleet.egress.postgres" -}}
 {{- if .Values.postgres.enabled }}
 {{- include "orderfleet.egress.component" (dict "root" . "component" "postgres" "port" 5432) }}
@@ -48,7 +48,7 @@ ipFamilyPolicy: PreferDualStack
 {{- end }}
 {{- end -}}
 
-{{/* To gateways and collectors: a list of URLs. */}}
+{{/* Egress to gateways and collectors: takes a list of URLs. */}}
 {{- define "orderfleet.egress.urls" -}}
 {{- range . }}
 {{- if . }}
@@ -59,7 +59,7 @@ ipFamilyPolicy: PreferDualStack
 {{- end }}
 {{- end -}}
 
-{{/* Who may reach the metrics: takes any root. */}}
+{{/* Ingress to the metrics: takes any root. */}}
 {{- define "orderfleet.ingress.metrics" -}}
 - ports:
     - port: 9090
@@ -67,7 +67,7 @@ ipFamilyPolicy: PreferDualStack
     {{- toYaml .Values.global.networkPolicy.metricsFrom | nindent 4 }}
 {{- end -}}
 
-{{/* From components of this release: dict "root" "components" "port", and "allowFrom" for more. */}}
+{{/* Ingress from components of this release: dict "root" "components" "port", and "allowFrom" for more peers. */}}
 {{- define "orderfleet.ingress.components" -}}
 - ports:
     - port: {{ .port }}
@@ -85,7 +85,7 @@ ipFamilyPolicy: PreferDualStack
     {{- end }}
 {{- end -}}
 
-{{/* A component's policy: dict "root" "component" "ingress" and "egress" (lists of texts, each a list of rules). */}}
+{{/* A component's NetworkPolicy: dict "root" "component" "ingress" and "egress" (lists of texts, each a list of rules). */}}
 {{- define "orderfleet.networkPolicy" -}}
 {{- if .root.Values.global.networkPolicy.enabled }}
 apiVersion: networking.k8s.io/v1
@@ -116,8 +116,8 @@ spec:
 {{- end -}}
 
 {{/*
-The policy of a service: dict "root" "component" "values", "urls" of what else it calls, "ingress" of
-what it takes beside the scrapes.
+A service's NetworkPolicy: dict "root" "component" "values", "urls" (other destinations that the service
+calls), "ingress" (rules besides the rule for scrapes).
 */}}
 {{- define "orderfleet.serviceNetworkPolicy" -}}
 {{- include "orderfleet.networkPolicy" (dict

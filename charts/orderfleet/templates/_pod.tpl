@@ -1,6 +1,6 @@
-{{/* What every pod has: identity, restrictions, scheduling. */}}
+{{/* Parts of every pod: service account, security context, scheduling. */}}
 
-{{/* Start of a pod's spec: dict "root" "uid". */}}
+{{/* Service account and security context, at the start of a pod's spec: dict "root" "uid". */}}
 {{- define "orderfleet.podSecurity" -}}
 serviceAccountName: {{ .root.Values.global.serviceAccount.name | default (include "orderfleet.fullname" .root) | quote }}
 automountServiceAccountToken: false
@@ -21,7 +21,7 @@ securityContext:
     type: RuntimeDefault
 {{- end -}}
 
-{{/* Of every container. */}}
+{{/* Security context of every container. */}}
 {{- define "orderfleet.containerSecurity" -}}
 securityContext:
   allowPrivilegeEscalation: false
@@ -30,7 +30,7 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
-{{/* Where a pod may run: dict "root" "component" "values". */}}
+{{/* Scheduling constraints of a pod: dict "root" "component" "values". */}}
 {{- define "orderfleet.scheduling" -}}
 {{- with .values.nodeSelector }}
 nodeSelector:
@@ -66,7 +66,10 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* A PodDisruptionBudget: dict "root" "component" "values". One pod alone would block every drain of its node. */}}
+{{/*
+A PodDisruptionBudget: dict "root" "component" "values". None for a single pod: the budget would block
+every drain of the pod's node.
+*/}}
 {{- define "orderfleet.disruptionBudget" -}}
 {{- if and .values.podDisruptionBudget.enabled (gt (include "orderfleet.leastReplicas" . | int) 1) }}
 apiVersion: policy/v1
@@ -86,8 +89,8 @@ spec:
 {{- end -}}
 
 {{/*
-Annotations of a pod that tells metrics: dict "root" "own" "more" (the user's, which win), and "secrets",
-whose change replaces the pod: a list of NAME/KEY, or NAME for all of its keys.
+Annotations of a pod that exports metrics: dict "root" "own" "more" (the user's, which take precedence),
+and "secrets", whose change replaces the pod: a list of NAME/KEY, or NAME for all keys of a Secret.
 */}}
 {{- define "orderfleet.podAnnotations" -}}
 {{- $all := deepCopy .own -}}
@@ -98,7 +101,7 @@ whose change replaces the pod: a list of NAME/KEY, or NAME for all of its keys.
 {{- mergeOverwrite $all .more | toYaml -}}
 {{- end -}}
 
-{{/* Bytes of a quantity of memory. */}}
+{{/* A memory quantity in bytes. */}}
 {{- define "orderfleet.bytes" -}}
 {{- $units := dict "" 1 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 "Ei" 1152921504606846976 -}}
 {{- $text := toString . -}}

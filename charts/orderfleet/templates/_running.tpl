@@ -1,14 +1,14 @@
 {{/*
-Values that only count at the installation, or whose change would lose orders under way: refused where
-the running release has others. Helm finds it in the cluster, so nothing is refused where charts are
-only rendered, and not by a rollback either.
+Refuses changes of values that take effect only at the installation, or whose change would lose running
+orders. Helm reads the running release from the cluster (`lookup`), so these checks refuse nothing where
+charts are only rendered, nor at a rollback.
 */}}
 
 {{- define "orderfleet.checks.running" -}}
 {{- $name := include "orderfleet.fullname" . -}}
 {{- $space := .Release.Namespace -}}
 
-{{- /* Where orders are, and where they are looked for. */ -}}
+{{- /* Where orders are, and where the services look for orders. */ -}}
 {{- $config := (lookup "v1" "ConfigMap" $space (printf "%s-api" $name)).data | default dict -}}
 {{- $server := include "orderfleet.envOf" (lookup "apps/v1" "Deployment" $space (printf "%s-temporal" $name)) | fromYaml -}}
 {{- $wanted := dict -}}
@@ -34,7 +34,7 @@ only rendered, and not by a rollback either.
 {{- end }}
 {{- end }}
 
-{{- /* What a database or a volume was made with. */ -}}
+{{- /* Values that a database or a volume was created with. */ -}}
 {{- with $server.NUM_HISTORY_SHARDS }}
 {{- if and $wanted.NUM_HISTORY_SHARDS (ne . $wanted.NUM_HISTORY_SHARDS) }}
 {{- fail (printf "temporal.historyShards: Temporal's database was made with %s, which can never be changed: leave it so" .) }}
@@ -55,7 +55,7 @@ only rendered, and not by a rollback either.
 {{- end }}
 {{- end -}}
 
-{{/* dict "set" (the StatefulSet) "values" (of postgres). */}}
+{{/* The same checks for Postgres: dict "set" (the StatefulSet) "values" (of postgres). */}}
 {{- define "orderfleet.checks.runningPostgres" -}}
 {{- $claim := index .set.spec.volumeClaimTemplates 0 -}}
 {{- $size := .values.persistence.size -}}
@@ -77,7 +77,7 @@ only rendered, and not by a rollback either.
 {{- end }}
 {{- end -}}
 
-{{/* Variables of the containers of a Deployment or a StatefulSet; none if it is not there. */}}
+{{/* Environment variables of the containers of a Deployment or a StatefulSet; empty if the object does not exist. */}}
 {{- define "orderfleet.envOf" -}}
 {{- $found := dict -}}
 {{- if . -}}

@@ -1,16 +1,16 @@
-{{/* Who scales the services. By which queries: _scaling_queries.tpl. */}}
+{{/* The services' scalers. _scaling_queries.tpl has their queries. */}}
 
-{{/* "true" if a scaler owns the replicas: dict "root" "values". Temporal has none. */}}
+{{/* "true" if a scaler owns the replicas: dict "root" "values". Temporal has no scaler. */}}
 {{- define "orderfleet.scaled" -}}
 {{- if and (hasKey .values "autoscaling") (ne .root.Values.autoscaling.mode "none") -}}true{{- end -}}
 {{- end -}}
 
-{{/* Pods that are there without any load: dict "root" "values". */}}
+{{/* Number of pods without any load: dict "root" "values". */}}
 {{- define "orderfleet.leastReplicas" -}}
 {{- if include "orderfleet.scaled" . }}{{ .values.autoscaling.minReplicas }}{{ else }}{{ .values.replicas }}{{ end -}}
 {{- end -}}
 
-{{/* A trigger that asks Prometheus: dict "root" "name" "query" "threshold". */}}
+{{/* A KEDA trigger that queries Prometheus: dict "root" "name" "query" "threshold". */}}
 {{- define "orderfleet.trigger" -}}
 {{- $prometheus := .root.Values.autoscaling.prometheus -}}
 - type: prometheus
@@ -31,7 +31,10 @@
   {{- end }}
 {{- end -}}
 
-{{/* The backlog as Temporal tells it to KEDA: dict "root" "values" "queue". An own Temporal is in another namespace than KEDA. */}}
+{{/*
+A KEDA trigger that reads the backlog from Temporal: dict "root" "values" "queue". The release's own
+Temporal runs in another namespace than KEDA.
+*/}}
 {{- define "orderfleet.trigger.temporal" -}}
 {{- $temporal := .root.Values.temporal -}}
 - type: temporal
@@ -52,7 +55,7 @@
   {{- end }}
 {{- end -}}
 
-{{/* What KEDA asks: dict "root" "component" "values", for a worker "queue". */}}
+{{/* KEDA's triggers: dict "root" "component" "values", for a worker "queue". */}}
 {{- define "orderfleet.triggers" -}}
 {{- $auto := .values.autoscaling -}}
 {{- if .queue -}}
@@ -97,7 +100,7 @@ spec:
     {{- include "orderfleet.triggers" . | nindent 4 }}
 {{- end -}}
 
-{{/* A metric of docs/prometheus-adapter.yaml: dict "root" "name" "labels" "target". */}}
+{{/* An external metric of docs/prometheus-adapter.yaml: dict "root" "name" "labels" "target". */}}
 {{- define "orderfleet.metric" -}}
 - type: External
   external:
@@ -114,7 +117,7 @@ spec:
       averageValue: {{ .target | quote }}
 {{- end -}}
 
-{{/* What Kubernetes' autoscaler asks: dict "root" "component" "values", for a worker "queue". */}}
+{{/* Metrics of the HorizontalPodAutoscaler: dict "root" "component" "values", for a worker "queue". */}}
 {{- define "orderfleet.metrics" -}}
 {{- $auto := .values.autoscaling -}}
 {{- if .queue -}}
@@ -150,7 +153,7 @@ spec:
     {{- include "orderfleet.metrics" . | nindent 4 }}
 {{- end -}}
 
-{{/* A service's scaler: dict "root" "component" "values", for a worker "queue". */}}
+{{/* A service's ScaledObject or HorizontalPodAutoscaler: dict "root" "component" "values", for a worker "queue". */}}
 {{- define "orderfleet.scaler" -}}
 {{- if eq .root.Values.autoscaling.mode "keda" }}
 {{- include "orderfleet.scaledObject" . }}

@@ -1,17 +1,17 @@
 {{/*
-The PromQL by which the services scale. Two rules hold for every query: it selects the series of this
-release alone, and no data is an error, never 0: a dead Prometheus must not scale anything down.
+The PromQL queries that scale the services. Two rules hold for every query: the query selects the series
+of this release alone, and missing data is an error, never 0: a dead Prometheus must not scale anything down.
 */}}
 
-{{/* PromQL matchers of a component's pods: dict "root" "component", "queue" if the series have one. */}}
+{{/* PromQL matchers of a component's pods: dict "root" "component", "queue" if the series have that label. */}}
 {{- define "orderfleet.series" -}}
 namespace={{ .root.Release.Namespace | quote }}, pod=~"{{ include "orderfleet.fullname" .root }}-{{ .component }}-.+"
 {{- with .queue }}, task_queue={{ . | quote }}{{ end }}
 {{- end -}}
 
 {{/*
-Pods that the slots in use ask for: dict "root" "component" "values" "queue". Both kinds, as workflow
-tasks and activities fill up each for itself.
+Number of pods that the slots in use require: dict "root" "component" "values" "queue". The query covers
+both kinds of slots, because workflow tasks and activities fill their slots independently.
 */}}
 {{- define "orderfleet.query.slots" -}}
 {{- $series := include "orderfleet.series" . -}}
@@ -22,19 +22,19 @@ max(
 {{- if $index }} or {{ end -}}
 sum by (worker_type) (temporal_worker_task_slots_used{ {{- $series }}, worker_type="{{ $kind }}Worker"}) / ({{ $target }} * {{ $slots }})
 {{- end }})
-{{- /* Without a pod there is no series. 0 is told only if Temporal itself sees nobody poll the queue. */}}
+{{- /* Without a pod no series exists. The query returns 0 only if Temporal itself sees no poller of the queue. */}}
 {{- if .values.autoscaling.scaleToZero }} or max(orderfleet_task_queue_pollers{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}) == 0
 {{- end }}
 {{- end -}}
 
-{{/* Tasks that wait: dict "root" "queue". Every API pod tells the same of the whole queue. */}}
+{{/* Waiting tasks: dict "root" "queue". Every API pod exports the same value, for the whole queue. */}}
 {{- define "orderfleet.query.backlog" -}}
 sum(max by (task_queue, type) (orderfleet_task_queue_backlog{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}))
 {{- end -}}
 
 {{/*
-Requests a second: dict "root" "component". Pods that are scraped and have counted none yet have 0,
-or an API that nobody calls after a rollout would stay as large as it is.
+Requests per second: dict "root" "component". Scraped pods that have not counted a request yet have 0.
+Otherwise an API without requests after a rollout would keep its size.
 */}}
 {{- define "orderfleet.query.requests" -}}
 {{- $series := include "orderfleet.series" . -}}

@@ -1,8 +1,8 @@
-{{/* Secrets as Helm finds them in the cluster. Where charts are only rendered, it finds none. */}}
+{{/* Secrets that Helm reads from the cluster (`lookup`). Where charts are only rendered, Helm reads none. */}}
 
 {{/*
-An annotation of a Secret that the chart makes: hashes of what it was made with, dict "live" "data". A
-later upgrade tells by them what somebody has changed since.
+An annotation of a Secret that the chart creates, with hashes of the Secret's initial data: dict "live"
+"data". From these hashes a later upgrade detects what somebody has changed since.
 */}}
 {{- define "orderfleet.made" -}}
 {{- if .live -}}
@@ -17,8 +17,9 @@ orderfleet/made: {{ toJson $made | quote }}
 {{- end -}}
 
 {{/*
-A hash of what pods take from Secrets: dict "root" "secrets" (each NAME/KEY, or NAME for all of its keys).
-Empty as long as the chart's own are as they were made, so that the first upgrade replaces no pod.
+A hash of the data that pods read from Secrets: dict "root" "secrets" (each NAME/KEY, or NAME for all keys
+of a Secret). Empty while the chart's own Secrets have their initial data, so that the first upgrade
+replaces no pod.
 */}}
 {{- define "orderfleet.changedSecrets" -}}
 {{- $found := dict -}}
@@ -38,7 +39,7 @@ Empty as long as the chart's own are as they were made, so that the first upgrad
 {{- with $found }}{{ toJson . | sha256sum }}{{ end -}}
 {{- end -}}
 
-{{/* What every service takes from Secrets. */}}
+{{/* Secrets and keys that every service reads. */}}
 {{- define "orderfleet.secrets" -}}
 {{- $secrets := list (printf "%s/%s" (include "orderfleet.postgres.secret" .) .Values.postgres.secretKeys.fleet) .Values.postgres.caSecret -}}
 {{- with .Values.temporal -}}

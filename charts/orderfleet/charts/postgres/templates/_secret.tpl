@@ -2,7 +2,7 @@
 {{- .Values.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
 {{- end -}}
 
-{{/* A password as environment: dict "root" "name" (of the variable) "key" (of secretKeys). */}}
+{{/* A password as an environment variable: dict "root" "name" (of the variable) "key" (of secretKeys). */}}
 {{- define "postgres.password" -}}
 - name: {{ .name }}
   valueFrom:

@@ -1,4 +1,4 @@
-{{/* The server's environment, as its own configuration template takes it. */}}
+{{/* The Temporal server's environment variables, as the server's own configuration template reads them. */}}
 {{- define "temporal.env" -}}
 - name: DB
   value: postgres12_pgx

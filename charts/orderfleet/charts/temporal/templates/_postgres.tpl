@@ -1,4 +1,4 @@
-{{/* How Temporal reaches its Postgres. */}}
+{{/* Connection of Temporal to its Postgres. */}}
 
 {{- define "temporal.postgres.host" -}}
 {{- .Values.postgres.host | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
@@ -8,7 +8,7 @@
 {{- .Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
 {{- end -}}
 
-{{/* The password of Temporal's role as environment: dict "root" "name". */}}
+{{/* The password of Temporal's role as an environment variable: dict "root" "name". */}}
 {{- define "temporal.postgres.password" -}}
 - name: {{ .name }}
   valueFrom:
@@ -17,7 +17,7 @@
       key: {{ .root.Values.postgres.passwordKey | quote }}
 {{- end -}}
 
-{{/* For temporal-sql-tool. */}}
+{{/* Environment of temporal-sql-tool. */}}
 {{- define "temporal.postgres.sqlTool" -}}
 - name: SQL_PLUGIN
   value: postgres12_pgx
@@ -43,7 +43,7 @@
 {{ include "temporal.postgres.password" (dict "root" . "name" "SQL_PASSWORD") }}
 {{- end -}}
 
-{{/* For psql. */}}
+{{/* Environment of psql. */}}
 {{- define "temporal.postgres.psql" -}}
 - name: PGHOST
   value: {{ include "temporal.postgres.host" . | quote }}
