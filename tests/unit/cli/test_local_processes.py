@@ -66,6 +66,15 @@ async def test_a_process_that_dies_is_started_again(sleeper: Process) -> None:
     assert sleeper.pid != first
 
 
+async def test_of_a_long_line_the_end_is_shown_where_the_cause_is(tmp_path: Path) -> None:
+    line = f"could not build {'x' * 1000}: bind: address already in use"
+    process = Process(_program(f"print({line!r}); exit(1)", _never), tmp_path)
+    with pytest.raises(
+        CommandError, match=r"status 1: \.\.\.x+: bind: address already in use \(log: "
+    ):
+        await process.start()
+
+
 async def test_a_command_that_fails_shows_the_reason(tmp_path: Path) -> None:
     argv = (sys.executable, "-c", "exit('no space left')")
     with pytest.raises(CommandError, match="initdb exited with status 1: no space left"):

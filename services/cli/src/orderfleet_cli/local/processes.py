@@ -239,5 +239,7 @@ def _explain_exit(name: str, status: int, log: Path, since: int = 0) -> str:
     lines = [line.strip() for line in reversed(text.splitlines()) if line.strip()]
     reasons = [line for line in lines if any(word in line for word in _REASONS)]
     last = next(iter([*reasons, *lines]), "") if status else ""
-    reason = f": {last[:_LINE]}" if last else ""
+    # Go wraps an error outside in, so the cause is at the end of Temporal's long line.
+    shown = last if len(last) <= _LINE else f"...{last[-_LINE:]}"
+    reason = f": {shown}" if last else ""
     return f"{name} exited with status {status}{reason} (log: {log})"
