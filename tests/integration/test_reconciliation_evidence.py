@@ -173,19 +173,23 @@ async def test_commits_lost_under_a_running_order_leave_nothing_unpaid_or_unrefu
     assert [one["status"] for one in (await books(fleet.pool, order_id)).shipments] == ["recalled"]
 
 
+async def _refund_by_hand(fleet: Fleet, order_id: str) -> None:
+    await fleet.temporal.execute_workflow(
+        REFUND_WORKFLOW,
+        RefundInput(
+            order_id=order_id,
+            payment_id=f"pay-{order_id}",
+            state=OrderState.CANCELLED,
+        ),
+        id=refund_id(order_id),
+        task_queue=fleet.common()["order_task_queue"],
+    )
+
+
 async def test_a_refund_by_hand_of_a_fulfilled_order_keeps_its_money(fleet: Fleet) -> None:
     order_id = await _fulfilled(fleet)
     async with fleet.working():
-        await fleet.temporal.execute_workflow(
-            REFUND_WORKFLOW,
-            RefundInput(
-                order_id=order_id,
-                payment_id=f"pay-{order_id}",
-                state=OrderState.CANCELLED,
-            ),
-            id=refund_id(order_id),
-            task_queue=fleet.common()["order_task_queue"],
-        )
+        await _refund_by_hand(fleet, order_id)
     found = await books(fleet.pool, order_id)
     assert [one["status"] for one in found.payments] == ["captured"]
     assert len(found.taken) == 1
@@ -215,16 +219,7 @@ async def test_a_refund_by_hand_of_an_order_in_review_ends_it_uncharged(fleet: F
     async with fleet.working():
         await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.IN_REVIEW)
-        await fleet.temporal.execute_workflow(
-            REFUND_WORKFLOW,
-            RefundInput(
-                order_id=order_id,
-                payment_id=f"pay-{order_id}",
-                state=OrderState.CANCELLED,
-            ),
-            id=refund_id(order_id),
-            task_queue=fleet.common()["order_task_queue"],
-        )
+        await _refund_by_hand(fleet, order_id)
         assert (await fleet.result(order_id)).state is OrderState.CANCELLED
         assert not (await reconcile(fleet)).failures
     assert not (await books(fleet.pool, order_id)).charges
