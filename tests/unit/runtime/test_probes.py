@@ -129,6 +129,26 @@ async def test_who_waits_does_not_keep_the_kubelet_out(port: int, sent: bytes) -
             assert threading.active_count() - before < 50
 
 
+async def test_a_scrape_that_takes_long_does_not_keep_the_kubelet_out(port: int) -> None:
+    scrape = threading.Event()
+
+    def read() -> bytes:
+        scrape.wait(20)
+        return b""
+
+    try:
+        with (
+            serve_probes("127.0.0.1", port, ready=lambda: True, metrics=read),
+            connected(port, 100, b"GET /metrics HTTP/1.1\r\n\r\n"),
+        ):
+            # Many times: the first may come while there is still room.
+            for path in ("/livez", "/readyz") * 10:
+                assert await asyncio.to_thread(ask, port, path) == 200
+            scrape.set()
+    finally:
+        scrape.set()
+
+
 async def test_a_request_that_never_ends_is_cut_off(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

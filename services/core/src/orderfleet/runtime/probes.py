@@ -74,8 +74,8 @@ class _Probes:
         self._watched = watched
         self._ready = ready
         self._metrics = metrics
-        self._open: set[StreamWriter] = set()
-        # Connections that wait for their client, the longest wait first.
+        # All connections, the oldest first, and those of them that wait for their client.
+        self._open: dict[StreamWriter, None] = {}
         self._waiting: dict[StreamWriter, None] = {}
         self._scrape: asyncio.Future[bytes] | None = None
 
@@ -86,10 +86,8 @@ class _Probes:
         server.close()
 
     async def _connected(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if not self._make_room():
-            _abort(writer)
-            return
-        self._open.add(writer)
+        self._make_room()
+        self._open[writer] = None
         try:
             async with asyncio.timeout(_CONNECTION_SECONDS):
                 self._waiting[writer] = None
@@ -108,20 +106,20 @@ class _Probes:
             pass
         finally:
             self._waiting.pop(writer, None)
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             _abort(writer)
 
-    def _make_room(self) -> bool:
-        """Return whether there is room, after closing the longest waiting connection if needed."""
+    def _make_room(self) -> None:
+        """Close the oldest connection that waits for its client, else the oldest, if all are open.
+
+        A newcomer always gets in: 64 that wait for one slow scrape do not keep the kubelet out.
+        """
         if len(self._open) < _MOST_CONNECTIONS:
-            return True
-        if not self._waiting:
-            return False
-        oldest = next(iter(self._waiting))
-        del self._waiting[oldest]
-        self._open.discard(oldest)
+            return
+        oldest = next(iter(self._waiting or self._open))
+        self._waiting.pop(oldest, None)
+        del self._open[oldest]
         _abort(oldest)
-        return True
 
     async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b" ")
