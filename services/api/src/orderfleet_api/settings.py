@@ -7,6 +7,7 @@ from msgspec import Meta
 from orderfleet.environment import Count, Env, Port, Seconds, SettingsError
 from orderfleet.settings import ServiceSettings
 from orderfleet_api.auth import Keys, is_loopback, parse_keys
+from orderfleet_api.tenants import Rate, parse_rates
 
 
 class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
@@ -34,6 +35,18 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     api_open: Annotated[
         bool, Env("Require no key, also on addresses that other machines reach.")
     ] = False
+    admission: Annotated[
+        str,
+        Meta(pattern=r"^(on|off)$(?!\n)"),
+        Env("`on` refuses an order that cannot end in time; `off` accepts every order."),
+    ] = "on"
+    tenant_rates: Annotated[
+        str,
+        Env(
+            "Orders a second that the owner of an API key may place, `name:rate[:burst],...`; "
+            "empty is no rate."
+        ),
+    ] = ""
     order_deadline_seconds: Annotated[
         Annotated[float, Meta(ge=1, le=3600)],
         Env("The time an order has, from acceptance to end.", ("ORDER_DEADLINE_SECONDS",), "s"),
@@ -63,9 +76,20 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
         """The API keys; if there are none, no key is required."""
         return parse_keys(self.api_keys)
 
+    @property
+    def admission_on(self) -> bool:
+        """Whether an order that cannot end in time is refused."""
+        return self.admission == "on"
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """The rates of tenants, by the name of their API key."""
+        return parse_rates(self.tenant_rates, self.keys)
+
     def check(self) -> None:
         """Refuse to serve other machines without keys, and times that contradict each other."""
         super().check()
+        _ = self.rates
         if self.api_streams >= self.api_connections:
             raise SettingsError(
                 "ORDERFLEET_API_STREAMS: must be less than ORDERFLEET_API_CONNECTIONS"
