@@ -33,6 +33,7 @@ QUANTITY = {
     "exclusiveMinimum": 0,
 }
 MODE = "(apiKey|basic|bearer|custom|oauth|tls)"
+RATE = r"[A-Za-z0-9._-]{1,64}:[0-9]{1,6}(\.[0-9]{1,6})?(:[0-9]{1,6})?"
 NAMED = {"items": {"type": "object", "required": ["name"]}}
 # Constraints that a type does not express. The first rule whose pattern matches the path applies.
 RULES: dict[str, dict[str, Any]] = {
@@ -62,6 +63,7 @@ RULES: dict[str, dict[str, Any]] = {
     "*.port": PORT,
     "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "api.*.path": {"pattern": "^/"},
+    "api.tenantRates": {"pattern": f"^({RATE}(,{RATE})*)?$"},
     "api.ingress.hosts": {"items": {"type": "string", "minLength": 1}},
     "api.httpRoute.hostnames": {"items": {"type": "string", "minLength": 1}},
     "*.terminationGracePeriodSeconds": {"minimum": 0, "maximum": 86400},

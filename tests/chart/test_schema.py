@@ -78,6 +78,7 @@ REFUSED = {
     "temporal.ui.image.pullPolicy=x": "at '/temporal/ui/image/pullPolicy': value must be one of",
     "api.service.type=External": "at '/api/service/type': value must be one of 'ClusterIP'",
     "postgres.sslMode=prefer": "at '/postgres/sslMode': value must be one of 'disable', 'require'",
+    "api.tenantRates=shop": "at '/api/tenantRates': 'shop' does not match pattern",
     "api.image.digest=latest": "at '/api/image/digest': 'latest' does not match pattern",
     "api.image.repository=": "at '/api/image/repository': minLength: got 0, want 1",
     "api.podDisruptionBudget.maxUnavailable=half": "'half' does not match pattern",
@@ -147,6 +148,7 @@ REFUSED = {
         'orders.taskQueue: "shop/orders" cannot be a label\'s value'
     ),
     "autoscaling.mode=hpa,orders.shippingTaskQueue=-x": 'orders.shippingTaskQueue: "-x" cannot be',
+    "api.auth.open=true,api.tenantRates=shop:1": "api.tenantRates: the names are those of API keys",
     "api.httpRoute.enabled=true": "api.httpRoute.parentRefs: needed when api.httpRoute.enabled",
     "api.terminationGracePeriodSeconds=21": (
         "api.terminationGracePeriodSeconds: 21 is less than the 22 s that a drain may take"

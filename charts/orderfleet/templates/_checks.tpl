@@ -81,6 +81,9 @@ Each message is a single sentence that names the value.
 {{- include "orderfleet.checks.running" . }}
 {{- include "orderfleet.checks.autoscaling" . }}
 {{- include "orderfleet.checks.connections" . }}
+{{- if and .Values.api.auth.open .Values.api.tenantRates }}
+{{- fail "api.tenantRates: the names are those of API keys, which api.auth.open does without" }}
+{{- end }}
 {{- with .Values.api.httpRoute }}
 {{- if and .enabled (not .parentRefs) }}
 {{- fail "api.httpRoute.parentRefs: needed when api.httpRoute.enabled is true" }}
