@@ -45,11 +45,18 @@ Json = dict[str, Any]
 
 
 class ApiError(CommandError):
-    """The API answered with an error; the message is its detail."""
+    """The API answered with an error; the message is its detail.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `reason` is empty unless the API refused an order; `retry_after` is None unless it asks to wait.
+    """
+
+    def __init__(
+        self, status: int, detail: str, reason: str = "", retry_after: int | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
         self.exit_code = (
             WRONG_USAGE if status in _WRONG else UNREACHABLE if status in _AWAY else FAILED
         )
@@ -120,7 +127,12 @@ class Api:
             document = {}
         if not response.is_success:
             detail = document.get("detail") or document.get("title") or response.reason_phrase
-            raise ApiError(response.status_code, str(detail))
+            raise ApiError(
+                response.status_code,
+                str(detail),
+                reason=str(document.get("reason", "")),
+                retry_after=_whole_seconds(response.headers.get("retry-after", "")),
+            )
         return document
 
 
@@ -147,6 +159,11 @@ async def open_configured_api() -> AsyncIterator[Api]:
     settings = read(ClientSettings)
     async with open_api(settings.url, settings.api_key) as api:
         yield api
+
+
+def _whole_seconds(header: str) -> int | None:
+    """Return the seconds of a Retry-After; a proxy's may be a date, which is ignored."""
+    return int(header) if re.fullmatch("[0-9]{1,5}", header) else None
 
 
 def _path(order_id: str, action: str = "") -> str:

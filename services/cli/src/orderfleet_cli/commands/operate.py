@@ -83,7 +83,12 @@ async def watch(
     await watch_orders(order_ids or [], limit=limit, as_json=as_json)
 
 
-@commands.command(epilog=examples("orderfleet load --rate 20 --seconds 60"))
+@commands.command(
+    epilog=examples(
+        "orderfleet load --rate 20 --seconds 60",
+        "orderfleet load --rate 50 --seconds 60 --retry-after",
+    )
+)
 @asynchronous
 async def load(
     rate: Annotated[float, typer.Option(min=0.1, max=200, help="Orders a second.")],
@@ -91,16 +96,24 @@ async def load(
     deadline: Annotated[
         float, typer.Option(min=1, max=3600, help="Deadline of an order, in seconds.")
     ] = 15,
+    retry_after: Annotated[
+        bool,
+        typer.Option(
+            "--retry-after",
+            help="Send a refused order again, up to 5 times, each after the answer's Retry-After.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Place orders at a fixed rate, however fast the answers come, and report the results.
 
-    Then wait for their ends, 20 s at the most. The exit code is 1 unless every order was accepted
-    and ended in time. Latencies count from the moment an order was due.
+    Then wait for their ends, 20 s at the most. Refused orders count by status and reason. The exit
+    code is 1 unless every order was accepted, with --retry-after in the end, and every one ended in
+    time. Latencies count from the moment an order was due.
     """
     from orderfleet_cli.load.open_loop import place_load
 
-    if not await place_load(rate, seconds, deadline, as_json=as_json):
+    if not await place_load(rate, seconds, deadline, retry_after=retry_after, as_json=as_json):
         raise typer.Exit(FAILED)
 
 

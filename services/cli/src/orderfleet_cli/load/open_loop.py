@@ -22,12 +22,18 @@ from orderfleet_cli.printing import console, show, show_json
 _WAIT: Final = 20.0
 _POLL: Final = 1.0
 _PAGE: Final = 500
+# How often a refused order is sent again.
+_REPEATS: Final = 5
 _ADDRESS: Final = {"street": "1 Main St", "city": "Springfield"}
 _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
 
-async def place_load(rate: float, seconds: float, deadline: float, *, as_json: bool) -> bool:
+async def place_load(
+    rate: float, seconds: float, deadline: float, *, retry_after: bool, as_json: bool
+) -> bool:
     """Place the orders, wait for their ends, show the results; return whether all ended in time.
+
+    With `retry_after`, send a refused order again after the time that the API asks for.
 
     Raises:
         CommandError: the first request to the API fails.
@@ -38,7 +44,7 @@ async def place_load(rate: float, seconds: float, deadline: float, *, as_json: b
         await api.orders(limit=1)
         total = round(rate * seconds)
         with _progress(results, total) as update:
-            await _place(api, rate, total, results, update)
+            await _place(api, rate, total, _REPEATS if retry_after else 0, results, update)
             await _wait(api, results, update)
     if as_json:
         show_json(results.document())
@@ -64,7 +70,12 @@ def _progress(results: Results, total: int) -> Iterator[Callable[[], None]]:
 
 
 async def _place(
-    api: Api, rate: float, total: int, results: Results, update: Callable[[], None]
+    api: Api,
+    rate: float,
+    total: int,
+    repeats: int,
+    results: Results,
+    update: Callable[[], None],
 ) -> None:
     """Send each order when it is due; return when all are answered."""
     run = uuid4().hex[:8]
@@ -73,17 +84,26 @@ async def _place(
         for number in range(total):
             due = began + number / rate
             await asyncio.sleep(due - time.monotonic())
-            group.create_task(_send(api, f"load-{run}-{number}", due, results))
+            group.create_task(_send(api, f"load-{run}-{number}", due, repeats, results))
             update()
     update()
 
 
-async def _send(api: Api, order_id: str, due: float, results: Results) -> None:
+async def _send(api: Api, order_id: str, due: float, repeats: int, results: Results) -> None:
+    """Send an order, and repeat it after each Retry-After, `repeats` times at the most.
+
+    The id stays the same, so that an order is never placed twice.
+    """
     try:
         await api.start(order_id, {"payment_id": f"pay-{order_id}", "address": _ADDRESS})
         results.accept(order_id, time.monotonic() - due)
     except ApiError as error:
-        results.refuse(str(error.status))
+        if error.retry_after is None or not repeats:
+            results.refuse(f"{error.status} {error.reason}".rstrip())
+            return
+        results.repeats += 1
+        await asyncio.sleep(error.retry_after)
+        await _send(api, order_id, due, repeats - 1, results)
     except CommandError:
         results.refuse("no answer")
 

@@ -23,7 +23,9 @@ class Results:
     latencies: list[float] = field(default_factory=list)
     """Seconds from the moment an order was due to its acceptance."""
     refused: Counter[str] = field(default_factory=Counter)
-    """How many were refused, by status code."""
+    """How many were refused, by status code and reason."""
+    repeats: int = 0
+    """How often a refused order was sent again."""
     ends: dict[str, tuple[str, float]] = field(default_factory=dict)
     """State and seconds from row to end, by order."""
     open: set[str] = field(default_factory=set)
@@ -64,6 +66,7 @@ class Results:
         return {
             "accepted": len(self.latencies),
             "refused": dict(sorted(self.refused.items())),
+            "repeats": self.repeats,
             "ended": dict(Counter(state for state, _ in self.ends.values()).most_common()),
             "not_ended": len(self.open),
             "accept_seconds": _percentiles(self.latencies),
@@ -81,6 +84,7 @@ class Results:
         yield "accepted", str(document["accepted"])
         for reason, count in document["refused"].items():
             yield f"refused: {reason}", str(count)
+        yield "sent again", str(document["repeats"] or "")
         for state, count in document["ended"].items():
             yield f"ended: {state}", str(count)
         yield "not ended", str(document["not_ended"] or "")
