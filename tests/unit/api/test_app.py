@@ -129,7 +129,7 @@ async def test_the_document_names_no_dependency(unused_tcp_port: int, keys: str)
         for parameter in operation.get("parameters", [])
     }
     assert parameters == {
-        *("order_id", "state", "limit", "cursor", "Idempotency-Key", "Last-Event-ID"),
+        *("order_id", "state", "limit", "cursor", "Idempotency-Key", "Last-Event-ID", "Priority"),
     }
     assert ("security" in document) is bool(keys)
 

@@ -34,6 +34,16 @@ _KEY: Final = HeaderParameter(
 )
 IdempotencyKey = Annotated[str | None, _KEY]
 RequiredIdempotencyKey = Annotated[str, _KEY]
+PriorityHeader = Annotated[
+    str,
+    HeaderParameter(
+        name="Priority",
+        description=(
+            "RFC 9218. `u=7` is an order of low importance (background): it is refused earlier and "
+            "started later than others. Everything else is a normal order."
+        ),
+    ),
+]
 StateFilter = Annotated[OrderState | None, QueryParameter(name="state")]
 Limit = Annotated[int, QueryParameter(ge=1, le=500, description="Orders on a page.")]
 Cursor = Annotated[

@@ -21,10 +21,12 @@ from orderfleet_api.parameters import (
     LastEventId,
     Limit,
     PathId,
+    PriorityHeader,
     RequiredIdempotencyKey,
     StateFilter,
     before_request,
 )
+from orderfleet_api.priority_header import is_background
 from orderfleet_api.schemas import (
     APPLIED,
     Accepted,
@@ -50,13 +52,17 @@ async def place_order(
     actor: Actor,
     data: OrderBody,
     idempotency_key: RequiredIdempotencyKey,
+    priority: PriorityHeader = "",
 ) -> Response[Accepted]:
     """Accept an order whose id is made from the Idempotency-Key, which is required here."""
     # Neither a key nor a caller's name has a space, so the ids of two callers never collide.
     name = " ".join(filter(None, (actor, idempotency_key)))
     order_id = str(uuid5(NAMESPACE_URL, f"orderfleet:{name}"))
     bind_contextvars(order_id=order_id)
-    return _accepted(await order_service.accept(backends, order_id, data, actor=actor))
+    background = is_background(priority)
+    return _accepted(
+        await order_service.accept(backends, order_id, data, actor=actor, background=background)
+    )
 
 
 @post(
@@ -65,10 +71,17 @@ async def place_order(
     responses=other_responses(409, 413, 415),
 )
 async def start_order(
-    backends: InjectedBackends, actor: Actor, order_id: PathId, data: OrderBody
+    backends: InjectedBackends,
+    actor: Actor,
+    order_id: PathId,
+    data: OrderBody,
+    priority: PriorityHeader = "",
 ) -> Response[Accepted]:
     """Accept an order; a repeat is answered alike, another order of the same id with 409."""
-    return _accepted(await order_service.accept(backends, order_id, data, actor=actor))
+    background = is_background(priority)
+    return _accepted(
+        await order_service.accept(backends, order_id, data, actor=actor, background=background)
+    )
 
 
 @get("/orders", responses=other_responses())

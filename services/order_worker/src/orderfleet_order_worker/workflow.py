@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -18,7 +19,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain import contract, policies
+    from orderfleet.domain import contract, policies, priorities
     from orderfleet.domain.contract import (
         Cancel,
         DispatchFailed,
@@ -173,6 +174,7 @@ class OrderWorkflow(OrderHandlers):
             name=StepName.CHARGE,
             timeout=policies.GATEWAY_STEP,
             state=OrderState.CHARGING,
+            priority=priorities.CHARGE,
         )
         self._progress.state = OrderState.CHARGED
 
@@ -233,6 +235,7 @@ class OrderWorkflow(OrderHandlers):
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
+            priority=priorities.SHIPPING,
         )
         return shipped
 
@@ -252,12 +255,13 @@ class OrderWorkflow(OrderHandlers):
         timeout: timedelta,
         local: bool = False,
         state: OrderState | None = None,
+        priority: Priority = Priority.default,
     ) -> R:
         self._progress.enter(name, state)
         if not local:
             # Before a local step nothing may be decided by the time: see run_local_step.
             self._forward_left(name)
-        run = run_local_step if local else run_step
+        run = run_local_step if local else partial(run_step, priority=priority)
         try:
             return await run(
                 step,
@@ -295,6 +299,7 @@ class OrderWorkflow(OrderHandlers):
                 EndInput(self._id, end.state, end.reason, events, self._charge_begun),
                 timeout=policies.SQL_STEP,
                 left=left,
+                priority=priorities.END,
             )
         except ActivityError as error:
             self._progress.add(StepName.END, StepFailedError(error).status)
@@ -317,6 +322,7 @@ class OrderWorkflow(OrderHandlers):
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                priority=priorities.UNDO,
             )
         self._progress.refund_started = True
 

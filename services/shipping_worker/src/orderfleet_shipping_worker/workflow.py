@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain import contract, policies
+    from orderfleet.domain import contract, policies, priorities
     from orderfleet.domain.contract import (
         DispatchFailed,
         ShippingInput,
@@ -69,7 +70,7 @@ class ShippingWorkflow:
         *,
         local: bool = False,
     ) -> R:
-        run = run_local_step if local else run_step
+        run = run_local_step if local else partial(run_step, priority=priorities.SHIPPING)
         try:
             return await run(
                 step,

@@ -7,7 +7,7 @@ from asyncpg import PostgresError
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.domain import contract, policies
+from orderfleet.domain import contract, policies, priorities
 from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import Order, OrderState
 from orderfleet.store import queries
@@ -21,7 +21,9 @@ from orderfleet_api.schemas import Accepted
 log = structlog.stdlib.get_logger(__name__)
 
 
-async def accept(backends: Backends, order_id: str, order: Order, *, actor: str = "") -> Accepted:
+async def accept(
+    backends: Backends, order_id: str, order: Order, *, actor: str = "", background: bool = False
+) -> Accepted:
     """Accept an order; a repeat of the same order is accepted again, and changes nothing.
 
     The workflow's start is the acceptance. Without Postgres nothing is started. If only the row
@@ -38,7 +40,9 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     if existing.payer is not None:
         raise errors.conflict(f"Payment {order.payment_id} belongs to another order.")
     try:
-        await backends.start_workflow(_start(backends, order_id, order, actor))
+        await backends.start_workflow(
+            _start(backends, order_id, order, actor, background=background)
+        )
     except WorkflowAlreadyStartedError:
         fingerprint = await workflow_lookup.fingerprint(backends, order_id)
         return _repeat(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
@@ -47,7 +51,9 @@ async def accept(backends: Backends, order_id: str, order: Order, *, actor: str 
     return Accepted(order_id, OrderState.RECEIVED)
 
 
-async def _start(backends: Backends, order_id: str, order: Order, actor: str) -> None:
+async def _start(
+    backends: Backends, order_id: str, order: Order, actor: str, *, background: bool
+) -> None:
     settings = backends.settings
     await backends.temporal.start_workflow(
         contract.ORDER_WORKFLOW,
@@ -62,6 +68,7 @@ async def _start(backends: Backends, order_id: str, order: Order, actor: str) ->
         execution_timeout=timedelta(seconds=settings.order_deadline_seconds),
         task_timeout=policies.TASK_TIMEOUT,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        priority=priorities.of_order(actor, background=background),
         memo=workflow_lookup.memo(order.fingerprint),
         search_attributes=TypedSearchAttributes(
             [SearchAttributePair(contract.ORDER_STATE, contract.OPEN)]

@@ -6,6 +6,8 @@ from typing import Final
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityConfig
 
+from orderfleet.domain import priorities
+
 # --- The order -----------------------------------------------------------------------------
 
 # Forward work ends at 12 s of 15 s. The 3 s left hold one workflow task lost to a killed worker
@@ -121,6 +123,7 @@ UNDO: Final = ActivityConfig(
         backoff_coefficient=2,
         maximum_interval=timedelta(seconds=10),
     ),
+    priority=priorities.UNDO,
 )
 
 # --- Backstop --------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -67,6 +67,7 @@ async def run_activity(
     *,
     timeout: timedelta,
     left: timedelta | None,
+    priority: Priority = Priority.default,
 ) -> T:
     """Run an activity on the task queue; the server retries it.
 
@@ -75,6 +76,7 @@ async def run_activity(
         argument: its input.
         timeout: how long an attempt may take.
         left: how long all attempts may take; None is no limit.
+        priority: its place in the queue; by default that of its workflow.
     """
     return await workflow.execute_activity_method(
         activity,
@@ -83,6 +85,7 @@ async def run_activity(
         schedule_to_close_timeout=left,
         heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
         retry_policy=policies.STEP_RETRY,
+        priority=priority,
     )
 
 
@@ -94,6 +97,7 @@ async def run_step(
     timeout: timedelta,
     deadline: datetime | None,
     on_attempts: OnAttempts,
+    priority: Priority = Priority.default,
 ) -> R:
     """Run a step on the task queue; the server retries it.
 
@@ -104,11 +108,12 @@ async def run_step(
         timeout: how long an attempt may take.
         deadline: when the step has to be over, retries included; None is no deadline.
         on_attempts: called once, with all attempts.
+        priority: its place in the queue; by default that of its workflow.
 
     Raises:
         StepFailedError: the step failed for good.
     """
-    running = run_activity(step, argument, timeout=timeout, left=_left(deadline))
+    running = run_activity(step, argument, timeout=timeout, left=_left(deadline), priority=priority)
     return await _reported(running, name, on_attempts)
 
 

@@ -18,6 +18,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.domain import priorities
 from orderfleet.domain.contract import RECONCILE_WORKFLOW, reconcile_schedule
 from orderfleet.domain.policies import RECONCILE_RUN, TASK_TIMEOUT
 from orderfleet_order_worker.settings import OrderWorkerSettings
@@ -37,6 +38,7 @@ async def schedule_reconciliation(client: Client, settings: OrderWorkerSettings)
             task_queue=settings.order_task_queue,
             execution_timeout=RECONCILE_RUN,
             task_timeout=TASK_TIMEOUT,
+            priority=priorities.RECONCILE,
         ),
         spec=ScheduleSpec(
             intervals=[

@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain import policies
+    from orderfleet.domain import policies, priorities
     from orderfleet.domain.contract import RECONCILE_WORKFLOW
     from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
     from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
@@ -58,6 +58,7 @@ async def _run(reconcile: _Activity) -> ReconciliationSummary:
         schedule_to_close_timeout=policies.RECONCILE_RUN,
         heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
         retry_policy=policies.RECONCILE_RETRY,
+        priority=priorities.RECONCILE,
     )
     if summary.failures:
         phases = ", ".join(f"{phase} {count}" for phase, count in summary.failures.items())
