@@ -134,6 +134,26 @@ async def test_the_document_names_no_dependency(unused_tcp_port: int, keys: str)
     assert ("security" in document) is bool(keys)
 
 
+async def test_the_document_says_when_to_send_an_order_again(unused_tcp_port: int) -> None:
+    async with serving(unused_tcp_port) as http:
+        document = (await http.get("/docs/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    [reason] = schemas["OrderRefused"]["properties"]["reason"]["oneOf"]
+    assert set(reason["enum"]) == {"busy", "share", "rate", "away"}
+    assert "reason" not in schemas["OrderRefused"]["required"]
+    assert "reason" not in schemas["Problem"]["properties"]
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            places_order = method == "post" and path in {"/orders", "/orders/{order_id}/start"}
+            for status in ("429", "503"):
+                if path == "/health":
+                    continue
+                answer = operation["responses"][status]
+                assert answer["headers"]["Retry-After"]["schema"]["type"] == "integer"
+                document_of = answer["content"]["application/problem+json"]["schema"]["$ref"]
+                assert document_of.endswith("/OrderRefused" if places_order else "/Problem")
+
+
 async def test_both_methods_of_a_path_are_named(unused_tcp_port: int) -> None:
     async with serving(unused_tcp_port) as http:
         assert (await http.options("/orders")).headers["Allow"] == "GET, OPTIONS, POST"

@@ -8,7 +8,14 @@ from litestar import Litestar
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import SwaggerRenderPlugin
-from litestar.openapi.spec import Components, Schema, SecurityScheme
+from litestar.openapi.spec import (
+    Components,
+    OpenAPIHeader,
+    OpenAPIResponse,
+    Schema,
+    SecurityScheme,
+)
+from litestar.openapi.spec.enums import OpenAPIType
 
 from orderfleet.domain.currencies import WHOLE, WHOLE_PRICE_PATTERN
 from orderfleet.domain.orders import Address, Item, NewAddress, NewItem
@@ -17,6 +24,7 @@ from orderfleet_api.schemas import (
     AddressRequest,
     CancelRequest,
     ChangeView,
+    OrderRefused,
     OrderRequest,
     Problem,
     ReviewRequest,
@@ -35,13 +43,22 @@ _WHY: Final = {
     429: "Temporal is busy; retry after Retry-After.",
     503: "Temporal, Postgres or every worker is unavailable; retry after Retry-After.",
 }
+_WHY_REFUSED: Final = {
+    429: "The fleet is busy (`busy`), or the caller has its share of it (`share`) or its own rate"
+    " (`rate`): send the same order, with the same id, again after Retry-After.",
+    503: "No worker has shown life, or Temporal or Postgres is unavailable (`away`): send the same"
+    " order, with the same id, again after Retry-After.",
+}
+_RETRY_AFTER: Final = OpenAPIHeader(
+    description="Seconds to wait.", schema=Schema(type=OpenAPIType.INTEGER, minimum=1)
+)
 _ALWAYS: Final = (400, 401, 403, 422, 429, 503)
 
 
-def problem(description: str) -> ResponseSpec:
+def problem(description: str, document: type[Problem] = Problem) -> ResponseSpec:
     """Describe an answer that is a problem document."""
     return ResponseSpec(
-        Problem,
+        document,
         generate_examples=False,
         description=description,
         media_type="application/problem+json",
@@ -62,6 +79,12 @@ def other_responses(*statuses: int) -> dict[int, ResponseSpec]:
         queued = "No worker answered in time: queued as a signal for the next one."
         responses[202] = ResponseSpec(ChangeView, generate_examples=False, description=queued)
     return responses
+
+
+def order_responses() -> dict[int, ResponseSpec]:
+    """Describe the answers of the routes that accept an order."""
+    refused = {status: problem(why, OrderRefused) for status, why in _WHY_REFUSED.items()}
+    return other_responses(409, 413, 415) | refused
 
 
 def config(*, secured: bool) -> OpenAPIConfig:
@@ -87,7 +110,10 @@ def config(*, secured: bool) -> OpenAPIConfig:
 
 
 def complete(app: Litestar) -> None:
-    """Add what Litestar's schemas leave out: unknown members are refused, some prices are whole."""
+    """Add what Litestar's schemas leave out.
+
+    Unknown members are refused, some prices are whole, and answers that pass have a Retry-After.
+    """
     schemas = app.openapi_schema.components.schemas
     bodies = (OrderRequest, CancelRequest, AddressRequest, ReviewRequest)
     for struct in (*bodies, NewAddress, NewItem, Address, Item):
@@ -96,3 +122,9 @@ def complete(app: Litestar) -> None:
     order = schemas[OrderRequest.__name__]
     order.schema_if = Schema(properties={"currency": Schema(enum=WHOLE)}, required=["currency"])
     order.then = Schema(properties={"items": Schema(items=Schema(properties={"price": price}))})
+    for path in (app.openapi_schema.paths or {}).values():
+        for operation in filter(None, (path.get, path.post)):
+            for status in _WHY_REFUSED:
+                answer = (operation.responses or {}).get(str(status))
+                if isinstance(answer, OpenAPIResponse):
+                    answer.headers = {"Retry-After": _RETRY_AFTER}

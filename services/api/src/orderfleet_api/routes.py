@@ -14,7 +14,7 @@ from orderfleet.domain.contract import Review
 from orderfleet_api import examples, listing, order_service
 from orderfleet_api.bodies import StrictRequest
 from orderfleet_api.dependencies import Actor, InjectedBackends, InjectedStreams
-from orderfleet_api.openapi import other_responses
+from orderfleet_api.openapi import order_responses, other_responses
 from orderfleet_api.parameters import (
     Cursor,
     IdempotencyKey,
@@ -46,7 +46,7 @@ CancelBody = Annotated[CancelRequest | None, examples.CANCEL]
 ReviewBody = Annotated[ReviewRequest, examples.REVIEW]
 
 
-@post("/orders", status_code=HTTPStatus.ACCEPTED, responses=other_responses(409, 413, 415))
+@post("/orders", status_code=HTTPStatus.ACCEPTED, responses=order_responses())
 async def place_order(
     backends: InjectedBackends,
     actor: Actor,
@@ -68,7 +68,7 @@ async def place_order(
 @post(
     "/orders/{order_id:str}/start",
     status_code=HTTPStatus.ACCEPTED,
-    responses=other_responses(409, 413, 415),
+    responses=order_responses(),
 )
 async def start_order(
     backends: InjectedBackends,

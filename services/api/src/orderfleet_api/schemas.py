@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from orderfleet.domain.contract import Status
 from orderfleet.domain.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
@@ -60,6 +60,12 @@ class Problem(Struct, frozen=True):
     detail: str
     type: str = "about:blank"
     errors: list[FieldError] = []
+
+
+class OrderRefused(Problem, frozen=True):
+    """An order that is not accepted now; without a reason, a backend did not answer in time."""
+
+    reason: Literal["busy", "share", "rate", "away"] | UnsetType = UNSET
 
 
 class Accepted(Struct, frozen=True):
