@@ -24,6 +24,7 @@ class BusyApi:
     retry_after: str = "1"
     attempts: Counter[str] = field(default_factory=Counter)
     accepted: list[str] = field(default_factory=list)
+    priorities: set[str | None] = field(default_factory=set)
     url: str = ""
 
     def place(self, order_id: str) -> tuple[int, dict[str, str], Any]:
@@ -50,6 +51,7 @@ def api() -> Iterator[BusyApi]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
+            busy.priorities.add(self.headers["priority"])
             self._answer(*busy.place(self.path.split("/")[2]))
 
         def _answer(self, status: int, headers: dict[str, str], document: Any) -> None:
@@ -110,3 +112,11 @@ async def test_an_answer_that_asks_for_no_wait_is_final(
     outcome = await _load(api, tmp_path, "--retry-after", "--json")
     results = Outcome(0, outcome.out, "").json
     assert (results["accepted"], results["refused"], results["repeats"]) == (0, {"429": 2}, 0)
+
+
+@pytest.mark.parametrize(("options", "priority"), [((), None), (("--background",), "u=7")])
+async def test_background_orders_say_so(
+    api: BusyApi, tmp_path: Path, options: tuple[str, ...], priority: str | None
+) -> None:
+    await _load(api, tmp_path, *options)
+    assert api.priorities == {priority}

@@ -137,10 +137,12 @@ class Api:
 
 
 @asynccontextmanager
-async def open_api(url: str, key: str = "") -> AsyncIterator[Api]:
-    """Open a client of the API at the URL."""
+async def open_api(url: str, key: str = "", *, background: bool = False) -> AsyncIterator[Api]:
+    """Open a client of the API at the URL; what a background client asks for can wait."""
     local = httpx.URL(url).host in {"127.0.0.1", "localhost", "::1"}
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    if background:
+        headers["Priority"] = "u=7"
     async with httpx.AsyncClient(
         base_url=url,
         headers=headers,
@@ -154,10 +156,10 @@ async def open_api(url: str, key: str = "") -> AsyncIterator[Api]:
 
 
 @asynccontextmanager
-async def open_configured_api() -> AsyncIterator[Api]:
+async def open_configured_api(*, background: bool = False) -> AsyncIterator[Api]:
     """Open a client of the API that the settings name."""
     settings = read(ClientSettings)
-    async with open_api(settings.url, settings.api_key) as api:
+    async with open_api(settings.url, settings.api_key, background=background) as api:
         yield api
 
 

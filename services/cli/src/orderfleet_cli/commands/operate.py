@@ -96,6 +96,10 @@ async def load(
     deadline: Annotated[
         float, typer.Option(min=1, max=3600, help="Deadline of an order, in seconds.")
     ] = 15,
+    background: Annotated[
+        bool,
+        typer.Option("--background", help="Place background orders, which other orders go before."),
+    ] = False,
     retry_after: Annotated[
         bool,
         typer.Option(
@@ -113,7 +117,14 @@ async def load(
     """
     from orderfleet_cli.load.open_loop import place_load
 
-    if not await place_load(rate, seconds, deadline, retry_after=retry_after, as_json=as_json):
+    if not await place_load(
+        rate,
+        seconds,
+        deadline,
+        background=background,
+        retry_after=retry_after,
+        as_json=as_json,
+    ):
         raise typer.Exit(FAILED)
 
 

@@ -29,7 +29,13 @@ _ENDS: Final = frozenset(state.value for state in OrderState if state.ended)
 
 
 async def place_load(
-    rate: float, seconds: float, deadline: float, *, retry_after: bool, as_json: bool
+    rate: float,
+    seconds: float,
+    deadline: float,
+    *,
+    background: bool,
+    retry_after: bool,
+    as_json: bool,
 ) -> bool:
     """Place the orders, wait for their ends, show the results; return whether all ended in time.
 
@@ -39,7 +45,7 @@ async def place_load(
         CommandError: the first request to the API fails.
     """
     results = Results(deadline=deadline)
-    async with open_configured_api() as api:
+    async with open_configured_api(background=background) as api:
         # A wrong address or key fails here, before an order is placed.
         await api.orders(limit=1)
         total = round(rate * seconds)
