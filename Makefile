@@ -23,11 +23,11 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring fuzz images test-images test-cluster test-scaling \
-	bench bench-full bench-budget test-bench deploy k8s k8s-secrets chart-docs \
-	dashboards dashboards-json lint docs format format-check types lock clean
+	bench bench-full bench-overload bench-overload-short bench-budget test-bench deploy k8s \
+	k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/.run-stamp  ## fulfil orders on this machine, without Docker, and show them
 	@$(BIN)/orderfleet demo
@@ -81,6 +81,12 @@ bench: .venv/.bench-stamp  ## orders a second beside an order that does nothing,
 
 bench-full: .venv/.bench-stamp  ## beside its peers too, and with growth, in an hour
 	@$(BIN)/python -m tests.bench full $(BENCH_ARGS)
+
+bench-overload: .venv/.bench-stamp  ## what becomes of orders beyond the fleet's capacity, in 45 minutes
+	@$(BIN)/python -m tests.bench overload $(BENCH_ARGS)
+
+bench-overload-short: .venv/.bench-stamp  ## the same, its first seven goals, in 8 minutes
+	@$(BIN)/python -m tests.bench overload-short $(BENCH_ARGS)
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
 	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)

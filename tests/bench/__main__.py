@@ -1,4 +1,4 @@
-"""`python -m tests.bench [short|full|budget]`: run the benchmark, show and write what it found."""
+"""`python -m tests.bench [PLAN]`: run a benchmark, show and write what it found."""
 
 import argparse
 import os

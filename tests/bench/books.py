@@ -52,14 +52,19 @@ class UnbalancedError(Exception):
 
 
 async def check_books(
-    database: "asyncpg.Pool[asyncpg.Record]", client: Client, prefix: str, accepted: Collection[str]
+    database: "asyncpg.Pool[asyncpg.Record]",
+    client: Client,
+    prefix: str,
+    accepted: Collection[str],
+    *,
+    patience: float = _PATIENCE,
 ) -> Books:
     """Tell how they ended, if each accepted order has, in both, and its money is where that says.
 
     Raises:
-        UnbalancedError: it is not so, after a minute.
+        UnbalancedError: it is not so, after this time.
     """
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + patience
     while True:
         try:
             return await _books(database, client, prefix, set(accepted))

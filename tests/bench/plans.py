@@ -1,4 +1,4 @@
-"""What `make bench` and `make bench-full` measure, in which order, and how often."""
+"""What the benchmarks of the Makefile measure, in which order, and how often."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from tests.bench.accept import accept
 from tests.bench.bench import Bench
 from tests.bench.growth import old_orders, open_orders
+from tests.bench.overload.loads import Flood, StepLoad
 from tests.bench.rates import Rates, common_way, dbos, floor, orderfleet
 from tests.bench.reads import reads
 from tests.bench.results import Results
@@ -53,6 +54,11 @@ def _rates(*rates: Rates) -> dict[str, Part]:
     return {one.name: one for one in rates}
 
 
+def _overload(parts: Mapping[str, Part]) -> Plan:
+    """Return a plan whose parts measure P first, unless an earlier part has."""
+    return Plan(runs=1, parts=parts, once={})
+
+
 PLANS: Final = {
     "short": Plan(
         runs=3,
@@ -91,6 +97,21 @@ PLANS: Final = {
             "open orders": open_orders,
         },
     ),
+    "overload": _overload(
+        {
+            "3 P": StepLoad(RISING, above=300, below=300),
+            "10 P": Flood(RISING, seconds=60),
+            "slow gateway": StepLoad(RISING, above=300, below=0, slow=True),
+        }
+    ),
+    "overload-short": _overload(
+        {
+            "3 P": StepLoad(SHORT, above=60, below=60),
+            "10 P": Flood(SHORT, seconds=30),
+        }
+    ),
+    # For whoever tunes the limiter: the first rows alone, in two minutes.
+    "overload-step": _overload({"3 P": StepLoad(SHORT, above=60, below=0)}),
     "budget": Plan(
         runs=1,
         parts=_rates(

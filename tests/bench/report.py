@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.bench.overload.fleet import PART as OVERLOAD
+from tests.bench.overload.goals import goals
 from tests.bench.spread import Spread, ratio
 
 _MS: Final = 1000.0
@@ -33,6 +35,7 @@ def report(document: Mapping[str, Any]) -> str:
     """Return all of it in Markdown."""
     figures = document["figures"]
     sections = {
+        "Goals": _goals(figures.get(OVERLOAD, {})),
         "Ratios": _ratios(figures.get("rates", {}), rising=document["about"]["plan"] != "budget"),
         "Orders a second": _rates(figures.get("rates", {})),
         "CPU of an order, ms": _cpu(figures.get("rates", {})),
@@ -64,6 +67,14 @@ def _about(about: Mapping[str, Any]) -> str:
         f" {about['memory_gib']} GiB, at commit {about['commit']}{changed}. Temporal:"
         f" {about.get('server', '?')}. {versions}. Medians, and the least to the most in brackets."
     )
+
+
+def _goals(overload: Mapping[str, Trials]) -> str:
+    rows = (
+        (row.what, row.goal, row.measured, row.n, "yes" if row.met else "**no**")
+        for row in goals(overload)
+    )
+    return _table(("", "goal", "measured", "n", "met"), rows)
 
 
 def _values(trials: Trials, what: str) -> list[float]:

@@ -62,6 +62,8 @@ class Server:
     address: str
     postgres: Postgres
     trees: Mapping[str, Tree]
+    temporal: Process | None
+    """None if it runs elsewhere."""
 
     async def client(self, **options: Any) -> Client:
         """Connect, to the namespace `default` unless another is named, and make that."""
@@ -97,7 +99,7 @@ async def run_server(data: Path) -> AsyncIterator[Server]:
             process, address = development.process, development.address
         if process is not None:
             trees["temporal"] = Tree(process)
-        yield Server(kind, address, postgres, trees)
+        yield Server(kind, address, postgres, trees, process)
     finally:
         if process is not None:
             await process.stop()

@@ -1,0 +1,132 @@
+"""The fleet under a load, and the most it can do: P."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from msgspec import Struct
+
+from tests.bench.bench import Bench
+from tests.bench.books import check_books
+from tests.bench.overload.offer import Sent, Step
+from tests.bench.overload.outcomes import Outcome, outcomes, started
+from tests.bench.subjects.orderfleet import Options, Orderfleet, run_orderfleet
+from tests.bench.trial import Phase, attempt
+
+PART: Final = "overload"
+PEAK: Final = "P"
+_WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
+# A backlog without a limit takes minutes: refunds have no deadline.
+_PATIENCE: Final = 240.0
+_LOOK_SECONDS: Final = 1.0
+_SLOTS: Final = 20
+_GATEWAY_SECONDS: Final = 2
+SLOW_GATEWAY: Final = {
+    "ORDERFLEET_ACTIVITY_SLOTS": str(_SLOTS),
+    "ORDERFLEET_GATEWAY_FAULTS": (
+        f'[{{"at": "charge", "kind": "hang_before", "seconds": {_GATEWAY_SECONDS}}}]'
+    ),
+}
+
+
+class Peak(Struct, frozen=True):
+    """What the fleet can do without admission."""
+
+    per_second: float
+    """The most orders a second fulfilled in time, over 15 s of a rising rate."""
+    timeline: list[tuple[int, int]]
+
+
+@asynccontextmanager
+async def warm_fleet(
+    bench: Bench, name: str, env: Mapping[str, str] | None = None
+) -> AsyncIterator[Orderfleet]:
+    """Run the fleet, and some orders, which are not measured."""
+    async with run_orderfleet(bench.data, bench.server, Options(env=env or {})) as fleet:
+        prefix = bench.prefix(f"{name}warm")
+        await attempt(fleet, prefix, _WARM_UP, bench.server.trees)
+        yield fleet
+
+
+async def measure_peak(
+    bench: Bench, rise: Phase, name: str = PEAK, env: Mapping[str, str] | None = None
+) -> float:
+    """Return P, measured once in a run: without admission, as the plans `short` and `full` do.
+
+    The rate rises until an order misses its deadline; no limit that might be too low takes part.
+    """
+    measured: list[dict[str, Any]] = bench.results.figures.get(PART, {}).get(name, [])
+    if measured:
+        return float(measured[-1]["per_second"])
+    off = {**(env or {}), "ORDERFLEET_ADMISSION": "off"}
+    async with warm_fleet(bench, name, off) as fleet:
+        prefix = bench.prefix(name)
+        trial, placed, _ = await attempt(fleet, prefix, rise, bench.server.trees)
+        await check_books(fleet.database, fleet.client, prefix, placed.accepted, patience=_PATIENCE)
+    bench.results.add(PART, name, Peak(trial.peak, trial.timeline))
+    return trial.peak
+
+
+async def settle(fleet: Orderfleet, prefix: str, sent: list[Sent]) -> dict[str, Outcome]:
+    """Wait until all orders have ended and the books balance; return how the orders ended.
+
+    Raises:
+        UnbalancedError: they do not balance.
+    """
+    orders = {one.name for one in sent if one.accepted} | (
+        await started(fleet.client, prefix)
+    ).keys()
+    await check_books(fleet.database, fleet.client, prefix, orders, patience=_PATIENCE)
+    return await outcomes(fleet.database, fleet.client, prefix)
+
+
+def numbered(prefix: str) -> Iterator[str]:
+    """Yield the ids of a load's orders."""
+    number = 0
+    while True:
+        yield f"{prefix}-{number}"
+        number += 1
+
+
+def periods(began: float, steps: list[Step]) -> list[tuple[float, float]]:
+    """Return when each step begins and ends."""
+    result = []
+    for step in steps:
+        result.append((began, began + step.seconds))
+        began += step.seconds
+    return result
+
+
+class Watched(Struct):
+    """The memory of the API over a load, in bytes, second by second."""
+
+    rss: list[int]
+
+
+@asynccontextmanager
+async def watch_memory(fleet: Orderfleet) -> AsyncIterator[Watched]:
+    """Look at the API's memory once a second while the block runs."""
+    watched = Watched([_rss(fleet)])
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            watched.rss.append(_rss(fleet))
+
+    watching = asyncio.create_task(look())
+    try:
+        yield watched
+    finally:
+        watching.cancel()
+    watched.rss.append(_rss(fleet))
+
+
+def _rss(fleet: Orderfleet) -> int:
+    return sum(process.memory_info().rss for process in fleet.trees["api"].processes())
+
+
+def soon() -> float:
+    """Return when a load begins that is made now: all its parts by the same clock."""
+    return time.time() + 0.2
