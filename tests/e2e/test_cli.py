@@ -160,7 +160,7 @@ async def test_the_doctor(cli: Cli) -> None:
         cli("doctor", ORDER_TASK_QUEUE="nobodys-tq", TEMPORAL_NAMESPACE="nowhere"),
     )
     assert well.json["ok"], well
-    assert len(well.json["checks"]) == 12
+    assert len(well.json["checks"]) == 13
     assert _failed(faulty) == ["fault injection"]
     assert _failed(elsewhere)[:3] == ["namespace nowhere", "search attribute", "order workers"]
 

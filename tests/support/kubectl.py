@@ -16,6 +16,7 @@ case "$*" in
   */horizontalpodautoscalers*) name=hpas ;;
   */apiservices/*) name=apiservice ;;
   *keda-operator*--namespace=keda*) name=keda ;;
+  "get configmaps"*) name=configmaps ;;
   "get deployments"*) name=deployments ;;
   "get pods"*) name=pods ;;
   */monitoring/services/prometheus:9090/proxy/*build_info*) name=scrape ;;

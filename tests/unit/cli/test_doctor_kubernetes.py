@@ -43,7 +43,8 @@ async def test_all_is_well(cluster: Cluster) -> None:
     assert "scrape of order-worker 1 of 1 pods, every 5 s" in findings
     assert "query slots of order-worker 1 of 1 a pod: asks for 1 pod" in findings
     assert "HPA of shipping-worker wants 1 of 1 to 10 pods, has 1" in findings
-    assert len(findings) == 22
+    assert "admission on" in findings
+    assert len(findings) == 23
 
 
 def _status(component: str, recorded: str) -> Callable[[Cluster], None]:
@@ -81,6 +82,16 @@ def _not_able(cluster: Cluster) -> None:
 
 def _not_ready(cluster: Cluster) -> None:
     cluster.of("deployments", "api")["spec"]["replicas"] = 2
+
+
+def _admission_off(cluster: Cluster) -> None:
+    cluster.answers["configmaps"]["items"][0]["data"]["ORDERFLEET_ADMISSION"] = "off"
+
+
+def _admission_off_by_extra_env(cluster: Cluster) -> None:
+    variable = {"name": "ORDERFLEET_ADMISSION", "value": "off"}
+    template = {"spec": {"containers": [{"name": "api", "env": [variable]}]}}
+    cluster.of("deployments", "api")["spec"]["template"] = template
 
 
 def _no_deployment(cluster: Cluster) -> None:
@@ -176,6 +187,8 @@ _HPA: Final = "HPA of order-worker"
     ("change", "name", "words"),
     [
         (_not_ready, "pods of api", ["1 of 2 ready", "kubectl describe pods --namespace shop"]),
+        (_admission_off, "admission", ["off", "helm upgrade with api.admission true"]),
+        (_admission_off_by_extra_env, "admission", ["off", "api.extraEnv"]),
         (_no_deployment, "pods of shipping-worker", ["no Deployment"]),
         (_half_scaled, "autoscaling", ["nobody scales api", "autoscaling.mode"]),
         (_scrape(_is_stale), _LOST, ["1 of 1", "podMonitor.enabled"]),
@@ -282,12 +295,12 @@ async def test_mode_hpa(cluster: Cluster) -> None:
 
 
 async def test_what_needs_a_missing_permission_is_skipped(cluster: Cluster) -> None:
-    for name in ("scrape", "apiservice"):
+    for name in ("scrape", "apiservice", "configmaps"):
         cluster.answers[name] = f"Error from server (Forbidden): {name} is forbidden"
     outcome = await cluster.doctor()
     assert outcome.status == 0
     skipped = [line.split()[1] for line in outcome.out.splitlines() if line.startswith("SKIP")]
-    assert skipped == ["Prometheus", "external"]
+    assert skipped == ["admission", "Prometheus", "external"]
     document = (await cluster.doctor("--json")).json
     assert (document["ok"], {check["ok"] for check in document["checks"]}) == (True, {True, None})
     assert "--prometheus" in (await cluster.bad())["Prometheus"]

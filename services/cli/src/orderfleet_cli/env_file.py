@@ -15,6 +15,7 @@ from orderfleet_cli.errors import UsageError
 from orderfleet_cli.fleet_addresses import (
     ADDRESSES,
     DATABASE,
+    INTERNAL_URL,
     TEMPORAL,
     URL,
     find_local_fleet,
@@ -47,7 +48,11 @@ class _Server(NamedTuple):
 
 
 _SERVERS: Final = (
-    _Server(frozenset({URL}), re.compile(URL), re.compile("ORDERFLEET_API_KEY")),
+    _Server(
+        frozenset({URL}),
+        re.compile(f"{URL}|{INTERNAL_URL}"),
+        re.compile("ORDERFLEET_API_KEY"),
+    ),
     _Server(
         frozenset({TEMPORAL, "TEMPORAL_TARGET"}),
         re.compile("TEMPORAL_.*"),

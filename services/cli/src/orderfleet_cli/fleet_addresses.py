@@ -15,9 +15,10 @@ DATA: Final = Path(".data")
 DEMO_DATA: Final = DATA / "demo"
 
 URL: Final = "ORDERFLEET_URL"
+INTERNAL_URL: Final = "ORDERFLEET_API_INTERNAL_URL"
 TEMPORAL: Final = "TEMPORAL_ADDRESS"
 DATABASE: Final = "DATABASE_URL"
-ADDRESSES: Final = frozenset({URL, TEMPORAL, "TEMPORAL_TARGET", DATABASE})
+ADDRESSES: Final = frozenset({URL, INTERNAL_URL, TEMPORAL, "TEMPORAL_TARGET", DATABASE})
 
 _FILE: Final = "addresses.env"
 _COMMENT: Final = "# Where the fleet that runs here answers; removed when it stops.\n"
@@ -59,7 +60,7 @@ def find_local_fleet() -> tuple[dict[str, str], bool]:
 
 def points_elsewhere(name: str) -> bool:
     """Return whether a variable of this name may point at another Postgres or Temporal."""
-    return name.startswith(("PG", "TEMPORAL_")) or name in {URL, DATABASE}
+    return name.startswith(("PG", "TEMPORAL_")) or name in {URL, INTERNAL_URL, DATABASE}
 
 
 def read_variables(path: Path) -> dict[str, str]:

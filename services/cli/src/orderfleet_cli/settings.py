@@ -21,6 +21,10 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
         str,
         Env("Key for the API, sent as `Authorization: Bearer`.", secret=True),
     ] = ""
+    api_internal_url: Annotated[
+        str,
+        Env("The API's internal port, where `doctor` reads metrics; empty is unknown.", unit="URL"),
+    ] = ""
 
     def check(self) -> None:
         """Refuse a URL that is not a server's, and a key that no header can carry."""
@@ -28,6 +32,8 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
             # Even an invalid URL may contain a password.
             shown = "" if "@" in self.url else f" (got {self.url[:80]!r})"
             raise SettingsError(f"ORDERFLEET_URL: expected http://host:port{shown}")
+        if self.api_internal_url and not is_http_url(self.api_internal_url):
+            raise SettingsError("ORDERFLEET_API_INTERNAL_URL: expected http://host:port")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SettingsError("ORDERFLEET_API_KEY: expected printable ASCII characters")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from orderfleet_cli.api_client import Api, open_configured_api
+from orderfleet_cli.doctor.check_admission import check_admission
 from orderfleet_cli.doctor.check_postgres import check_postgres
 from orderfleet_cli.doctor.check_temporal import check_temporal
 from orderfleet_cli.doctor.cluster.check_cluster import check_cluster
@@ -19,9 +20,11 @@ _WORDS: Final = {True: "OK", False: "FAIL", None: "SKIP"}
 async def check_fleet(*, as_json: bool) -> bool:
     """Check the fleet that the settings name and show the findings; return whether none is bad."""
     async with open_configured_api() as api:
-        groups = await asyncio.gather(_check_api(api), check_temporal(), check_postgres())
+        admission, *groups = await asyncio.gather(
+            check_admission(), _check_api(api), check_temporal(), check_postgres()
+        )
     findings = [finding for group in groups for finding in group]
-    return _show([*findings, _check_faults()], as_json=as_json)
+    return _show([*findings, admission, _check_faults()], as_json=as_json)
 
 
 async def check_kubernetes(namespace: str, release: str, prometheus: str, *, as_json: bool) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.fleet_addresses import (
     DATABASE,
+    INTERNAL_URL,
     TEMPORAL,
     URL,
     hold_addresses,
@@ -104,6 +105,7 @@ class Fleet:
         """Its addresses, as settings of a client."""
         return {
             URL: self.api_url,
+            INTERNAL_URL: self.probe_urls.get("api", ""),
             TEMPORAL: self.temporal_address,
             DATABASE: self.database_url,
         }

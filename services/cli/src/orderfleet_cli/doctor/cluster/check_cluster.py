@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from orderfleet_cli.doctor.cluster.check_admission import check_admission
 from orderfleet_cli.doctor.cluster.check_metrics_api import check_metrics_api
 from orderfleet_cli.doctor.cluster.check_pods import check_pods
 from orderfleet_cli.doctor.cluster.check_queries import addresses, check_queries
@@ -27,13 +28,16 @@ async def check_cluster(namespace: str, name: str, address: str) -> list[Finding
     """
     kubectl = find_kubectl()
     release = await read_release(kubectl, namespace, name)
-    metrics_api, metrics = await asyncio.gather(
-        check_metrics_api(kubectl, release), _check_metrics(kubectl, release, address)
+    admission, metrics_api, metrics = await asyncio.gather(
+        check_admission(kubectl, release),
+        check_metrics_api(kubectl, release),
+        _check_metrics(kubectl, release, address),
     )
     found = f"release {release.name} in namespace {release.namespace}"
     return [
         Finding("Kubernetes", ok=True, found=found),
         *check_pods(release),
+        admission,
         check_mode(release),
         *metrics,
         *metrics_api,

@@ -39,10 +39,42 @@ class Status(Struct, frozen=True, rename="camel"):
         return next(conditions, Condition(kind, "Unknown", message="not set yet"))
 
 
+class ConfigMap(Struct, frozen=True):
+    """A ConfigMap."""
+
+    data: dict[str, str] = {}
+
+
+class Variable(Struct, frozen=True):
+    """An environment variable; one from a Secret has no value here."""
+
+    name: str
+    value: str = ""
+
+
+class Container(Struct, frozen=True):
+    """A container, with the variables that its template sets."""
+
+    env: list[Variable] = []
+
+
+class PodSpec(Struct, frozen=True):
+    """The containers of a pod."""
+
+    containers: list[Container] = []
+
+
+class PodTemplate(Struct, frozen=True):
+    """The template of a Deployment's pods."""
+
+    spec: PodSpec = PodSpec()
+
+
 class DeploymentSpec(Struct, frozen=True):
-    """The desired number of pods."""
+    """The desired number of pods, and what they are."""
 
     replicas: int = 1
+    template: PodTemplate = PodTemplate()
 
 
 class DeploymentStatus(Struct, frozen=True, rename="camel"):

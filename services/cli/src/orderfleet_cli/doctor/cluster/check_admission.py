@@ -1,0 +1,39 @@
+"""Check that the API of a release refuses an order that cannot end in time."""
+
+from typing import Final
+
+from orderfleet_cli.doctor.cluster.kubernetes_objects import ConfigMap
+from orderfleet_cli.doctor.cluster.release import COMPONENT, INSTANCE, Listed, Release, decode
+from orderfleet_cli.doctor.finding import Finding
+from orderfleet_cli.kubectl import Kubectl, KubectlError
+
+_NAME: Final = "ORDERFLEET_ADMISSION"
+_FIX: Final = "helm upgrade with api.admission true, and no ORDERFLEET_ADMISSION in api.extraEnv"
+
+
+async def check_admission(kubectl: Kubectl, release: Release) -> Finding:
+    """Check the setting: in the ConfigMap, or in the Deployment's own environment, which wins."""
+    selector = f"--selector={INSTANCE}={release.name},{COMPONENT}=api"
+    inside = f"--namespace={release.namespace}"
+    try:
+        answer = await kubectl.answer("get", "configmaps", selector, inside, "--output=json")
+    except KubectlError as error:
+        ok = None if error.forbidden else False
+        return Finding("admission", ok=ok, found=str(error), fix="check the permissions of kubectl")
+    values = [
+        config.data[_NAME]
+        for config in decode(answer, Listed[ConfigMap]).items
+        if _NAME in config.data
+    ]
+    values += [
+        variable.value
+        for service in release.services
+        if service.component == "api"
+        for deployment in service.deployments
+        for container in deployment.spec.template.spec.containers
+        for variable in container.env
+        if variable.name == _NAME
+    ]
+    off = values[-1:] == ["off"]
+    found = "off: the API accepts orders that cannot end in time" if off else "on"
+    return Finding("admission", ok=not off, found=found, fix=_FIX)
