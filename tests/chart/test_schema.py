@@ -16,6 +16,7 @@ KEDA = "autoscaling.mode=keda,autoscaling.prometheus.address=http://prometheus:9
 FROM_TEMPORAL = f"{KEDA},autoscaling.keda.backlogFrom=temporal"
 THERE = "temporal.enabled=false,temporal.address=there:7233"
 CLOUD = f"{THERE},temporal.apiKey.existingSecret=x"
+NO_ADMISSION = "api.admission=false"
 ZERO = "shippingWorker.autoscaling.minReplicas=0,shippingWorker.autoscaling.scaleToZero=true"
 # What somebody may write, and what helm has to say to it.
 REFUSED = {
@@ -140,8 +141,11 @@ REFUSED = {
         "shippingWorker.autoscaling.scaleToZero: needs autoscaling.mode keda, got hpa"
     ),
     ZERO: "shippingWorker.autoscaling.scaleToZero: needs autoscaling.mode keda, got none",
-    f"{KEDA},{ZERO},alerts.enabled=true": "alerts.disabled: has to have MetricsMissing",
-    f"{KEDA},{ZERO},alerts.enabled=true,alerts.disabled={{MetricsMissing}}": (
+    f"{KEDA},{ZERO}": "api.admission: has to be false with shippingWorker.autoscaling.scaleToZero",
+    f"{KEDA},{ZERO},{NO_ADMISSION},alerts.enabled=true": (
+        "alerts.disabled: has to have MetricsMissing"
+    ),
+    f"{KEDA},{ZERO},{NO_ADMISSION},alerts.enabled=true,alerts.disabled={{MetricsMissing}}": (
         "alerts.disabled: has to have TaskQueueWithoutPollers with shippingWorker.autoscaling"
     ),
     "autoscaling.mode=hpa,orders.taskQueue=shop/orders": (
@@ -201,7 +205,7 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         "temporal.namespace.retention=72h30m",
         "postgres.parameters.work_mem=16MB",
         "api.affinity=null",
-        f"{KEDA},{ZERO}",
+        f"{KEDA},{ZERO},{NO_ADMISSION}",
         f"{KEDA},orders.taskQueue=shop/orders",
         f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",
         f"{FROM_TEMPORAL},{CLOUD},autoscaling.keda.temporalAuthentication=x",

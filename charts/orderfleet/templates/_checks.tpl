@@ -133,6 +133,9 @@ Temporal's connections count too: each of its four services has a pool for each 
 {{- if and $zero (ne $auto.mode "keda") }}
 {{- fail (printf "%s.autoscaling.scaleToZero: needs autoscaling.mode keda, got %s" $key $auto.mode) }}
 {{- end }}
+{{- if and $zero $.Values.api.admission }}
+{{- fail (printf "api.admission: has to be false with %s.autoscaling.scaleToZero, as the API refuses orders while no worker polls" $key) }}
+{{- end }}
 {{- if and $zero $.Values.alerts.enabled }}
 {{- range list "MetricsMissing" "TaskQueueWithoutPollers" }}
 {{- if not (has . $.Values.alerts.disabled) }}

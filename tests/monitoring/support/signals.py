@@ -17,11 +17,17 @@ KEDA: Final = {
     "autoscaling.mode": "keda",
     "autoscaling.prometheus.address": "http://prometheus:9090",
 }
-ZERO: Final = KEDA | {
-    f"{worker}.autoscaling.{name}": value
-    for worker in ("orderWorker", "shippingWorker")
-    for name, value in (("minReplicas", 0), ("scaleToZero", True))
-}
+ZERO: Final = (
+    KEDA
+    | {
+        "api.admission": False,
+    }
+    | {
+        f"{worker}.autoscaling.{name}": value
+        for worker in ("orderWorker", "shippingWorker")
+        for name, value in (("minReplicas", 0), ("scaleToZero", True))
+    }
+)
 HPA: Final = {"autoscaling.mode": "hpa"}
 
 

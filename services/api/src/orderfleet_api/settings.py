@@ -43,8 +43,8 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     tenant_rates: Annotated[
         str,
         Env(
-            "Orders a second that the owner of an API key may place, `name:rate[:burst],...`; "
-            "empty is no rate."
+            "Orders a second that the owner of an API key may place at this process, "
+            "`name:rate[:burst],...`; empty is no rate."
         ),
     ] = ""
     order_deadline_seconds: Annotated[
