@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet.temporal.client import cannot_connect, is_absent
 from orderfleet_api import errors
+from orderfleet_api.admission import Admission
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
@@ -34,6 +35,10 @@ class Backends(Struct, frozen=True):
     metrics: ApiMetrics = field(default_factory=lambda: ApiMetrics(CollectorRegistry()))
     bulkheads: Bulkheads = field(
         default_factory=lambda: Bulkheads(ApiSettings(), CollectorRegistry())
+    )
+    # Off unless somebody watches it.
+    admission: Admission = field(
+        default_factory=lambda: Admission(ApiSettings(admission="off"), CollectorRegistry())
     )
 
     async def start_workflow(self, start: Coroutine[Any, Any, T]) -> T:

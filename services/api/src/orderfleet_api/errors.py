@@ -9,7 +9,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 log = structlog.stdlib.get_logger(__name__)
 
-_OUTAGE: Final = {
+# Temporal is away; any other status is an answer.
+OUTAGE: Final = {
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.CANCELLED,
@@ -87,5 +88,5 @@ def temporal_failed(error: RPCError) -> ProblemDetailsException:
         status = HTTPStatus.TOO_MANY_REQUESTS
         return problem(status, "Temporal is busy.", headers=RETRY_AFTER)
     log.warning("Temporal failed", status=error.status.name, error=error.message)
-    outage = error.status in _OUTAGE
+    outage = error.status in OUTAGE
     return unavailable("Temporal is unavailable." if outage else "Temporal refused the call.")

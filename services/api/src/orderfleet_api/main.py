@@ -9,6 +9,7 @@ from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.temporal.client import connect
+from orderfleet_api.admission import Admission, watched
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
 from orderfleet_api.bulkheads import Bulkheads
@@ -58,10 +59,11 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             from orderfleet_api.middleware.tracing import RequestSpans  # noqa: PLC0415
 
             spans.append(RequestSpans())
-        app = create_app(
-            Backends(resources.pool, client, settings, lifecycle.stopping, metrics, bulkheads),
-            spans,
+        admission = Admission(settings, resources.registry)
+        backends = Backends(
+            resources.pool, client, settings, lifecycle.stopping, metrics, bulkheads, admission
         )
+        app = create_app(backends, spans)
         connections = Connections(bulkheads.connections, failures, resources.registry)
         probes = serve_probes(
             settings.probe_host,
@@ -69,7 +71,10 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             ready=lambda: lifecycle.ready,
             metrics=resources.metrics,
         )
-        async with fleet_gauges(resources.registry, resources.pool, client, settings):
+        async with (
+            fleet_gauges(resources.registry, resources.pool, client, settings),
+            watched(admission, resources.pool, client),
+        ):
             with probes:
                 _collect_less()
                 served = measured(limited(app, lifecycle.stopping), metrics, failures)

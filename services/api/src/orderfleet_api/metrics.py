@@ -1,4 +1,4 @@
-"""Metrics of requests and of accepted orders.
+"""Metrics of requests.
 
 Not Litestar's Prometheus plugin, see `docs/decisions/0010-own-request-metrics.md`.
 """
@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class ApiMetrics:
-    """Requests by route, and orders accepted."""
+    """Requests by route."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
@@ -29,15 +29,6 @@ class ApiMetrics:
             "Requests under way, event streams too.",
             registry=registry,
         ).set_function(lambda: self.in_progress)
-        self._accepted = Counter(
-            "orderfleet_orders_accepted_total",
-            "Orders newly accepted; a repeat is none.",
-            registry=registry,
-        )
-
-    def order_accepted(self) -> None:
-        """Count a new order."""
-        self._accepted.inc()
 
     def request_ended(self, method: str, route: str, status: str, seconds: float) -> None:
         """Count a request, with the time until its answer began."""

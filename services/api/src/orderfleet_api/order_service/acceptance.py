@@ -30,23 +30,24 @@ async def accept(
     cannot be written after the start, the workflow's first step writes it.
 
     Raises:
-        ProblemDetailsException: the id or the payment id belongs to another order, or Postgres or
-            Temporal is unavailable.
+        ProblemDetailsException: the id or the payment id belongs to another order, the fleet is too
+            busy to end the order in time, or Postgres or Temporal is unavailable.
     """
-    with postgres():
+    admission = backends.admission
+    with admission.counting_outages(actor), postgres():
         existing = await queries.find_existing(backends.pool, order_id, order.payment_id)
     if existing.state is not None:
         return _repeat(order, existing.fingerprint, Accepted(order_id, existing.state))
     if existing.payer is not None:
         raise errors.conflict(f"Payment {order.payment_id} belongs to another order.")
     try:
-        await backends.start_workflow(
-            _start(backends, order_id, order, actor, background=background)
-        )
+        async with admission.place(order_id, actor, backends.temporal, background=background):
+            await backends.start_workflow(
+                _start(backends, order_id, order, actor, background=background)
+            )
     except WorkflowAlreadyStartedError:
         fingerprint = await workflow_lookup.fingerprint(backends, order_id)
         return _repeat(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
-    backends.metrics.order_accepted()
     await _write_row(backends, order_id, order, actor)
     return Accepted(order_id, OrderState.RECEIVED)
 

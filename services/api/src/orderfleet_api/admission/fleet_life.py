@@ -1,0 +1,98 @@
+"""Whether the fleet shows life: Temporal answers, and both kinds of worker poll."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from orderfleet.temporal.client import cannot_connect
+from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
+from orderfleet_api import errors
+
+# Far longer than Temporal takes for it under full load.
+_WITHIN: Final = timedelta(seconds=2.5)
+# A single failure may be a connection that broke.
+_FAILING_SECONDS: Final = 1.0
+
+
+class FleetLife:
+    """What the last looks at Temporal's task queues found."""
+
+    def __init__(self, queues: Sequence[str], clock: Callable[[], float]) -> None:
+        self._queues = queues
+        self._clock = clock
+        self._failing_since: float | None = None
+        self._unpolled: list[str] = []
+        self._unpolled_since = clock()
+        self._look: asyncio.Task[None] | None = None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the last look found no life."""
+        return self._failing_since is not None or bool(self._unpolled)
+
+    @property
+    def away(self) -> str:
+        """Why nobody would work on an order; empty if somebody would, or nobody has looked yet."""
+        since = self._failing_since
+        if since is not None and self._clock() - since >= _FAILING_SECONDS:
+            return "Temporal is unavailable."
+        return f"No worker polls {' and '.join(self._unpolled)}." if self._unpolled else ""
+
+    @property
+    def away_seconds(self) -> float:
+        """For how long."""
+        since = self._failing_since
+        return self._clock() - (self._unpolled_since if since is None else since)
+
+    def answered(self) -> None:
+        """Note that Temporal has answered."""
+        self._failing_since = None
+
+    async def look(self, client: Client) -> None:
+        """Ask Temporal who polls the queues; all who ask at once share one answer."""
+        if self._look is None or self._look.done():
+            self._look = asyncio.create_task(self._ask(client))
+        await asyncio.shield(self._look)
+
+    async def confirm(self, client: Client) -> None:
+        """Look again if no worker polled: one may have come since."""
+        if self._unpolled and self._failing_since is None:
+            await self.look(client)
+
+    async def _ask(self, client: Client) -> None:
+        try:
+            async with asyncio.timeout(_WITHIN.total_seconds()):
+                asked = [
+                    describe_task_queue(client, name, "workflow", timeout=_WITHIN)
+                    for name in self._queues
+                ]
+                queues = await asyncio.gather(*asked)
+        except TimeoutError:
+            self._failed()
+        except RPCError as error:
+            if error.status in errors.OUTAGE:
+                self._failed()
+            else:
+                # Temporal is there, but does not say who polls: it has no such call or right.
+                self._found([])
+        except RuntimeError as error:
+            if not cannot_connect(error):
+                raise
+            self._failed()
+        else:
+            polled = zip(self._queues, map(count_pollers, queues), strict=True)
+            self._found([name for name, pollers in polled if not pollers])
+
+    def _found(self, unpolled: list[str]) -> None:
+        self.answered()
+        if not self._unpolled:
+            self._unpolled_since = self._clock()
+        self._unpolled = unpolled
+
+    def _failed(self) -> None:
+        if self._failing_since is None:
+            self._failing_since = self._clock()

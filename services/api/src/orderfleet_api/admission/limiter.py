@@ -1,0 +1,126 @@
+"""The limiter: how many of a pod's orders may wait at once, derived from how long they wait.
+
+Little's law: the orders that wait are the throughput times the wait. So while the wait is longer
+than its budget, the limit is the measured throughput times the budget. While the wait is short, the
+limit grows as long as it is in use, since then nobody knows what the fleet can do.
+
+The wait is measured as CoDel (RFC 8289) measures it, by its low quantile and not by its mean: what
+all orders have waited stands in a queue, what some have waited was a retry or a hung gateway.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from math import ceil
+from statistics import median
+from typing import Final
+
+from msgspec import Struct
+
+# Of an order's forward time without the review. In the simulation a fifth lets orders of a fleet
+# that loses half of its workers end late, an eighth costs 3 % of the throughput.
+_SHARE: Final = 1 / 6
+# The limit of a fleet about which nothing is known yet, as in Netflix' concurrency-limits.
+_INITIAL: Final = 20.0
+# Over how long the standing wait is measured; also over how long its latest value is.
+_WAIT_SECONDS: Final = 3.0
+_LATEST_SECONDS: Final = 1.1
+_THROUGHPUT_SECONDS: Final = 6.0
+_QUANTILE: Final = 0.1
+# So many orders that wait for a step which none has passed count instead of those that passed it.
+_FEW: Final = 5
+# Fall and growth of one observation, and the share of the budget up to which the limit grows.
+_FALL: Final = 0.7
+_GROWTH: Final = 0.5
+_HEADROOM: Final = 0.8
+# A limit that was not in use for so long falls to twice what was.
+_UNUSED_SECONDS: Final = 10.0
+_UNUSED_FALL: Final = 0.95
+
+
+class Observation(Struct, frozen=True):
+    """What has become of a pod's orders since the last observation.
+
+    Attributes:
+        waits: for each step the seconds that orders have waited for it, of those that passed it at
+            the first attempt.
+        ages: for each step the seconds that orders have waited for it so far.
+        left: how many orders wait no longer: they are dispatched, or have ended.
+        waiting: how many wait for any step.
+    """
+
+    waits: Sequence[Sequence[float]]
+    ages: Sequence[Sequence[float]]
+    left: int
+    waiting: int
+
+
+class Limiter:
+    """The limit of one pod. It has no clock: the caller passes the time, in seconds."""
+
+    def __init__(self, forward_seconds: float) -> None:
+        """Make a limiter for orders that have so many seconds in which they may wait."""
+        self.limit = _INITIAL
+        self.standing_wait = 0.0
+        self.throughput = 0.0
+        self._budget = forward_seconds * _SHARE
+        self._in_use = False
+        self._seen: deque[tuple[float, Observation]] = deque()
+        self._most: deque[tuple[float, int]] = deque()
+
+    def admits(self, waiting: int, *, background: bool = False) -> bool:
+        """Tell whether one order more may wait."""
+        self._in_use = self._in_use or waiting >= self.limit / 2
+        return waiting < (self.limit / 2 if background else self.limit)
+
+    def seconds_until_free(self, waiting: int) -> float:
+        """Return how long it takes until those that wait now wait no longer."""
+        return waiting / self.throughput if self.throughput else float("inf")
+
+    def observe(self, now: float, seen: Observation) -> None:
+        """Adjust the limit; called every half second or so."""
+        self._remember(now, seen)
+        self.standing_wait = self._standing(now - _WAIT_SECONDS, seen.ages)
+        # Where no order has passed any step, the wait of those that wait has no later value.
+        stalled = not any(self._waits_since(now - _WAIT_SECONDS))
+        latest = self.standing_wait if stalled else self._standing(now - _LATEST_SECONDS)
+        if min(self.standing_wait, latest) > self._budget:
+            wanted = max(self.throughput * self._budget, self.limit * _FALL)
+            self.limit = max(1.0, min(self.limit, wanted))
+        elif self._in_use and latest <= self._budget * _HEADROOM:
+            self.limit += seen.left * _GROWTH
+        elif (used := 2 * max(most for _, most in self._most)) < self.limit:
+            self.limit = max(min(self.limit, _INITIAL), used, self.limit * _UNUSED_FALL)
+        self._in_use = False
+
+    def _remember(self, now: float, seen: Observation) -> None:
+        self._seen.append((now, seen))
+        self._most.append((now, seen.waiting))
+        while self._seen[0][0] < now - _THROUGHPUT_SECONDS:
+            self._seen.popleft()
+        while self._most[0][0] < now - _UNUSED_SECONDS:
+            self._most.popleft()
+        # What the oldest observation counted happened before it.
+        since, oldest = self._seen[0]
+        left = sum(one.left for _, one in self._seen) - oldest.left
+        self.throughput = left / (now - since) if now > since else 0.0
+
+    def _standing(self, since: float, ages: Sequence[Sequence[float]] = ()) -> float:
+        """Return the wait since then: of each step the low quantile, all steps together."""
+        standing = 0.0
+        for waits, waiting in zip_longest(self._waits_since(since), ages, fillvalue=()):
+            if waits:
+                standing += sorted(waits)[int(len(waits) * _QUANTILE)]
+            elif len(waiting) >= _FEW:
+                standing += median(waiting)
+        return standing
+
+    def _waits_since(self, since: float) -> list[list[float]]:
+        """Return the waits that were observed since then, by step."""
+        recent = [one.waits for at, one in self._seen if at > since]
+        return [list(chain.from_iterable(step)) for step in zip(*recent, strict=True)]
+
+
+def retry_after(seconds: float, longest: float) -> int:
+    """Return whole seconds, from 1 to the longest."""
+    return ceil(min(max(seconds, 1.0), longest))
