@@ -15,6 +15,13 @@ _ERRORS: Final = f'{API}, status=~"5.."'
 _SHARE: Final = (
     f"({rate(_REQUESTS, _ERRORS)} or 0 * {rate(_REQUESTS, API)}) / {rate(_REQUESTS, API)}"
 )
+_ACCEPTED: Final = "orderfleet_orders_accepted_total"
+_REFUSED: Final = "orderfleet_orders_refused_total"
+# Not those that a tenant's share or rate refuses: they say nothing of the fleet.
+_FOR_THE_FLEET: Final = f'{API}, reason=~"busy|away"'
+_REFUSED_SHARE: Final = (
+    f"{rate(_REFUSED, _FOR_THE_FLEET)} / ({rate(_ACCEPTED, API)} + {rate(_REFUSED, API)})"
+)
 _CALLS: Final = "temporal_request_latency_seconds"
 
 _NOW: Final = [
@@ -43,7 +50,7 @@ _NOW: Final = [
     number(
         "Orders accepted",
         "New ones; a repeat is none.",
-        rate("orderfleet_orders_accepted_total", API),
+        rate(_ACCEPTED, API),
         unit="ops",
     ),
     number("Pods", "API pods that are scraped.", f"count({_IN_PROGRESS}{{{API}}})"),
@@ -87,9 +94,54 @@ _REQUEST: Final = [
         limit=Limit(red=1, yellow=0.5),
     ),
     graph(
-        "Orders accepted",
-        "New orders of all pods; a repeat of a start is none.",
-        Query(rate("orderfleet_orders_accepted_total", API), "accepted"),
+        "Share of orders refused",
+        "Refused as the fleet is busy or away, of all new orders.",
+        Query(_REFUSED_SHARE, "busy or away"),
+        unit="percentunit",
+        share=True,
+        limit=Limit(red=0.01),
+        runbook="OrdersRefused",
+    ),
+]
+_ADMISSION: Final = [
+    graph(
+        "Orders accepted and refused",
+        "New orders of all pods, those refused by reason; a repeat of a start is none.",
+        Query(rate(_ACCEPTED, API), "accepted"),
+        Query(rate(_REFUSED, API, "reason"), "refused: {{reason}}"),
+        unit="ops",
+        stacked=True,
+        runbook="OrdersRefused",
+    ),
+    graph(
+        "By tenant",
+        "New orders by the name of the caller's API key.",
+        Query(rate(_ACCEPTED, API, "tenant"), "{{tenant}}"),
+        Query(rate(_REFUSED, API, "tenant"), "{{tenant}}: refused"),
+        unit="ops",
+    ),
+    graph(
+        "Orders that wait, and the limit",
+        "Accepted orders that no gateway and no person has, and how many may be: of all pods.",
+        Query(f"sum(orderfleet_admission_waiting{{{API}}})", "waiting"),
+        Query(f"sum(orderfleet_admission_limit{{{API}}})", "limit"),
+    ),
+    graph(
+        "Limit by pod",
+        "How many orders of a pod may wait: each pod decides alone.",
+        Query(f"sum by (pod) (orderfleet_admission_limit{{{API}}})", "{{pod}}"),
+    ),
+    graph(
+        "Standing wait",
+        "The least that orders waited before their steps: what does not pass is a queue.",
+        Query(f"max by (pod) (orderfleet_admission_standing_wait_seconds{{{API}}})", "{{pod}}"),
+        unit="s",
+    ),
+    graph(
+        "Throughput",
+        "Orders a second that leave the wait: of all pods.",
+        Query(f"sum(orderfleet_admission_throughput{{{API}}})", "throughput"),
+        Query(rate(_ACCEPTED, API), "accepted"),
         unit="ops",
     ),
 ]
@@ -151,5 +203,5 @@ def build() -> Dashboard:
         "api",
         "API",
         "Rate, errors and duration of the API, and what it waits for.",
-        {"Now": _NOW, "Requests": _REQUEST, "Inside": _INSIDE},
+        {"Now": _NOW, "Requests": _REQUEST, "Admission": _ADMISSION, "Inside": _INSIDE},
     )

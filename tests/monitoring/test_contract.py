@@ -31,7 +31,12 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 Series = dict[str, list[dict[str, str]]]
 
 # By `mishaps`.
-_MADE_TO_HAPPEN: Final = {"ApiErrors", "WorkflowNonDeterminism", "WorkflowTaskFailures"}
+_MADE_TO_HAPPEN: Final = {
+    "ApiErrors",
+    "OrdersRefused",
+    "WorkflowNonDeterminism",
+    "WorkflowTaskFailures",
+}
 
 
 class Asked(NamedTuple):
