@@ -11,6 +11,9 @@ import uvloop
 
 from orderfleet_cli.errors import CommandError
 from tests.bench.books import UnbalancedError
+from tests.bench.overload.fleet import PART as OVERLOAD
+from tests.bench.overload.loads import STEP
+from tests.bench.overload.picture import draw as draw_step
 from tests.bench.picture import draw
 from tests.bench.plans import PLANS, run_plan
 from tests.bench.rates import PART
@@ -44,9 +47,11 @@ def main() -> None:
     text = report(results.document)
     print(f"\n{text}")
     results.path.with_suffix(".md").write_text(text)
+    title, picture = f"Benchmark: {arguments.plan}", results.path.with_suffix(".png")
     if rates := results.figures.get(PART):
-        title = f"Benchmark: {arguments.plan}, runs: {plan.runs}"
-        draw(rates, title, results.path.with_suffix(".png"))
+        draw(rates, f"{title}, runs: {plan.runs}", picture)
+    if steps := results.figures.get(OVERLOAD, {}).get(STEP):
+        draw_step(steps[-1], f"{title}: 3 P, then 0.7 P", picture)
 
 
 if __name__ == "__main__":

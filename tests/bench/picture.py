@@ -34,6 +34,11 @@ def draw(rates: dict[str, list[dict[str, Any]]], title: str, path: Path) -> None
     _cpu(figure.add_subplot(grid[0, 1]), rates)
     for column, name in enumerate(list(rates)[:2]):
         _course(figure.add_subplot(grid[1, column]), name, rates[name])
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a small PNG."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +86,7 @@ def _rows(axes: Axes, names: list[str], title: str) -> None:
     axes.invert_yaxis()
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlim(0, axes.get_xlim()[1] * 1.12)
-    _plain(axes, "x")
+    plain(axes, "x")
 
 
 def _course(axes: Axes, name: str, trials: list[dict[str, Any]]) -> None:
@@ -93,10 +98,11 @@ def _course(axes: Axes, name: str, trials: list[dict[str, Any]]) -> None:
         axes.plot(ended, color="#5794f2", linewidth=0.8, alpha=0.6, label=label)
     axes.set_title(f"{name}: orders a second, over the seconds of each run", fontsize=9, loc="left")
     axes.legend(fontsize=7, frameon=False)
-    _plain(axes, "both")
+    plain(axes, "both")
 
 
-def _plain(axes: Axes, grid: Any) -> None:
+def plain(axes: Axes, grid: Any) -> None:
+    """Leave out what nobody reads."""
     axes.tick_params(labelsize=7, length=0)
     axes.grid(visible=True, axis=grid, color="#e5e5e5", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -9,7 +9,10 @@ from typing import Final, TypeAlias
 from tests.bench.accept import accept
 from tests.bench.bench import Bench
 from tests.bench.growth import old_orders, open_orders
+from tests.bench.overload.calm import Calm
 from tests.bench.overload.loads import Flood, StepLoad
+from tests.bench.overload.outage import Outage
+from tests.bench.overload.tenants import Tenants
 from tests.bench.rates import Rates, common_way, dbos, floor, orderfleet
 from tests.bench.reads import reads
 from tests.bench.results import Results
@@ -102,6 +105,10 @@ PLANS: Final = {
             "3 P": StepLoad(RISING, above=300, below=300),
             "10 P": Flood(RISING, seconds=60),
             "slow gateway": StepLoad(RISING, above=300, below=0, slow=True),
+            "outage of Temporal": Outage(RISING, "Temporal"),
+            "outage of Postgres": Outage(RISING, "Postgres"),
+            "tenants": Tenants(RISING, seconds=120),
+            "calm": Calm(turns=6, seconds=20),
         }
     ),
     "overload-short": _overload(

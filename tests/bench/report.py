@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from tests.bench.overload.fleet import PART as OVERLOAD
-from tests.bench.overload.goals import goals
+from tests.bench.overload.report import sections as overload_sections
 from tests.bench.spread import Spread, ratio
+from tests.bench.table import table
 
 _MS: Final = 1000.0
 _MIB: Final = 2.0**20
@@ -35,7 +36,7 @@ def report(document: Mapping[str, Any]) -> str:
     """Return all of it in Markdown."""
     figures = document["figures"]
     sections = {
-        "Goals": _goals(figures.get(OVERLOAD, {})),
+        **overload_sections(figures.get(OVERLOAD, {})),
         "Ratios": _ratios(figures.get("rates", {}), rising=document["about"]["plan"] != "budget"),
         "Orders a second": _rates(figures.get("rates", {})),
         "CPU of an order, ms": _cpu(figures.get("rates", {})),
@@ -52,11 +53,6 @@ def report(document: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *body]) if body else ""
-
-
 def _about(about: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {one}" for name, one in about["versions"].items())
     changed = " with changes" if about["changed_since"] else ""
@@ -67,14 +63,6 @@ def _about(about: Mapping[str, Any]) -> str:
         f" {about['memory_gib']} GiB, at commit {about['commit']}{changed}. Temporal:"
         f" {about.get('server', '?')}. {versions}. Medians, and the least to the most in brackets."
     )
-
-
-def _goals(overload: Mapping[str, Trials]) -> str:
-    rows = (
-        (row.what, row.goal, row.measured, row.n, "yes" if row.met else "**no**")
-        for row in goals(overload)
-    )
-    return _table(("", "goal", "measured", "n", "met"), rows)
 
 
 def _values(trials: Trials, what: str) -> list[float]:
@@ -98,7 +86,7 @@ def _ratios(rates: Mapping[str, Trials], *, rising: bool) -> str:
             runs = min(len(rates[one]), len(rates[other]))
             pair = (_values(rates[name][:runs], what) for name in (one, other))
             rows.append((f"{one} : {other}", _WORDS[what], ratio(*pair).shown(2), goal))
-    return _table(("", "of", "ratio", "goal"), rows)
+    return table(("", "of", "ratio", "goal"), rows)
 
 
 def _rates(rates: Mapping[str, Trials]) -> str:
@@ -120,7 +108,7 @@ def _rates(rates: Mapping[str, Trials]) -> str:
                 ", ".join(map(str, totals)),
             )
         )
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _latency(trials: Trials, what: str, digits: int, scale: float = 1.0) -> str:
@@ -148,7 +136,7 @@ def _columns(rates: Mapping[str, Trials], what: str, shown: Any, total: str = ""
         }
         cells = [shown(middle[name]) if name in middle else "" for name in names]
         rows.append((subject, *cells, *([shown(sum(middle.values()))] if total else [])))
-    return _table(("", *names, *([total] if total else [])), rows)
+    return table(("", *names, *([total] if total else [])), rows)
 
 
 def _books(books: Mapping[str, Trials]) -> str:
@@ -156,7 +144,7 @@ def _books(books: Mapping[str, Trials]) -> str:
     for name, figures in books.items():
         ends = (_total(one[where] for one in figures) for where in ("postgres", "temporal"))
         rows.append((name, *ends))
-    return _table(("", "in Postgres", "in Temporal"), rows)
+    return table(("", "in Postgres", "in Temporal"), rows)
 
 
 def _total(counts: Iterable[Mapping[str, int]]) -> str:
@@ -167,7 +155,7 @@ def _total(counts: Iterable[Mapping[str, int]]) -> str:
 def _work(work: Mapping[str, Trials]) -> str:
     head = ("", "history events", "workflow tasks", "state transitions")
     names = ("history_events", "workflow_tasks", "state_transitions")
-    return _table(
+    return table(
         head,
         ((name, *(f"{one[0][what]:.1f}" for what in names)) for name, one in work.items()),
     )
@@ -186,7 +174,7 @@ def _accept(accept: Mapping[str, Trials]) -> str:
                     ratio(api, bare).shown(2),
                 )
             )
-    return _table(("", "POST /orders/{id}/start", "bare StartWorkflow", "ratio"), rows)
+    return table(("", "POST /orders/{id}/start", "bare StartWorkflow", "ratio"), rows)
 
 
 def _reads(reads: Mapping[str, Trials]) -> str:
@@ -208,7 +196,7 @@ def _reads(reads: Mapping[str, Trials]) -> str:
             )
         )
     head = ("", "requests a second", "to FastAPI", "CPU of one, ms", "p50, p95, p99, ms")
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _old(old: Mapping[str, Trials]) -> str:
@@ -228,13 +216,13 @@ def _old(old: Mapping[str, Trials]) -> str:
         cpu = _sum(trial, {"generator"}) * _MS
         rows.append((total, *latencies, f"{cpu:.0f}", f"{trial['end_seconds']['p99']:.2f}"))
     head = ("old orders", *(f"{route}, p50, p99, ms" for route in routes))
-    table = _table((*head, "CPU of an order, ms", "ended within p99, s"), rows)
+    figures_table = table((*head, "CPU of an order, ms", "ended within p99, s"), rows)
     plans = [
         f"{name}, beside {total} old orders:\n\n```\n{plan}\n```"
         for total, figures in list(old.items())[-1:]
         for name, plan in figures[-1]["plans"].items()
     ]
-    return "\n\n".join([table, *plans])
+    return "\n\n".join([figures_table, *plans])
 
 
 def _open(opened: Mapping[str, Trials]) -> str:
@@ -253,4 +241,4 @@ def _open(opened: Mapping[str, Trials]) -> str:
             )
         )
     head = ("open orders", "order worker, MiB", "shipping worker, MiB", "API, MiB")
-    return _table((*head, "CPU of another order, ms", "it ended within p99, s"), rows)
+    return table((*head, "CPU of another order, ms", "it ended within p99, s"), rows)

@@ -60,7 +60,7 @@ async def attempt(
     The latencies are those of the plateau, CPU and memory those of all of it.
     """
     trees = {**subject.trees, **shared}
-    before, own = cpu(trees), _own_cpu()
+    before, own = cpu(trees), own_cpu()
     stop = asyncio.Event()
     watching = asyncio.create_task(_watch(subject, prefix, phase, stop))
     rate = Rate(phase.plateau, phase.plateau_seconds, phase.rise)
@@ -71,7 +71,7 @@ async def attempt(
     held = memory(trees)
     ends = await _wait(subject, prefix, placed)
     used = {name: value - before[name] for name, value in cpu(trees).items()}
-    used[GENERATOR] = _own_cpu() - own
+    used[GENERATOR] = own_cpu() - own
     return _trial(placed, ends, phase, used, held), placed, ends
 
 
@@ -143,6 +143,7 @@ def peak(moments: Sequence[float], window: float = WINDOW_SECONDS) -> float:
     return most / window
 
 
-def _own_cpu() -> float:
+def own_cpu() -> float:
+    """Return the CPU-seconds that this process, the load generator, has used so far."""
     times = psutil.Process(os.getpid()).cpu_times()
     return times.user + times.system

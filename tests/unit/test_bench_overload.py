@@ -7,12 +7,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.bench.overload.figures import LoadFigure, Recovery, load_figure, recovery, timeline
+from tests.bench.overload.calm import CalmFigure
+from tests.bench.overload.figures import (
+    LoadFigure,
+    Recovery,
+    load_figure,
+    recovery,
+    smooth,
+    timeline,
+)
 from tests.bench.overload.fleet import numbered, periods
 from tests.bench.overload.goals import goals
 from tests.bench.overload.loads import StepFigure
 from tests.bench.overload.offer import Client, Sent, Step, moments, offer
+from tests.bench.overload.outage import Return, after_return
 from tests.bench.overload.outcomes import Outcome
+from tests.bench.overload.report import sections
+from tests.bench.overload.tenants import TenantsFigure
+from tests.bench.overload.watch import admission_gauges
+from tests.bench.spread import Spread
 
 
 def sent(name: str, due: float, status: int = 202, seconds: float = 0.01) -> Sent:
@@ -159,7 +172,7 @@ def load(**changes: Any) -> LoadFigure:
 
 def step(above: LoadFigure) -> dict[str, Any]:
     recovered = Recovery(seconds=10.0, offered=1000, refused=0)
-    figure = StepFigure(10.0, above, load(), recovered, [], {})
+    figure = StepFigure(10.0, above, load(), recovered, [], [], {})
     document: dict[str, Any] = msgspec.to_builtins(figure)
     return document
 
@@ -195,3 +208,76 @@ def test_memory_is_flat_if_it_hardly_grows() -> None:
     assert [row.met for row in goals({"10 P": [figure]})] == [True, True]
     grown = figure | {"memory": [100, 111, 105], "reads_failed": 1}
     assert [row.met for row in goals({"10 P": [grown]})] == [False, False]
+
+
+def test_only_what_starts_after_the_return_has_to_end_in_time() -> None:
+    ends = [
+        outcome(90, 104, state="failed"),
+        outcome(70, 101, workflow="timed_out"),
+        outcome(101, 104.5),
+        outcome(102, 118),
+    ]
+    returned = after_return(100, ends)
+    assert returned == Return(first_fulfilled=4.5, accepted=2, late=1)
+    assert after_return(100, []) == Return(None, 0, 0)
+    outage = {"away": [15.0, 47.0], "returned": msgspec.to_builtins(returned)}
+    first, late = goals({"outage of Temporal": [outage]})
+    assert (first.met, first.measured) == (True, "4.5 s")
+    assert (late.met, late.measured, late.n) == (False, "1", "of 2")
+    assert "Temporal away for 32 s" in first.what
+
+
+def test_a_tenant_beside_a_greedy_one_is_compared_to_itself_alone() -> None:
+    quiet = load(rate=1, offered=120, accepted=119, started=119, in_time=119)
+    beside = msgspec.structs.replace(quiet, end_seconds={"p99": 6.0})
+    greedy = load(rate=100)
+    figure = TenantsFigure(quiet, beside, greedy)
+    rows = goals({"tenants": [msgspec.to_builtins(figure)]})
+    assert [row.met for row in rows] == [True, True, True]
+    assert rows[1].measured == "1.50 (6.00 s to 4.00 s)"
+    worse = msgspec.structs.replace(beside, accepted=118, in_time=118, end_seconds={"p99": 6.1})
+    figure = TenantsFigure(quiet, worse, greedy)
+    rows = goals({"tenants": [msgspec.to_builtins(figure)]})
+    assert [row.met for row in rows] == [False, False, False]
+
+
+def test_calm_load_costs_the_same() -> None:
+    figure = CalmFigure(
+        turns=2,
+        cpu_seconds={},
+        api_cpu_seconds={},
+        cpu=Spread(0.99, 1.02, 1.05),
+        accept_seconds={"on": {"p99": 0.021}, "off": {"p99": 0.02}},
+        orders={"on": 200, "off": 200},
+    )
+    document = msgspec.to_builtins(figure)
+    assert [row.met for row in goals({"calm": [document]})] == [True, True]
+    document["cpu"]["median"], document["accept_seconds"]["on"]["p99"] = 1.03, 0.022
+    assert [row.met for row in goals({"calm": [document]})] == [False, False]
+
+
+def test_the_report_has_goals_and_loads() -> None:
+    """What was not measured has no section."""
+    figure = step(load(in_time=990))
+    figure["timeline"] = msgspec.to_builtins(timeline([sent("a", 10)], {"a": outcome(10, 12.5)}))
+    figure["gauges"] = [{"limit": 20.0, "waiting": 3.0}, {}]
+    figure["cpu_seconds"] = {"api": 12.34}
+    shown = sections({"P": [{"per_second": 10.0}], "3 P": [figure]})
+    assert "| 99.00 % | 990 of 1000 | **no** |" in shown["Goals"]
+    assert "| P | 10.0 |" in shown["P, orders a second fulfilled in time without admission"]
+    assert "| 3 P, then 0.7 P | 30.0 | 60 |" in shown["Loads"]
+    assert "| 3 P | 800 429 busy | 50 | 1 to 3 |" in shown["Refusals"]
+    assert "| 3 P | 12.3 |" in shown["CPU over the load, seconds"]
+    assert not any(sections({}).values())
+
+
+def test_admission_gauges_are_those_without_labels() -> None:
+    text = (
+        "# TYPE orderfleet_admission_limit gauge\norderfleet_admission_limit 12.5\n"
+        'orderfleet_admission_share{tenant="a"} 3.0\norderfleet_orders_open 4.0\n'
+    )
+    assert admission_gauges(text) == {"limit": 12.5}
+
+
+def test_a_line_is_smooth_to_its_ends() -> None:
+    assert smooth([0, 3, 0, 9, 0, 0]) == [1, 3, 2.4, 2.4, 2.25, 3]

@@ -16,6 +16,8 @@ _FILL_SECONDS: Final = 5.0
 _QUIET_SECONDS: Final = 10.0
 # What the recovery from an overload may take.
 RECOVERY_SECONDS: Final = 10.0
+# For the lines of what varies from second to second.
+SMOOTH_SECONDS: Final = 5
 
 
 class Second(Struct, frozen=True):
@@ -140,3 +142,10 @@ def timeline(sent: Sequence[Sent], ends: Mapping[str, Outcome]) -> list[Second]:
         )
         for second in range(max([*offered, *ended]) + 1)
     ]
+
+
+def smooth(values: Sequence[int]) -> list[float]:
+    """Return the mean of each value and those around it."""
+    half = SMOOTH_SECONDS // 2
+    windows = (values[max(0, x - half) : x + half + 1] for x in range(len(values)))
+    return [sum(window) / len(window) for window in windows]

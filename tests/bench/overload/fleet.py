@@ -1,6 +1,5 @@
 """The fleet under a load, and the most it can do: P."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,16 +7,19 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from orderfleet.polling import poll
+from orderfleet_cli.errors import CommandError
 from tests.bench.bench import Bench
 from tests.bench.books import check_books
-from tests.bench.overload.offer import Sent, Step
+from tests.bench.overload.offer import Client, Sent, Step, offer
 from tests.bench.overload.outcomes import Outcome, outcomes, started
 from tests.bench.subjects.orderfleet import Options, Orderfleet, run_orderfleet
 from tests.bench.trial import Phase, attempt
 
 PART: Final = "overload"
 PEAK: Final = "P"
-_WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
+_WARM_UP: Final = [Step(4, 3)]
+_WARM_UP_SECONDS: Final = 30.0
 # A backlog without a limit takes minutes: refunds have no deadline.
 _PATIENCE: Final = 240.0
 _LOOK_SECONDS: Final = 1.0
@@ -41,13 +43,30 @@ class Peak(Struct, frozen=True):
 
 @asynccontextmanager
 async def warm_fleet(
-    bench: Bench, name: str, env: Mapping[str, str] | None = None
+    bench: Bench, name: str, env: Mapping[str, str] | None = None, key: str = ""
 ) -> AsyncIterator[Orderfleet]:
     """Run the fleet, and some orders, which are not measured."""
     async with run_orderfleet(bench.data, bench.server, Options(env=env or {})) as fleet:
-        prefix = bench.prefix(f"{name}warm")
-        await attempt(fleet, prefix, _WARM_UP, bench.server.trees)
+        await warm_up(fleet, warm_up_prefix(bench, name), key)
         yield fleet
+
+
+async def warm_up(fleet: Orderfleet, prefix: str, key: str = "") -> None:
+    """Place some orders and wait for their end."""
+    client = Client(fleet.http.port, key)
+    sent = await offer(numbered(prefix), _WARM_UP, client.place)
+    client.close()
+    accepted = sum(one.accepted for one in sent)
+
+    async def ended() -> bool:
+        return len(await fleet.ends(prefix)) >= accepted
+
+    if not await poll(ended, seconds=_WARM_UP_SECONDS, pause=_LOOK_SECONDS):
+        raise CommandError(f"the first {accepted} orders did not end: nothing to measure")
+
+
+def warm_up_prefix(bench: Bench, name: str) -> str:
+    return bench.prefix(f"{name} warm")
 
 
 async def measure_peak(
@@ -97,34 +116,6 @@ def periods(began: float, steps: list[Step]) -> list[tuple[float, float]]:
         result.append((began, began + step.seconds))
         began += step.seconds
     return result
-
-
-class Watched(Struct):
-    """The memory of the API over a load, in bytes, second by second."""
-
-    rss: list[int]
-
-
-@asynccontextmanager
-async def watch_memory(fleet: Orderfleet) -> AsyncIterator[Watched]:
-    """Look at the API's memory once a second while the block runs."""
-    watched = Watched([_rss(fleet)])
-
-    async def look() -> None:
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            watched.rss.append(_rss(fleet))
-
-    watching = asyncio.create_task(look())
-    try:
-        yield watched
-    finally:
-        watching.cancel()
-    watched.rss.append(_rss(fleet))
-
-
-def _rss(fleet: Orderfleet) -> int:
-    return sum(process.memory_info().rss for process in fleet.trees["api"].processes())
 
 
 def soon() -> float:

@@ -1,7 +1,10 @@
 """The goals of issue 23's table, each with what was measured: one row a goal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
+
+from tests.bench.spread import Spread
 
 _MS: Final = 1000.0
 _MIB: Final = 2.0**20
@@ -14,6 +17,11 @@ RECOVERY: Final = 10.0
 READ_SECONDS: Final = 0.2
 # Of the memory before the load: the API serves ten times the requests, so its buffers grow once.
 MEMORY: Final = 1.1
+RETURN: Final = 5.0
+OF_ALONE: Final = 1.5
+REFUSED_BESIDE: Final = 0.01
+CALM_CPU: Final = 1.02
+CALM_ACCEPT: Final = 1.05
 
 Figures = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -30,19 +38,23 @@ class Row(NamedTuple):
 
 def goals(figures: Figures) -> list[Row]:
     """Return the rows of what was measured, in the table's order."""
+    kinds: dict[str, Callable[[Mapping[str, Any]], Iterator[Row]]] = {
+        "3 P": _step,
+        "10 P": _flood,
+        "3 P, slow gateway": _slow,
+        "outage of Temporal": partial(_outage, "Temporal"),
+        "outage of Postgres": partial(_outage, "Postgres"),
+        "tenants": _tenants,
+        "calm": _calm,
+    }
     return [
-        *(row for one in figures.get("3 P", ()) for row in _step("3 P", one)),
-        *(row for one in figures.get("10 P", ()) for row in _flood(one)),
-        *(
-            row
-            for one in figures.get("3 P, slow gateway", ())
-            for row in list(_above("3 P, payment gateway 2 s, 20 slots", one))[:4]
-        ),
+        row for name, rows in kinds.items() for one in figures.get(name, ()) for row in rows(one)
     ]
 
 
-def _step(name: str, figure: Mapping[str, Any]) -> Iterator[Row]:
-    yield from _above(name, figure)
+def _step(figure: Mapping[str, Any]) -> Iterator[Row]:
+    yield from _above("3 P", figure)
+    yield _refusals("3 P", figure["above"])
     below, recovered = figure["below"], figure["recovery"]
     if not below:
         return
@@ -97,7 +109,10 @@ def _above(name: str, figure: Mapping[str, Any]) -> Iterator[Row]:
         f"{load['fulfilled']} orders",
         of_peak >= OF_PEAK,
     )
-    yield _refusals(name, load)
+
+
+def _slow(figure: Mapping[str, Any]) -> Iterator[Row]:
+    yield from _above("payment gateway 2 s, 20 slots: 3 of its P", figure)
 
 
 def _refusals(name: str, load: Mapping[str, Any]) -> Row:
@@ -131,7 +146,78 @@ def _flood(figure: Mapping[str, Any]) -> Iterator[Row]:
     )
 
 
-def _share(part: int, whole: int) -> float:
+def _outage(of: str, figure: Mapping[str, Any]) -> Iterator[Row]:
+    returned = figure["returned"]
+    first, accepted, late = (returned[what] for what in ("first_fulfilled", "accepted", "late"))
+    killed, back = figure["away"]
+    yield Row(
+        f"{of} away for {back - killed:.0f} s: first order fulfilled in time after its return",
+        "<= 5 s",
+        "none" if first is None else f"{first:.1f} s",
+        "1",
+        first is not None and first <= RETURN,
+    )
+    yield Row(
+        f"{of}: accepted after its return, and late",
+        "0",
+        str(late),
+        f"of {accepted}",
+        not late and accepted > 0,
+    )
+
+
+def _tenants(figure: Mapping[str, Any]) -> Iterator[Row]:
+    alone, beside, greedy = (figure[name] for name in ("alone", "beside", "greedy"))
+    in_time = _share(beside["in_time"], beside["started"])
+    name = f"B at 1 order/s beside A at {greedy['rate']:.0f}"
+    yield Row(
+        f"{name} (10 P) for {beside['seconds']:g} s: B in time",
+        ">= 99.9 %",
+        _percent(in_time),
+        f"{beside['in_time']} of {beside['started']}",
+        in_time >= IN_TIME,
+    )
+    ends = [one["end_seconds"].get("p99", 0.0) for one in (beside, alone)]
+    times = _share(*ends)
+    yield Row(
+        "B: p99 from accepted to ended, to B's alone",
+        "<= 1.5",
+        f"{times:.2f} ({ends[0]:.2f} s to {ends[1]:.2f} s)",
+        f"{beside['in_time']}, {alone['in_time']}",
+        0 < times <= OF_ALONE,
+    )
+    refused = beside["offered"] - beside["accepted"]
+    share = _share(refused, beside["offered"])
+    yield Row(
+        "B: refused",
+        "< 1 %",
+        _percent(share),
+        f"{refused} of {beside['offered']}",
+        share < REFUSED_BESIDE,
+    )
+
+
+def _calm(figure: Mapping[str, Any]) -> Iterator[Row]:
+    cpu = Spread(**figure["cpu"])
+    orders = sum(figure["orders"].values())
+    yield Row(
+        "calm load, admission on to off: CPU of an order",
+        "<= 1.02",
+        cpu.shown(3),
+        f"{figure['turns']} turns each, {orders} orders",
+        cpu.median <= CALM_CPU,
+    )
+    on, off = (figure["accept_seconds"][kind]["p99"] for kind in ("on", "off"))
+    yield Row(
+        "calm load, admission on to off: accepted within, p99",
+        "<= 1.05",
+        f"{_share(on, off):.2f} ({on * _MS:.1f} ms to {off * _MS:.1f} ms)",
+        f"{orders} orders",
+        on <= CALM_ACCEPT * off,
+    )
+
+
+def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
 

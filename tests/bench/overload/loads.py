@@ -27,11 +27,12 @@ from tests.bench.overload.fleet import (
     settle,
     soon,
     warm_fleet,
-    watch_memory,
+    warm_up_prefix,
 )
 from tests.bench.overload.offer import Client, Step, offer
+from tests.bench.overload.watch import watch_api
 from tests.bench.spread import percentiles
-from tests.bench.trial import Phase
+from tests.bench.trial import GENERATOR, Phase, own_cpu
 from tests.bench.usage import cpu
 
 ABOVE: Final = 3.0
@@ -52,6 +53,8 @@ class StepFigure(Struct, frozen=True):
     below: LoadFigure | None
     recovery: Recovery | None
     timeline: list[Second]
+    gauges: list[dict[str, float]]
+    """Of admission, each second."""
     cpu_seconds: dict[str, float]
     """Of each process, over all of it."""
 
@@ -74,11 +77,14 @@ class StepLoad:
             steps.append(Step(BELOW * peak, self.below))
         async with warm_fleet(bench, name, env) as fleet:
             trees = {**fleet.trees, **bench.server.trees}
-            prefix, began, before = bench.prefix(name), soon(), cpu(trees)
+            prefix, began = bench.prefix(name), soon()
+            before, own = cpu(trees), own_cpu()
             client = Client(fleet.http.port)
-            sent = await offer(numbered(prefix), steps, client.place, began)
+            async with watch_api(fleet) as watched:
+                sent = await offer(numbered(prefix), steps, client.place, began)
             client.close()
             used = {part: value - before[part] for part, value in cpu(trees).items()}
+            used[GENERATOR] = own_cpu() - own
             ends = await settle(fleet, prefix, sent)
         figures = [
             load_figure(step.rate, period, sent, ends)
@@ -90,6 +96,7 @@ class StepLoad:
             below=figures[1] if self.below else None,
             recovery=recovery(began + self.above, sent) if self.below else None,
             timeline=timeline(sent, ends),
+            gauges=watched.gauges,
             cpu_seconds=used,
         )
         bench.results.add(PART, name, figure)
@@ -117,10 +124,10 @@ class Flood:
         peak = await measure_peak(bench, self.rise)
         step = Step(FLOOD * peak, self.seconds)
         async with warm_fleet(bench, "10 P") as fleet:
-            known = await fleet.ends(bench.prefix("10 Pwarm"))
+            known = await fleet.ends(warm_up_prefix(bench, "10 P"))
             client, reader = Client(fleet.http.port), Client(fleet.http.port)
             prefix, began = bench.prefix("10 P"), soon()
-            async with watch_memory(fleet) as watched:
+            async with watch_api(fleet) as watched:
                 sent, reads = await asyncio.gather(
                     offer(numbered(prefix), [step], client.place, began),
                     offer(
@@ -135,7 +142,7 @@ class Flood:
                 ends = await settle(fleet, prefix, sent)
         figure = FloodFigure(
             load=load_figure(step.rate, (began, began + step.seconds), sent, ends),
-            memory=watched.rss,
+            memory=watched.memory,
             read_seconds=percentiles([one.seconds for one in reads]),
             reads=len(reads),
             reads_failed=sum(one.status != 200 for one in reads),

@@ -83,14 +83,20 @@ async def offer(
     steps: Sequence[Step],
     ask: Callable[[str], Awaitable[Answer]],
     began: float | None = None,
+    stop: asyncio.Event | None = None,
 ) -> list[Sent]:
-    """Ask on schedule, whatever becomes of earlier requests; return when all are answered."""
+    """Ask on schedule, whatever becomes of earlier requests; return when all are answered.
+
+    The steps end early once `stop` is set.
+    """
     began = time.time() if began is None else began
     sent: list[Sent] = []
     async with asyncio.TaskGroup() as group:
         for moment in moments(steps):
             due = began + moment
             await asyncio.sleep(due - time.time())
+            if stop is not None and stop.is_set():
+                break
             group.create_task(_ask(next(names), due, ask, sent))
     return sent
 
