@@ -24,7 +24,7 @@ async def running(
         for process in processes:
             stack.push_async_callback(process.stop)
             await process.start()
-        pool = asyncpg.create_pool(database_url, min_size=1, max_size=2)
+        pool = asyncpg.create_pool(database_url, min_size=0, max_size=2)
         yield (
             await stack.enter_async_context(placing(port)),
             await stack.enter_async_context(pool),
