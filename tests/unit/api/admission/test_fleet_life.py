@@ -1,0 +1,100 @@
+"""Signs of life of a fleet whose Temporal is away; with one: tests/integration."""
+
+import asyncio
+
+import pytest
+from temporalio.client import Client
+
+from orderfleet.temporal.client import connect
+from orderfleet_api.admission.fleet_life import FleetLife
+from orderfleet_api.settings import ApiSettings
+
+
+class _Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+async def nowhere(unused_tcp_port: int) -> Client:
+    settings = ApiSettings(temporal_address=f"127.0.0.1:{unused_tcp_port}")
+    return await connect(settings, lazy=True)
+
+
+def test_before_the_first_look_the_fleet_is_not_away() -> None:
+    life = FleetLife(["orders"], _Clock())
+    assert (life.away, life.suspect) == ("", False)
+
+
+async def test_a_temporal_that_fails_for_a_second_is_away(nowhere: Client) -> None:
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    await life.look(nowhere)
+    assert (life.away, life.suspect) == ("", True)
+    clock.now += 0.9
+    assert life.away == ""
+    clock.now += 0.1
+    assert life.away == "Temporal is unavailable."
+    # It is away since the first failure.
+    clock.now += 4
+    await life.look(nowhere)
+    assert life.away == "Temporal is unavailable."
+    assert life.away_seconds == pytest.approx(5)
+
+
+async def test_any_answer_ends_the_outage(nowhere: Client) -> None:
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    await life.look(nowhere)
+    clock.now += 30
+    assert life.away
+    life.answered()
+    assert (life.away, life.suspect) == ("", False)
+    # The next failure is a new one.
+    await life.look(nowhere)
+    assert (life.away, life.away_seconds) == ("", 0)
+
+
+async def test_the_outage_is_not_looked_at_for_each_order(nowhere: Client) -> None:
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    await life.look(nowhere)
+    clock.now += 30
+    async with asyncio.timeout(0):
+        await life.confirm(nowhere)
+    assert life.away
+
+
+async def test_a_server_that_does_not_answer_is_away() -> None:
+    accepted, done = asyncio.Event(), asyncio.Event()
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.set()
+        await done.wait()
+        writer.close()
+
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        client = await connect(ApiSettings(temporal_address=f"127.0.0.1:{port}"), lazy=True)
+        async with asyncio.timeout(10):
+            await life.look(client)
+        done.set()
+    assert accepted.is_set()
+    clock.now += 1
+    assert life.away == "Temporal is unavailable."
+
+
+async def test_who_gives_up_a_look_ends_it_for_nobody_else(nowhere: Client) -> None:
+    life = FleetLife(["orders"], _Clock())
+    first = asyncio.create_task(life.look(nowhere))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(life.look(nowhere))
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    assert life.suspect
