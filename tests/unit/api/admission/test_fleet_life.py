@@ -1,9 +1,14 @@
 """Signs of life of a fleet whose Temporal is away; with one: tests/integration."""
 
 import asyncio
+import time
+from unittest.mock import AsyncMock
 
 import pytest
+from temporalio.api.taskqueue.v1 import PollerInfo
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.temporal.client import connect
 from orderfleet_api.admission.fleet_life import FleetLife
@@ -98,3 +103,53 @@ async def test_who_gives_up_a_look_ends_it_for_nobody_else(nowhere: Client) -> N
     await second
     assert first.cancelled()
     assert life.suspect
+
+
+@pytest.mark.parametrize("status", ["PERMISSION_DENIED", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED"])
+async def test_a_server_that_does_not_say_who_polls_is_there(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    error = RPCError("refused", RPCStatusCode[status], b"")
+    refuse = AsyncMock(side_effect=error)
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", refuse)
+    life = FleetLife(["orders"], _Clock())
+    await life.look(nowhere)
+    refuse.assert_awaited_once()
+    assert (life.away, life.suspect) == ("", False)
+
+
+async def test_a_bug_is_no_outage(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug = AsyncMock(side_effect=RuntimeError("bug"))
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", bug)
+    life = FleetLife(["orders"], _Clock())
+    with pytest.raises(RuntimeError, match=r"^bug$"):
+        await life.look(nowhere)
+    assert not life.suspect
+
+
+async def test_no_worker_is_away_at_once_until_the_next_look(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All orders that look again at once share a call for each queue."""
+    describe = AsyncMock(return_value=DescribeTaskQueueResponse())
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    clock = _Clock()
+    life = FleetLife(["orders", "shipping"], clock)
+    await life.confirm(nowhere)
+    describe.assert_not_awaited()
+    await life.look(nowhere)
+    assert life.away == "No worker polls orders and shipping."
+    clock.now += 7
+    await asyncio.gather(*(life.confirm(nowhere) for _ in range(50)))
+    assert describe.await_count == 4
+    assert life.away_seconds == 7
+    # Pollers are remembered for longer than they poll.
+    for age, away in ((89, False), (91, True)):
+        answer = DescribeTaskQueueResponse(pollers=[PollerInfo()])
+        answer.pollers[0].last_access_time.FromSeconds(int(time.time()) - age)
+        describe.return_value = answer
+        await life.confirm(nowhere)
+        await life.look(nowhere)
+        assert bool(life.away) is away
+    # It is away again since just now.
+    assert life.away_seconds == 0
