@@ -29,10 +29,17 @@ _THROUGHPUT_SECONDS: Final = 6.0
 _QUANTILE: Final = 0.1
 # So many orders that wait for a step which none has passed count instead of those that passed it.
 _FEW: Final = 5
-# Fall and growth of one observation, and the share of the budget up to which the limit grows.
+# The most by which one observation lowers the limit.
 _FALL: Final = 0.7
-_GROWTH: Final = 0.5
+# The limit grows while the wait is within this share of the budget: by half an order for each that
+# has left, up to three times what Little's law makes of the throughput: a fleet that loses half of
+# its workers then still ends in time what waits.
 _HEADROOM: Final = 0.8
+_GROWTH: Final = 0.5
+_MOST: Final = 3.0
+# Back to the limit of a fleet about which nothing is known it grows in any case, by a quarter, an
+# order at most: after an outage the limit is 1.
+_RECOVERY: Final = 0.25
 # A limit that was not in use for so long falls to twice what was.
 _UNUSED_SECONDS: Final = 10.0
 _UNUSED_FALL: Final = 0.95
@@ -87,11 +94,20 @@ class Limiter:
         if min(self.standing_wait, latest) > self._budget:
             wanted = max(self.throughput * self._budget, self.limit * _FALL)
             self.limit = max(1.0, min(self.limit, wanted))
-        elif self._in_use and latest <= self._budget * _HEADROOM:
-            self.limit += seen.left * _GROWTH
-        elif (used := 2 * max(most for _, most in self._most)) < self.limit:
+            self._in_use = False
+            return
+        if latest <= self._budget * _HEADROOM and any(seen.waits):
+            self._grow(seen.left)
+        if (used := 2 * max(most for _, most in self._most)) < self.limit:
             self.limit = max(min(self.limit, _INITIAL), used, self.limit * _UNUSED_FALL)
         self._in_use = False
+
+    def _grow(self, left: int) -> None:
+        if self.limit < _INITIAL:
+            self.limit += min(1.0, self.limit * _RECOVERY)
+        if self._in_use:
+            most = max(_INITIAL, self.throughput * self._budget * _MOST)
+            self.limit = max(self.limit, min(self.limit + left * _GROWTH, most))
 
     def _remember(self, now: float, seen: Observation) -> None:
         self._seen.append((now, seen))
