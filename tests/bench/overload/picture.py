@@ -1,5 +1,6 @@
 """The picture of an overload: what was offered and what became of it, each second."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ def draw(figure: dict[str, Any], title: str, path: Path) -> None:
     picture.suptitle(title, fontsize=11, weight="bold", x=0.01, ha="left")
     rates, ends, limit = picture.subplots(3, 1, sharex=True, height_ratios=(1.4, 1, 1))
     _rates(rates, figure)
-    _ends(ends, figure["timeline"])
+    _ends(ends, figure["timeline"], figure["gauges"])
     _limit(limit, figure["gauges"])
     for axes in (rates, ends, limit):
         axes.axvline(figure["above"]["seconds"], color="#555555", linewidth=0.8, linestyle=":")
@@ -44,19 +45,25 @@ def _rates(axes: Axes, figure: dict[str, Any]) -> None:
     axes.set_title(f"orders a second, means of {SMOOTH_SECONDS} s", fontsize=9, loc="left")
 
 
-def _ends(axes: Axes, timeline: list[dict[str, Any]]) -> None:
-    points = [(x, one["end_p99"]) for x, one in enumerate(timeline) if one["end_p99"] is not None]
-    if points:
-        axes.plot(*zip(*points, strict=True), color="#5794f2", linewidth=1, label="p99")
+def _ends(
+    axes: Axes, timeline: list[dict[str, Any]], gauges: Sequence[Mapping[str, float]]
+) -> None:
+    _line(axes, [one["end_p99"] for one in timeline], "#5794f2", "p99 of those that ended")
+    waits = [one.get("standing_wait_seconds") for one in gauges]
+    _line(axes, waits, "#ff9830", "standing wait, as the API sees it")
     axes.axhline(15, color="#e02f44", linewidth=0.8, linestyle="--", label="the deadline")
     axes.set_ylim(bottom=0)
     axes.set_title("seconds from accepted to ended", fontsize=9, loc="left")
 
 
-def _limit(axes: Axes, gauges: list[dict[str, float]]) -> None:
+def _limit(axes: Axes, gauges: Sequence[Mapping[str, float]]) -> None:
     for name, colour in (("limit", "#37872d"), ("waiting", "#ff9830")):
-        points = [(x, one[name]) for x, one in enumerate(gauges) if name in one]
-        if points:
-            axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=name)
+        _line(axes, [one.get(name) for one in gauges], colour, name)
     axes.set_ylim(bottom=0)
     axes.set_title("the limit of the API, and the orders that wait", fontsize=9, loc="left")
+
+
+def _line(axes: Axes, values: Sequence[float | None], colour: str, label: str) -> None:
+    points = [(second, one) for second, one in enumerate(values) if one is not None]
+    if points:
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=1, label=label)
