@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from http import HTTPStatus
 from itertools import count, cycle
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from charts.dashboards.plots import Box, Drawn, Line, draw
 from orderfleet.store.pool import open_pool
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from tests.e2e.support import faults
-from tests.e2e.support.orders import Orders, clients
+from tests.e2e.support.orders import Orders, clients, new_id
 from tests.monitoring.support import mishaps
 from tests.monitoring.support.panels import Panel, dashboards, panels
 from tests.monitoring.support.prometheus import Prometheus, run_prometheus
@@ -51,7 +52,12 @@ async def drive(orders: Orders, seconds: float, rate: float) -> None:
         if time.monotonic() - began > seconds:
             break
         await asyncio.sleep(max(0.0, pause))
-        placed.append(await orders.place(kind))
+        order_id = new_id(kind)
+        answer = await orders.start(order_id)
+        # While the shipping workers are away, the API may refuse orders.
+        if answer.status_code != HTTPStatus.ACCEPTED:
+            continue
+        placed.append(order_id)
         if number % _EACH == _EACH - 1:
             await orders.cancel(placed[-2])
             await orders.http.get(f"/orders/{placed[0]}/status")

@@ -2,13 +2,15 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orderfleet_cli.local import Fleet
-from tests.e2e.support.orders import ENDS, new_id
+from tests.e2e.support.apis import run_api
+from tests.e2e.support.orders import ENDS, Orders, new_id
 from tests.support.cli import Cli, Outcome, ended
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -161,8 +163,19 @@ async def test_the_doctor(cli: Cli) -> None:
     )
     assert well.json["ok"], well
     assert len(well.json["checks"]) == 13
+    assert {"admission", "API"} <= {check["name"] for check in well.json["checks"] if check["ok"]}
     assert _failed(faulty) == ["fault injection"]
     assert _failed(elsewhere)[:3] == ["namespace nowhere", "search attribute", "order workers"]
+
+
+async def test_the_doctor_when_admission_is_off(
+    cli: Cli, orders: Orders, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    port = unused_tcp_port_factory()
+    env = {"ORDERFLEET_ADMISSION": "off", "ORDERFLEET_PROBE_PORT": str(port)}
+    async with run_api(orders, unused_tcp_port_factory, env):
+        outcome = await cli("doctor", ORDERFLEET_API_INTERNAL_URL=f"http://127.0.0.1:{port}")
+    assert _failed(outcome) == ["admission"]
 
 
 def _failed(outcome: Outcome) -> list[str]:
