@@ -41,6 +41,8 @@ def main() -> None:
         # Its loop, as what the client takes of the two cores is missing to the faster server more.
         uvloop.run(run_plan(plan, data, results))
     except (CommandError, UnbalancedError) as error:
+        # What was measured before is shown, and written nowhere but in the JSON.
+        print(f"\n{report(results.document)}")
         sys.exit(f"bench: {error}")
     finally:
         shutil.rmtree(data, ignore_errors=True)

@@ -105,10 +105,11 @@ PLANS: Final = {
             "3 P": StepLoad(RISING, above=300, below=300),
             "10 P": Flood(RISING, seconds=60),
             "slow gateway": StepLoad(RISING, above=300, below=0, slow=True),
-            "outage of Temporal": Outage(RISING, "Temporal"),
-            "outage of Postgres": Outage(RISING, "Postgres"),
             "tenants": Tenants(RISING, seconds=120),
             "calm": Calm(turns=6, seconds=20),
+            # Last: the server's caches are cold after them.
+            "outage of Temporal": Outage(RISING, "Temporal"),
+            "outage of Postgres": Outage(RISING, "Postgres"),
         }
     ),
     "overload-short": _overload(

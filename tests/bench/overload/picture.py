@@ -25,7 +25,10 @@ def draw(figure: dict[str, Any], title: str, path: Path) -> None:
         axes.axvline(figure["above"]["seconds"], color="#555555", linewidth=0.8, linestyle=":")
         plain(axes, "both")
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7, frameon=False, ncols=5, loc="upper right")
+            # Beside the title, where no line is.
+            axes.legend(
+                fontsize=7, frameon=False, ncols=5, loc="lower right", bbox_to_anchor=(1, 1)
+            )
     limit.set_xlabel("seconds", fontsize=8)
     save(picture, path)
 
