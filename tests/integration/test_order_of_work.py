@@ -1,10 +1,7 @@
 """The order in which tasks come out of a backlog: by priority key, then by turns of the tenants."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 import pytest
@@ -30,42 +27,23 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.gateways.simulated import Fault, SimulatedPaymentGateway
 from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import interceptors
-from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool
-from orderfleet.temporal.client import connect
+from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet_api import order_service
-from orderfleet_cli.local.temporal import DYNAMIC_CONFIG, run_temporal
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.main import WORKFLOWS
 from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.reconciliation import reconcile
-from tests.integration.support.servers import Database
 
-# The server orders the tasks of each partition of a queue; a queue has four by default.
-_ONE_PARTITION: Final = {
-    "matching.numTaskqueueReadPartitions": 1,
-    "matching.numTaskqueueWritePartitions": 1,
-}
 _EACH: Final = 3
 
 
-@pytest.fixture
-async def fleet(
-    database: Database,
-    pool: Pool,
-    tmp_path: Path,
-    unused_tcp_port_factory: Callable[[], int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> AsyncIterator[Fleet]:
-    """A fleet on a Temporal server of its own; no order is too young to be reconciled."""
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no order be too young to be reconciled."""
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
-    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
-    config = {**DYNAMIC_CONFIG, **_ONE_PARTITION}
-    async with run_temporal(tmp_path, *ports, dynamic_config=config) as temporal:
-        client = await connect(CommonSettings(temporal_address=temporal.address))
-        yield Fleet(database, pool, pool, client, temporal.address, uuid4().hex[:8])
 
 
 async def _accept(fleet: Fleet, kind: str, *, tenant: str = "", background: bool = False) -> str:
@@ -119,21 +97,19 @@ def _workflows_alone(fleet: Fleet) -> Worker:
     )
 
 
-async def _pending(fleet: Fleet, count: int) -> None:
-    """Wait until so many activities are pending."""
+async def _waiting(fleet: Fleet, type_: str, count: int) -> None:
+    """Wait until so many tasks wait in the queue: they get there some time after their cause."""
 
     async def there() -> bool:
-        pending = 0
-        async for execution in fleet.temporal.list_workflows('ExecutionStatus = "Running"'):
-            described = await fleet.temporal.get_workflow_handle(execution.id).describe()
-            pending += len(described.raw_description.pending_activities)
-        return pending == count
+        described = await describe_task_queue(fleet.temporal, _queue(fleet).name, type_)
+        return described.stats.approximate_backlog_count == count
 
     await eventually(there)
 
 
-async def _next_workflow_tasks(fleet: Fleet, count: int) -> list[str]:
-    """Take workflow tasks out of the queue; return the kinds of their workflows."""
+async def _next_workflow_tasks(fleet: Fleet, backlog: int, count: int) -> list[str]:
+    """Take tasks out of a backlog of workflow tasks; return the kinds of their workflows."""
+    await _waiting(fleet, "workflow", backlog)
     request = PollWorkflowTaskQueueRequest(
         namespace=fleet.temporal.namespace, task_queue=_queue(fleet), identity="test"
     )
@@ -141,8 +117,9 @@ async def _next_workflow_tasks(fleet: Fleet, count: int) -> list[str]:
     return [_kind((await poll(request)).workflow_execution.workflow_id) for _ in range(count)]
 
 
-async def _next_activities(fleet: Fleet, count: int) -> list[tuple[str, str]]:
-    """Take activity tasks out of the queue; return their types and the kinds of their workflows."""
+async def _next_activities(fleet: Fleet, backlog: int, count: int) -> list[tuple[str, str]]:
+    """Take tasks out of a backlog of activities; return types and the kinds of their workflows."""
+    await _waiting(fleet, "activity", backlog)
     request = PollActivityTaskQueueRequest(
         namespace=fleet.temporal.namespace, task_queue=_queue(fleet), identity="test"
     )
@@ -168,7 +145,7 @@ async def test_first_tasks_of_workflows(fleet: Fleet, owner: Pool) -> None:
         await _accept(fleet, "background", background=True)
     for _ in range(_EACH):
         await _accept(fleet, "normal")
-    kinds = await _next_workflow_tasks(fleet, 3 * _EACH + 1)
+    kinds = await _next_workflow_tasks(fleet, 3 * _EACH + 1, 3 * _EACH + 1)
     assert kinds[:_EACH] == ["normal"] * _EACH
     assert sorted(kinds[_EACH:-_EACH]) == ["owed"] * _EACH + ["reconcile"]
     assert kinds[-_EACH:] == ["background"] * _EACH
@@ -181,7 +158,7 @@ async def test_activities(fleet: Fleet, owner: Pool) -> None:
     await _reconcile_by_schedule(fleet)
     async with _workflows_alone(fleet):
         # `end` of each refund, and `reconcile`.
-        await _pending(fleet, _EACH + 1)
+        await _waiting(fleet, "activity", _EACH + 1)
         for kind in ("background", "normal"):
             for _ in range(_EACH):
                 order_id = await _accept(fleet, kind, background=kind == "background")
@@ -189,8 +166,7 @@ async def test_activities(fleet: Fleet, owner: Pool) -> None:
                 await fleet.workflow(order_id).signal(contract.CANCEL_SIGNAL, Cancel())
         for _ in range(_EACH):
             await _accept(fleet, "rejected")
-        await _pending(fleet, 6 * _EACH + 1)
-        tasks = await _next_activities(fleet, 6 * _EACH + 1)
+        tasks = await _next_activities(fleet, 6 * _EACH + 1, 6 * _EACH + 1)
     key = {
         ("end", "rejected"): 1,
         ("charge", "normal"): 2,
@@ -210,12 +186,11 @@ async def test_the_second_tenant_does_not_wait_for_all_of_the_first(fleet: Fleet
         await _accept(fleet, "many", tenant="many")
     for _ in range(_EACH):
         await _accept(fleet, "few", tenant="few")
-    kinds = await _next_workflow_tasks(fleet, 8)
+    kinds = await _next_workflow_tasks(fleet, 12 + _EACH, 8)
     assert kinds.count("few") == _EACH
     # The charges too: they have a key of their own, and the tenant of their workflow.
     async with _workflows_alone(fleet):
-        await _pending(fleet, 12 + _EACH)
-        charges = await _next_activities(fleet, 8)
+        charges = await _next_activities(fleet, 12 + _EACH, 8)
     assert charges.count(("charge", "few")) == _EACH
 
 

