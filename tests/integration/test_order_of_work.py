@@ -1,8 +1,10 @@
 """The order in which tasks come out of a backlog: by priority key, then by turns of the tenants."""
 
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
+import httpx
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
@@ -192,6 +194,20 @@ async def test_the_second_tenant_does_not_wait_for_all_of_the_first(fleet: Fleet
     async with _workflows_alone(fleet):
         charges = await _next_activities(fleet, 12 + _EACH, 8)
     assert charges.count(("charge", "few")) == _EACH
+
+
+@pytest.mark.parametrize(("header", "key"), [("u=7", 5), ("u=6, i", 3), ("\xff", 3)])
+async def test_the_header_of_a_request_makes_a_background_order(
+    fleet: Fleet, http: httpx.AsyncClient, header: str, key: int
+) -> None:
+    address = {"street": "1 Home Street", "city": "Hometown"}
+    headers = {b"Priority": header.encode("latin-1"), b"Idempotency-Key": new_id("key").encode()}
+    for path in (f"/orders/{new_id()}/start", "/orders"):
+        body = {"payment_id": new_id("pay"), "address": address}
+        answer = await http.post(path, json=body, headers=headers)
+        assert answer.status_code == HTTPStatus.ACCEPTED
+        started = await _recorded(fleet, answer.json()["order_id"])
+        assert started == {"started": Priority(priority_key=key)}
 
 
 async def test_the_histories_have_the_keys(fleet: Fleet) -> None:
