@@ -17,6 +17,7 @@ from tests.bench.overload.fleet import PART, measure_peak, numbered, settle, soo
 from tests.bench.overload.loads import BELOW
 from tests.bench.overload.offer import Client, Step, offer
 from tests.bench.overload.outcomes import Outcome
+from tests.bench.overload.watch import watch_api
 from tests.bench.trial import Phase
 
 _BEFORE_SECONDS: Final = 15.0
@@ -45,6 +46,8 @@ class OutageFigure(Struct, frozen=True):
     returned: Return
     load: LoadFigure
     timeline: list[Second]
+    gauges: list[dict[str, float]]
+    """Of admission, each second."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class Outage:
         async with warm_fleet(bench, name) as fleet:
             prefix, began, stop = bench.prefix(name), soon(), asyncio.Event()
             client = Client(fleet.http.port)
-            load = asyncio.create_task(offer(numbered(prefix), [step], client.place, began, stop))
-            killed, back = await _outage(process)
-            await asyncio.sleep(_AFTER_SECONDS)
-            stop.set()
-            until = time.time()
-            sent = await load
+            async with watch_api(fleet) as watched:
+                offered = offer(numbered(prefix), [step], client.place, began, stop)
+                load = asyncio.create_task(offered)
+                killed, back = await _outage(process)
+                await asyncio.sleep(_AFTER_SECONDS)
+                stop.set()
+                until = time.time()
+                sent = await load
             client.close()
             ends = await settle(fleet, prefix, sent)
         figure = OutageFigure(
@@ -79,6 +84,7 @@ class Outage:
             returned=after_return(back, ends.values()),
             load=load_figure(step.rate, (began, until), sent, ends),
             timeline=timeline(sent, ends),
+            gauges=watched.gauges,
         )
         bench.results.add(PART, name, figure)
 
