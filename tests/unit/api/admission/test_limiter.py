@@ -165,6 +165,16 @@ def test_orders_none_of_which_moves_are_a_queue() -> None:
     assert limiter.limit == 1
 
 
+def test_what_single_orders_wait_while_the_limit_is_not_in_use_is_no_queue() -> None:
+    """Orders that come alone, some of which wait for the timeout of a killed worker's task."""
+    limiter = Limiter(10)
+    for turn in range(0, 200, 2):
+        limiter.admits(1)
+        limiter.observe(turn / 2, observation(ages=(0.5,), waiting=1))
+        limiter.observe(turn / 2 + 0.5, observation(4.0, waiting=0, left=1))
+    assert limiter.limit == 20
+
+
 def test_a_limit_that_is_not_in_use_does_not_grow() -> None:
     limiter = Limiter(10)
     for turn in range(100):

@@ -91,7 +91,8 @@ class Limiter:
         # Where no order has passed any step, the wait of those that wait has no later value.
         stalled = not any(self._waits_since(now - _WAIT_SECONDS))
         latest = self.standing_wait if stalled else self._standing(now - _LATEST_SECONDS)
-        if min(self.standing_wait, latest) > self._budget:
+        # A few orders that wait long in a limit far above them are no queue: a worker was killed.
+        if self._in_use and min(self.standing_wait, latest) > self._budget:
             wanted = max(self.throughput * self._budget, self.limit * _FALL)
             self.limit = max(1.0, min(self.limit, wanted))
             self._in_use = False
