@@ -63,7 +63,7 @@ class Problem(Struct, frozen=True):
 
 
 class OrderRefused(Problem, frozen=True):
-    """An order that is not accepted now; without a reason, a backend did not answer in time."""
+    """An order that is not accepted now; without a reason, the API itself is full or stops."""
 
     reason: Literal["busy", "share", "rate", "away"] | UnsetType = UNSET
 

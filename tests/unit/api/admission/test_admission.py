@@ -178,6 +178,9 @@ async def test_an_order_that_was_not_started_gives_its_place_back(
     assert pod.counted("accepted", tenant="a") == 0
     for counted in ("away", "busy", "share", "rate"):
         assert pod.counted("refused", tenant="a", reason=counted) == (counted == reason)
+    if reason:
+        assert isinstance(error, ProblemDetailsException)
+        assert error.extra == {"reason": reason}
 
 
 async def test_a_repeat_takes_no_second_place_and_is_never_refused(nowhere: Client) -> None:

@@ -90,12 +90,13 @@ class Admission:
 
     @contextmanager
     def counting_outages(self, tenant: str) -> Iterator[None]:
-        """Count the block's 503 and 429 as refusals."""
+        """Count the block's 503 and 429 as refusals, and give them their reason."""
         try:
             yield
         except ProblemDetailsException as error:
             if reason := _OF_STATUS.get(error.status_code):
                 self._metrics.refused(reason, tenant or NO_TENANT)
+                error.extra = {"reason": reason.value}
             raise
 
     async def observe(self, pool: Pool) -> None:
