@@ -26,6 +26,9 @@ Part: TypeAlias = Callable[[Bench], Awaitable[None]]
 RISING: Final = Phase(plateau=8, plateau_seconds=1, rise=0.8, longest=45)
 # Here the load is called off about when the first orders miss their deadline.
 SHORT: Final = Phase(plateau=8, plateau_seconds=1, rise=1.2, longest=21)
+# To P: from far below it, as a fleet that begins above it never reaches it.
+TO_PEAK: Final = Phase(plateau=3, plateau_seconds=1, rise=0.8, longest=55)
+TO_PEAK_SHORT: Final = Phase(plateau=3, plateau_seconds=1, rise=1.2, longest=30)
 STEADY: Final = Phase(plateau=4, plateau_seconds=30)
 
 
@@ -102,24 +105,24 @@ PLANS: Final = {
     ),
     "overload": _overload(
         {
-            "3 P": StepLoad(RISING, above=300, below=300),
-            "10 P": Flood(RISING, seconds=60),
-            "slow gateway": StepLoad(RISING, above=300, below=0, slow=True),
-            "tenants": Tenants(RISING, seconds=120),
+            "3 P": StepLoad(TO_PEAK, above=300, below=300),
+            "10 P": Flood(TO_PEAK, seconds=60),
+            "slow gateway": StepLoad(TO_PEAK, above=300, below=0, slow=True),
+            "tenants": Tenants(TO_PEAK, seconds=120),
             "calm": Calm(turns=6, seconds=20),
             # Last: the server's caches are cold after them.
-            "outage of Temporal": Outage(RISING, "Temporal"),
-            "outage of Postgres": Outage(RISING, "Postgres"),
+            "outage of Temporal": Outage(TO_PEAK, "Temporal"),
+            "outage of Postgres": Outage(TO_PEAK, "Postgres"),
         }
     ),
     "overload-short": _overload(
         {
-            "3 P": StepLoad(SHORT, above=60, below=60),
-            "10 P": Flood(SHORT, seconds=30),
+            "3 P": StepLoad(TO_PEAK_SHORT, above=60, below=60),
+            "10 P": Flood(TO_PEAK_SHORT, seconds=30),
         }
     ),
     # For whoever tunes the limiter: the first rows alone, in two minutes.
-    "overload-step": _overload({"3 P": StepLoad(SHORT, above=60, below=0)}),
+    "overload-step": _overload({"3 P": StepLoad(TO_PEAK_SHORT, above=60, below=0)}),
     "budget": Plan(
         runs=1,
         parts=_rates(

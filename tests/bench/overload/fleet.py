@@ -75,6 +75,9 @@ async def measure_peak(
     """Return P, measured once in a run: without admission, as the plans `short` and `full` do.
 
     The rate rises until an order misses its deadline; no limit that might be too low takes part.
+
+    Raises:
+        CommandError: it is below the rate at which the rise begins, so no peak was passed.
     """
     measured: list[dict[str, Any]] = bench.results.figures.get(PART, {}).get(name, [])
     if measured:
@@ -84,6 +87,11 @@ async def measure_peak(
         prefix = bench.prefix(name)
         trial, placed, _ = await attempt(fleet, prefix, rise, bench.server.trees)
         await check_books(fleet.database, fleet.client, prefix, placed.accepted, patience=_PATIENCE)
+    if trial.peak < rise.plateau:
+        raise CommandError(
+            f"P is {trial.peak:.1f} orders/s, below the {rise.plateau:g} at which its measurement"
+            " begins: is the machine busy?"
+        )
     bench.results.add(PART, name, Peak(trial.peak, trial.timeline))
     return trial.peak
 
