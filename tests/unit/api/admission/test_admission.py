@@ -245,11 +245,14 @@ async def test_without_keys_there_is_one_tenant(nowhere: Client) -> None:
 
 
 async def test_the_review_is_no_time_to_wait_in(nowhere: Client) -> None:
-    """An order with a review of nearly all its time may wait a little, too."""
-    pod = _Pod(nowhere, order_deadline_seconds=10, review_seconds=9)
+    """An order with a review of nearly all its time may wait a little: a sixth of a tenth of it."""
+    pod = _Pod(nowhere, order_deadline_seconds=20, review_seconds=19)
     await pod.place(times=_LIMIT)
-    pod.now += 1
+    pod.now += 0.3
     pod.observe()
-    assert pod.admission.limiter.standing_wait == pytest.approx(1)
+    assert pod.admission.limiter.standing_wait == pytest.approx(0.3)
+    assert pod.admission.limiter.limit == _LIMIT
+    assert await pod.refused() == (HTTPStatus.TOO_MANY_REQUESTS, "busy", 20)
+    pod.now += 0.1
+    pod.observe()
     assert pod.admission.limiter.limit < _LIMIT
-    assert (await pod.refused())[2] == 10

@@ -118,6 +118,18 @@ async def test_a_server_that_does_not_say_who_polls_is_there(
     assert (life.away, life.suspect) == ("", False)
 
 
+async def test_a_call_that_finds_no_server_is_a_failure(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for status in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"):
+        fail = AsyncMock(side_effect=RPCError("failed", RPCStatusCode[status], b""))
+        monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", fail)
+        life = FleetLife(["orders"], _Clock())
+        await life.look(nowhere)
+        assert life.suspect
+        assert life.away == ""
+
+
 async def test_a_bug_is_no_outage(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     bug = AsyncMock(side_effect=RuntimeError("bug"))
     monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", bug)

@@ -33,6 +33,8 @@ _END_SECONDS: Final = DEADLINE + 5
 # Of tables that are not printed to a terminal.
 _WIDTH: Final = 120
 _POLL: Final = 0.5
+# All in one moment are more than the API lets wait in a fleet that has just started.
+_APART_SECONDS: Final = 0.1
 
 
 async def play_demo(*, keep: bool) -> bool:
@@ -55,9 +57,14 @@ async def play_demo(*, keep: bool) -> bool:
         async with open_api(fleet.api_url, key) as api:
             with board.live():
                 outcomes, _ = await asyncio.gather(
-                    asyncio.gather(*(_play(api, board, scenario) for scenario in SCENARIOS)),
+                    asyncio.gather(
+                        *(
+                            _play(api, board, scenario, number * _APART_SECONDS)
+                            for number, scenario in enumerate(SCENARIOS)
+                        )
+                    ),
                     # A charge that hangs goes through up to then, and must find its key voided.
-                    asyncio.sleep(DEADLINE),
+                    asyncio.sleep(len(SCENARIOS) * _APART_SECONDS + DEADLINE),
                 )
         first = board.first_fulfilled and board.first_fulfilled - began
         passed = report(console, fleet, outcomes, await _books(fleet), first)
@@ -70,7 +77,8 @@ async def play_demo(*, keep: bool) -> bool:
         return passed
 
 
-async def _play(api: Api, board: ScenarioBoard, scenario: Scenario) -> Outcome:
+async def _play(api: Api, board: ScenarioBoard, scenario: Scenario, pause: float) -> Outcome:
+    await asyncio.sleep(pause)
     following = asyncio.create_task(board.follow(api, scenario))
     try:
         await scenario.play(api)

@@ -13,6 +13,7 @@ from orderfleet_cli.demo.actions import (
     REVIEWER,
     approve,
     nothing,
+    place,
     reject,
     wait_until_accepted,
 )
@@ -57,7 +58,7 @@ class Scenario:
         if self.pays_for:
             await wait_until_accepted(api, self.pays_for)
         order = {"payment_id": self.payment_id, "address": ADDRESS, "items": self.items}
-        await api.start(self.order_id, order)
+        await place(api, self.order_id, order)
         await self.act(api, self.order_id)
 
     def problems(self, order: Json) -> list[str]:
