@@ -4,7 +4,8 @@ Runs in a pod, with the standard library: an order every 1 / RATE seconds, whate
 earlier orders, and with each a look at an earlier order. Every other request has its own
 connection; the others share kept connections. Runs for at least SECONDS and until the file STOP
 exists, then follows each accepted order to its end, and prints a report as a line of JSON. LOOKS is
-the number of looks for each order; CANCEL_AFTER cancels each order so many seconds later.
+the number of looks for each order; CANCEL_AFTER cancels each order so many seconds later; with
+REFUSABLE a 429 is a refusal of admission, else a lost request.
 """
 
 import json
@@ -31,6 +32,7 @@ END_SECONDS: Final = 45.0
 CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
 PLACED: Final = (HTTPStatus.ACCEPTED,)
+PLACED_OR_REFUSED: Final = (HTTPStatus.ACCEPTED, HTTPStatus.TOO_MANY_REQUESTS)
 FOUND: Final = (HTTPStatus.OK,)
 # Applied, or queued for a worker that is slow to answer, or too late: where all waits for a core,
 # the order may have ended meanwhile.
@@ -59,6 +61,14 @@ class Order:
     too_late: bool = False
     state: str = ""
     took: float = -1.0
+
+
+@dataclass
+class Refusal:
+    """A refused order."""
+
+    sent: float
+    reason: str
 
 
 class Client:
@@ -139,13 +149,21 @@ class Flow:
     """The orders."""
 
     def __init__(
-        self, client: Client, prefix: str, *, looks: int = 1, cancel_after: float | None = None
+        self,
+        client: Client,
+        prefix: str,
+        *,
+        looks: int = 1,
+        cancel_after: float | None = None,
+        refusable: bool = False,
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._looks = looks
         self._cancel_after = cancel_after
+        self._wanted = PLACED_OR_REFUSED if refusable else PLACED
         self.orders: list[Order] = []
+        self.refusals: list[Refusal] = []
 
     def place(self, number: int) -> None:
         """Place an order and look at an earlier order, on connections of different kinds."""
@@ -153,11 +171,16 @@ class Flow:
         address = {"street": "1 Flow St", "city": "Springfield"}
         body = {"payment_id": f"{order_id}-payment", "address": address}
         keep, sent = number % 2 == 0, time.time()
-        accepted = self._client.call("POST", f"/orders/{order_id}/start", PLACED, body, keep=keep)
+        path = f"/orders/{order_id}/start"
+        answer = self._client.call("POST", path, self._wanted, body, keep=keep)
+        refused = answer is not None and answer.get("status") == HTTPStatus.TOO_MANY_REQUESTS
+        accepted = answer is not None and not refused
         earlier = self.orders[-1] if self.orders else None
         order = Order(order_id, sent)
         if accepted:
             self.orders.append(order)
+        elif answer is not None:
+            self.refusals.append(Refusal(sent, answer.get("reason", "")))
         for _ in range(self._looks):
             if earlier is None:
                 break
@@ -214,6 +237,7 @@ def main() -> None:
         env["PREFIX"],
         looks=int(env.get("LOOKS", "1")),
         cancel_after=float(after) if after else None,
+        refusable="REFUSABLE" in env,
     )
     began = time.monotonic()
     flow.run(float(env["RATE"]), float(env["SECONDS"]), Path(env["STOP"]))
@@ -221,7 +245,8 @@ def main() -> None:
     flow.follow()
     seen = {name: value for name, value in vars(client.seen).items() if name != "lock"}
     orders = [asdict(order) for order in flow.orders]
-    json.dump({"ran": ran, **seen, "orders": orders}, sys.stdout)
+    refusals = [asdict(refusal) for refusal in flow.refusals]
+    json.dump({"ran": ran, **seen, "orders": orders, "refusals": refusals}, sys.stdout)
     sys.stdout.write("\n")
 
 

@@ -5,7 +5,7 @@
 The cluster needs KEDA and a Prometheus that scrapes annotated pods every 5 s, at PROMETHEUS
 (namespace/service:port); one test stops it for two minutes. Everything else is as for
 `make test-cluster`, also that each test brings the release and the replicas to where it starts. The
-order saves time: the test with other values is in the last file.
+order saves time: the tests with other values are in the last files.
 """
 
 import os
@@ -38,15 +38,19 @@ WORKERS: Final = ("order-worker", "shipping-worker")
 LEAST: Final = 2
 MOST: Final = 4
 _QUERIES_SECONDS: Final = 90.0
-# Slow, but within the 2.5 s of a call's timeout: each call holds its slot for 1.8 s.
+SLOWER_SECONDS: Final = 2.0
+# Two scrapes at the least, and one that is late.
+_REFUSED_WINDOW: Final = "20s"
+# Slow, but within the 2.5 s of a call's timeout: each call holds its slot for so long.
 _SLOW: Final = (
     Fault(at="charge", kind="hang_after", orders="slow-charge*", seconds=1.8),
     Fault(at="dispatch", kind="hang_after", orders="slow-carrier*", seconds=1.8),
+    Fault(at="charge", kind="hang_after", orders="slower-charge*", seconds=SLOWER_SECONDS),
     Fault(at="charge", kind="hang_after", orders="slow-both*", seconds=1.8),
     Fault(at="dispatch", kind="hang_after", orders="slow-both*", seconds=1.8),
 )
 # The default window is 300 s: too long to see a fall here.
-_BEHAVIOR: Final = {
+BEHAVIOR: Final = {
     "scaleUp": {
         "stabilizationWindowSeconds": 0,
         "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
@@ -93,7 +97,7 @@ def values(prometheus: Address) -> dict[str, Any]:
         "autoscaling.keda.pollingSeconds": POLL_SECONDS,
         "api.autoscaling.maxReplicas": MOST,
         "api.autoscaling.requestsTarget": 10,
-        "api.autoscaling.behavior": _BEHAVIOR,
+        "api.autoscaling.behavior": BEHAVIOR,
     }
     for key in ("orderWorker", "shippingWorker"):
         found |= {
@@ -102,7 +106,7 @@ def values(prometheus: Address) -> dict[str, Any]:
             f"{key}.autoscaling.minReplicas": LEAST,
             f"{key}.autoscaling.maxReplicas": MOST,
             f"{key}.autoscaling.slotTargetPercent": _TARGET_PERCENT,
-            f"{key}.autoscaling.behavior": _BEHAVIOR,
+            f"{key}.autoscaling.behavior": BEHAVIOR,
         }
     return found
 
@@ -122,8 +126,12 @@ def watch(shared: Release, prometheus: Address, asked: dict[str, Trigger]) -> It
         f'namespace="{namespace}", pod=~"{NAME}-{service}-.+", worker_type="ActivityWorker"}})'
         for service in WORKERS
     }
+    refused = {
+        "api refused": "sum(rate(orderfleet_orders_refused_total{"
+        f'namespace="{namespace}", pod=~"{NAME}-api-.+", reason="busy"}}[{_REFUSED_WINDOW}]))'
+    }
     queries = {name: trigger.query for name, trigger in asked.items()}
-    with watching(shared.namespace, prometheus, queries | used) as found:
+    with watching(shared.namespace, prometheus, queries | used | refused) as found:
         wait_until(
             "an answer to every trigger",
             lambda: {name for name, query in queries.items() if found.ask(query) is None},

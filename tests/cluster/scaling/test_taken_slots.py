@@ -39,10 +39,13 @@ async def test_a_backlog_scales_where_slots_cannot(
     with steps.step("one slot a pod, all taken, 1.25 orders a second") as step:
         release.upgrade(values | _TIGHT)
         began = watch.looks[-1].at
-        with flow(release, "slow-carrier-g", images.OLD, Load(_RATE, _SECONDS)) as placed:
+        with flow(
+            release, "slow-carrier-g", images.OLD, Load(_RATE, _SECONDS, refusable=True)
+        ) as placed:
             pass
         placed.show(step)
-        # There is no headroom on purpose: an order that waits too long still ends in time.
+        # There is no headroom on purpose: an order may be refused, and if it waits too long, it
+        # still ends in time.
         placed.check("fulfilled", "timed_out")
         looks = watch.since(began)
         assert courses.unasked(watch, looks, "order-worker", POD_SLOTS) == []

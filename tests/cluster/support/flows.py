@@ -26,17 +26,22 @@ _TOO_LATE: Final = 0.05
 
 @dataclass(frozen=True)
 class Load:
-    """Settings of flow.py; times in seconds, the rate in orders a second."""
+    """Settings of flow.py; times in seconds, the rate in orders a second.
+
+    An order that admission refuses is a lost request, unless the load is refusable.
+    """
 
     rate: float = 2
     seconds: float = 60
     looks: int = 1
     cancel_after: float | None = None
+    refusable: bool = False
 
     def env(self) -> dict[str, str]:
         after = {} if self.cancel_after is None else {"CANCEL_AFTER": str(self.cancel_after)}
         settings = {"RATE": self.rate, "SECONDS": self.seconds, "LOOKS": self.looks}
-        return {name: str(value) for name, value in settings.items()} | after
+        refusable = {"REFUSABLE": "1"} if self.refusable else {}
+        return {name: str(value) for name, value in settings.items()} | after | refusable
 
 
 _STEADY: Final = Load()
@@ -56,6 +61,12 @@ class Flow:
     def accepted(self) -> list[str]:
         return [order["id"] for order in self.report["orders"]]
 
+    @property
+    def refusals(self) -> list[Json]:
+        """When each refused order was sent, and the reason."""
+        refusals: list[Json] = self.report["refusals"]
+        return refusals
+
     def show(self, step: Step) -> None:
         """Add the report to the table of steps."""
         orders = self.report["orders"]
@@ -69,6 +80,8 @@ class Flow:
             repeated=len(self.report["repeated"]),
             lost=len(self.report["lost"]),
         )
+        if self.load.refusable:
+            step.saw(refused=len(self.refusals))
 
     def check(self, *states: str) -> None:
         """Check the promise: no request lost, every order ended in time, in one of these states.
@@ -88,7 +101,7 @@ class Flow:
         assert not wrong, f"{len(wrong)} of {len(orders)} not {wanted} in time: {wrong[:10]}"
         too_late = [order["id"] for order in orders if order["too_late"]]
         assert len(too_late) <= _TOO_LATE * len(orders), f"cancelled too late: {too_late}"
-        assert len(orders) >= int(self.load.rate * self.load.seconds)
+        assert len(orders) + len(self.refusals) >= int(self.load.rate * self.load.seconds)
 
     def _accepted(self) -> int:
         rows = self.release.psql("SELECT id FROM orders")

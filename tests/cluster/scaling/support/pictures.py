@@ -12,7 +12,11 @@ from PIL import Image
 
 from tests.cluster.scaling.support.watching import Look
 
-_NAMES: Final = {"used": "slots in use", "requests": "requests a second"}
+_NAMES: Final = {
+    "used": "slots in use",
+    "requests": "requests a second",
+    "refused": "refused a second",
+}
 _COLOURS: Final = {"order-worker": "#5794f2", "shipping-worker": "#ff9830", "api": "#73bf69"}
 _INCHES: Final = (10.0, 6.4)
 _DPI: Final = 100
