@@ -56,6 +56,7 @@ RULES: dict[str, dict[str, Any]] = {
     "autoscaling.keda.backlogFrom": {"enum": ["prometheus", "temporal"]},
     "*.slotTargetPercent": {"minimum": 1, "maximum": 100},
     "*.backlogTarget": COUNT,
+    "*.coreTargetPercent": {"minimum": 1, "maximum": 100},
     "*.requestsTarget": COUNT,
     "*.repository": {"minLength": 1},
     "*.digest": {"pattern": "^(sha256:[0-9a-f]{64})?$"},

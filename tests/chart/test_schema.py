@@ -65,6 +65,7 @@ REFUSED = {
     "orderWorker.autoscaling.slotTargetPercent=0": "slotTargetPercent': minimum: got 0, want 1",
     "orderWorker.autoscaling.slotTargetPercent=101": "slotTargetPercent': maximum: got 101",
     "shippingWorker.autoscaling.backlogTarget=0": "backlogTarget': minimum: got 0, want 1",
+    "orderWorker.autoscaling.coreTargetPercent=0": "coreTargetPercent': minimum: got 0, want 1",
     "api.autoscaling.requestsTarget=0": "at '/api/autoscaling/requestsTarget': minimum: got 0",
     "autoscaling.keda.pollingSeconds=0": "at '/autoscaling/keda/pollingSeconds': minimum: got 0",
     "autoscaling.keda.cooldownSeconds=-1": "at '/autoscaling/keda/cooldownSeconds': minimum",

@@ -13,10 +13,11 @@ from tests.monitoring.support.promtool import run_tests
 from tests.monitoring.support.signals import ADAPTER, HPA, KEDA, ZERO, signals
 
 MODES: Final[dict[str, dict[str, Any]]] = {"keda": KEDA, "zero": ZERO, "hpa": HPA}
-NUMBER: Final = {"keda": 5, "zero": 5, "hpa": 7}
+NUMBER: Final = {"keda": 7, "zero": 7, "hpa": 9}
 SLOTS: Final = "temporal_worker_task_slots_used"
 BACKLOG: Final = "orderfleet_task_queue_backlog"
 POLLERS: Final = "orderfleet_task_queue_pollers"
+CPU: Final = "process_cpu_seconds_total"
 REQUESTS: Final = "orderfleet_http_requests_total"
 UNDER_WAY: Final = "orderfleet_http_requests_in_progress"
 
@@ -51,6 +52,9 @@ OTHERS: Final = {
     queue(POLLERS, "shop-2-api", "activity"): "0",
     series(REQUESTS, "shop-2-api", route="/orders"): "0+900x40",
     series(UNDER_WAY, "shop-2-api"): "1",
+    series(CPU, "shop-shipping-worker"): "0+4x40",
+    series(CPU, "shop-2-order-worker"): "0+4x40",
+    series(CPU, ORDER_WORKER, "shop-2"): "0+4x40",
 }
 BUSY: Final = {
     slots(ORDER_WORKER, "Activity"): "90",
@@ -66,6 +70,11 @@ WAITING: Final = {
     queue(BACKLOG, "shop-api", "activity"): "30",
     # The same queue, as another pod of the API sees it a little later.
     queue(BACKLOG, "shop-api-2", "activity"): "32",
+}
+# Of a core four tenths and eight, counted every 5 s.
+AT_WORK: Final = {
+    series(CPU, ORDER_WORKER): "0+2x40",
+    series(CPU, ORDER_WORKER + "-2"): "0+4x40",
 }
 # Ten a second of each of two pods, every 5 s.
 ASKED: Final = {
@@ -91,6 +100,10 @@ CASES: Final[list[tuple[str, str, Samples, float | None]]] = [
     ("keda", "order-worker: backlog", WAITING, 37),
     ("keda", "order-worker: backlog", dict.fromkeys(WAITING, "0"), 0),
     ("keda", "order-worker: backlog", {}, None),
+    ("keda", "order-worker: cores", AT_WORK, 1.2),
+    ("keda", "order-worker: cores", dict.fromkeys(AT_WORK, "7"), 0),
+    ("keda", "order-worker: cores", {}, None),
+    ("keda", "order-worker: cores", NOT_POLLED, None),
     ("keda", "api: requests", ASKED, 20),
     ("keda", "api: requests", ONLY_SCRAPED, 0),
     ("keda", "api: requests", {}, None),
@@ -100,11 +113,16 @@ CASES: Final[list[tuple[str, str, Samples, float | None]]] = [
     ("zero", "order-worker: slots", NOT_POLLED, 0),
     ("zero", "order-worker: slots", NOT_POLLED | POLLED, None),
     ("zero", "order-worker: slots", {}, None),
+    ("zero", "order-worker: cores", AT_WORK | NOT_POLLED, 1.2),
+    ("zero", "order-worker: cores", NOT_POLLED, 0),
+    ("zero", "order-worker: cores", NOT_POLLED | POLLED, None),
     ("hpa", "order-worker: orderfleet_slots_used ActivityWorker", BUSY, 150),
     ("hpa", "order-worker: orderfleet_slots_used WorkflowWorker", BUSY, 3),
     ("hpa", "order-worker: orderfleet_slots_used ActivityWorker", {}, None),
     ("hpa", "order-worker: orderfleet_tasks_waiting", WAITING, 37),
     ("hpa", "order-worker: orderfleet_tasks_waiting", {}, None),
+    ("hpa", "order-worker: orderfleet_cores_used", AT_WORK, 1.2),
+    ("hpa", "order-worker: orderfleet_cores_used", {}, None),
     ("hpa", "api: orderfleet_requests_per_second", ASKED, 20),
     ("hpa", "api: orderfleet_requests_per_second", ONLY_SCRAPED, 0),
     ("hpa", "api: orderfleet_requests_per_second", SCRAPED_ONCE, None),

@@ -65,6 +65,7 @@ Temporal runs in another namespace than KEDA.
 {{- else -}}
 {{ include "orderfleet.trigger" (dict "root" .root "name" "backlog" "query" (include "orderfleet.query.backlog" .) "threshold" (int $auto.backlogTarget)) }}
 {{- end }}
+{{ include "orderfleet.trigger" (dict "root" .root "name" "cores" "query" (include "orderfleet.query.cores" .) "threshold" (divf $auto.coreTargetPercent 100)) }}
 {{- else -}}
 {{ include "orderfleet.trigger" (dict "root" .root "name" "requests" "query" (include "orderfleet.query.requests" .) "threshold" (int $auto.requestsTarget)) }}
 {{- end }}
@@ -126,6 +127,7 @@ spec:
 {{ include "orderfleet.metric" (dict "root" $.root "name" "orderfleet_slots_used" "labels" (dict "component" $.component "task_queue" $.queue "worker_type" (printf "%sWorker" $kind)) "target" (divf (mul $slots $auto.slotTargetPercent) 100)) }}
 {{ end -}}
 {{ include "orderfleet.metric" (dict "root" .root "name" "orderfleet_tasks_waiting" "labels" (dict "task_queue" .queue) "target" (int $auto.backlogTarget)) }}
+{{ include "orderfleet.metric" (dict "root" .root "name" "orderfleet_cores_used" "labels" (dict "component" .component) "target" (divf $auto.coreTargetPercent 100)) }}
 {{- else -}}
 {{ include "orderfleet.metric" (dict "root" .root "name" "orderfleet_requests_per_second" "labels" (dict "component" .component) "target" (int $auto.requestsTarget)) }}
 {{- end }}

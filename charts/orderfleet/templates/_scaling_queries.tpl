@@ -22,8 +22,22 @@ max(
 {{- if $index }} or {{ end -}}
 sum by (worker_type) (temporal_worker_task_slots_used{ {{- $series }}, worker_type="{{ $kind }}Worker"}) / ({{ $target }} * {{ $slots }})
 {{- end }})
-{{- /* Without a pod no series exists. The query returns 0 only if Temporal itself sees no poller of the queue. */}}
-{{- if .values.autoscaling.scaleToZero }} or max(orderfleet_task_queue_pollers{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}) == 0
+{{- if .values.autoscaling.scaleToZero }} or {{ include "orderfleet.query.unpolled" . }}
+{{- end }}
+{{- end -}}
+
+{{/* 0 if Temporal itself sees no poller of the queue: without a pod no series exists. dict "root" "queue". */}}
+{{- define "orderfleet.query.unpolled" -}}
+max(orderfleet_task_queue_pollers{ {{- include "orderfleet.series" (merge (dict "component" "api") .) }}}) == 0
+{{- end -}}
+
+{{/*
+Cores in use: dict "root" "component" "values" "queue". Where a core is full before the slots are,
+admission keeps slots in use and backlog below their targets.
+*/}}
+{{- define "orderfleet.query.cores" -}}
+sum(rate(process_cpu_seconds_total{ {{- include "orderfleet.series" (dict "root" .root "component" .component) }}}[1m]))
+{{- if .values.autoscaling.scaleToZero }} or {{ include "orderfleet.query.unpolled" . }}
 {{- end }}
 {{- end -}}
 
