@@ -20,15 +20,20 @@ from msgspec import Struct
 # Of an order's forward time without the review. In the simulation a fifth lets orders of a fleet
 # that loses half of its workers end late, an eighth costs 3 % of the throughput.
 _SHARE: Final = 1 / 6
-# The limit of a fleet about which nothing is known yet, as in Netflix' concurrency-limits.
-_INITIAL: Final = 20.0
+# The limit of a fleet about which nothing is known yet: TCP's initial window (RFC 6928).
+_INITIAL: Final = 10.0
 # Over how long the standing wait is measured; also over how long its latest value is.
 _WAIT_SECONDS: Final = 3.0
 _LATEST_SECONDS: Final = 1.1
+# The throughput is the best of the last 10 s, each over 6 s, as in BBR: in a trough of the load
+# there was nothing to work on.
 _THROUGHPUT_SECONDS: Final = 6.0
+_BEST_SECONDS: Final = 10.0
 _QUANTILE: Final = 0.1
 # So many orders that wait for a step which none has passed count instead of those that passed it.
 _FEW: Final = 5
+# With fewer that wait, and most of the limit free, a long wait is a killed worker's and no queue.
+_CROWD: Final = 3
 # The most by which one observation lowers the limit.
 _FALL: Final = 0.7
 # The limit grows while the wait is within this share of the budget: by half an order for each that
@@ -74,6 +79,7 @@ class Limiter:
         self._in_use = False
         self._seen: deque[tuple[float, Observation]] = deque()
         self._most: deque[tuple[float, int]] = deque()
+        self._throughputs: deque[tuple[float, float]] = deque()
 
     def admits(self, waiting: int, *, background: bool = False) -> bool:
         """Tell whether one order more may wait."""
@@ -81,8 +87,13 @@ class Limiter:
         return waiting < (self.limit / 2 if background else self.limit)
 
     def seconds_until_free(self, waiting: int) -> float:
-        """Return how long it takes until those that wait now wait no longer."""
-        return waiting / self.throughput if self.throughput else float("inf")
+        """Return how long it takes until those that wait now wait no longer.
+
+        Without a throughput it is not known: forever if they wait long already, else at once.
+        """
+        if self.throughput:
+            return waiting / self.throughput
+        return float("inf") if self.standing_wait > self._budget else 0.0
 
     def observe(self, now: float, seen: Observation) -> None:
         """Adjust the limit; called every half second or so."""
@@ -91,8 +102,8 @@ class Limiter:
         # Where no order has passed any step, the wait of those that wait has no later value.
         stalled = not any(self._waits_since(now - _WAIT_SECONDS))
         latest = self.standing_wait if stalled else self._standing(now - _LATEST_SECONDS)
-        # A few orders that wait long in a limit far above them are no queue: a worker was killed.
-        if self._in_use and min(self.standing_wait, latest) > self._budget:
+        crowded = self._in_use or seen.waiting >= _CROWD
+        if crowded and min(self.standing_wait, latest) > self._budget:
             wanted = max(self.throughput * self._budget, self.limit * _FALL)
             self.limit = max(1.0, min(self.limit, wanted))
             self._in_use = False
@@ -120,7 +131,10 @@ class Limiter:
         # What the oldest observation counted happened before it.
         since, oldest = self._seen[0]
         left = sum(one.left for _, one in self._seen) - oldest.left
-        self.throughput = left / (now - since) if now > since else 0.0
+        self._throughputs.append((now, left / (now - since) if now > since else 0.0))
+        while self._throughputs[0][0] < now - _BEST_SECONDS:
+            self._throughputs.popleft()
+        self.throughput = max(throughput for _, throughput in self._throughputs)
 
     def _standing(self, since: float, ages: Sequence[Sequence[float]] = ()) -> float:
         """Return the wait since then: of each step the low quantile, all steps together."""
