@@ -139,9 +139,9 @@ async def test_a_tenant_within_its_share_gets_in_beside_the_flood(nowhere: Clien
     assert await pod.refused("b") == (HTTPStatus.TOO_MANY_REQUESTS, "share", 1)
     assert (await pod.refused("a"))[1] == "share"
     # Among three the share is a third.
-    await pod.place("c", times=7)
+    await pod.place("c", times=4)
     assert (await pod.refused("c"))[1] == "share"
-    assert pod.admission.orders.by_tenant == {"a": 20, "b": 10, "c": 7}
+    assert pod.admission.orders.by_tenant == {"a": 10, "b": 5, "c": 4}
     assert pod.counted("refused", tenant="b", reason="share") == 1
 
 
