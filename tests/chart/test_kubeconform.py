@@ -154,7 +154,7 @@ def test_a_text_that_looks_like_a_number_stays_a_text(
         if one and one["kind"] == "ScaledObject"
         for trigger in one["spec"]["triggers"]
     ]
-    assert len(triggers) == (5 if mode == "keda" else 0)
+    assert len(triggers) == (7 if mode == "keda" else 0)
     for trigger in triggers:
         assert all(isinstance(text, str) for text in trigger["metadata"].values()), trigger
         assert trigger.get("authenticationRef", {"name": "123"}) == {"name": "123"}
