@@ -221,7 +221,7 @@ def test_keda_asks_the_prometheus_of_one_file(k8s: Path) -> None:
     file.write_text(file.read_text().replace("http://prometheus.monitoring:9090", "https://mine"))
     scalers = [found for found in build(k8s / "overlays/keda") if found["kind"] == "ScaledObject"]
     asked = [trigger["metadata"] for one in scalers for trigger in one["spec"]["triggers"]]
-    assert [one["serverAddress"] for one in asked] == ["https://mine"] * 5
+    assert [one["serverAddress"] for one in asked] == ["https://mine"] * 7
     # An overlay that changes the namespace has to change these too: its header says so.
     assert all('{namespace="orderfleet-dev", pod=~"orderfleet-' in one["query"] for one in asked)
 
