@@ -48,8 +48,14 @@ class Orders:
         return order_id
 
     async def start(self, order_id: str, **order: Any) -> httpx.Response:
+        """Place an order, again while the fleet is busy, as it is with orders that hang."""
         body = {"payment_id": f"pay-{order_id}", "address": HOME, **order}
-        return await self.http.post(f"/orders/{order_id}/start", json=body)
+
+        async def place() -> httpx.Response:
+            return await self.http.post(f"/orders/{order_id}/start", json=body)
+
+        busy = HTTPStatus.TOO_MANY_REQUESTS
+        return await eventually(place, lambda answer: answer.status_code != busy)
 
     async def cancel(self, order_id: str, key: str | None = None, reason: str = "") -> Any:
         return await self._change(order_id, "signals/cancel", {"reason": reason}, key)

@@ -20,7 +20,7 @@ from orderfleet_api.settings import ApiSettings
 
 _KEYS = ",".join(f"{name}:{sha256(name.encode()).hexdigest()}" for name in ("a", "b", "c"))
 # The limit of a fleet about which nothing is known.
-_LIMIT = 10
+_LIMIT = 20
 
 
 class _Pod:
@@ -98,14 +98,14 @@ async def test_places_that_become_free_are_taken(nowhere: Client) -> None:
     pod.observe()
     await pod.place(times=_LIMIT)
     pod.now += 2
-    pod.observe(*(f"order-{number}" for number in range(1, 6)))
+    pod.observe(*(f"order-{number}" for number in range(1, 16)))
     assert pod.waiting == 5
     # The limit was in use and grows: more get in than have left.
-    await pod.place(times=6)
+    await pod.place(times=16)
     while pod.admission.limiter.admits(pod.waiting):
         await pod.place()
-    # Five have left in 2 s.
-    assert await pod.refused() == (HTTPStatus.TOO_MANY_REQUESTS, "busy", ceil(pod.waiting / 2.5))
+    # Fifteen have left in 2 s.
+    assert await pod.refused() == (HTTPStatus.TOO_MANY_REQUESTS, "busy", ceil(pod.waiting / 7.5))
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [("1000", 1), ("0.4", 3), ("0.5", 2), ("0.01", 15)])
@@ -139,9 +139,9 @@ async def test_a_tenant_within_its_share_gets_in_beside_the_flood(nowhere: Clien
     assert await pod.refused("b") == (HTTPStatus.TOO_MANY_REQUESTS, "share", 1)
     assert (await pod.refused("a"))[1] == "share"
     # Among three the share is a third.
-    await pod.place("c", times=4)
+    await pod.place("c", times=7)
     assert (await pod.refused("c"))[1] == "share"
-    assert pod.admission.orders.by_tenant == {"a": 10, "b": 5, "c": 4}
+    assert pod.admission.orders.by_tenant == {"a": 20, "b": 10, "c": 7}
     assert pod.counted("refused", tenant="b", reason="share") == 1
 
 

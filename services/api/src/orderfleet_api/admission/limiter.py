@@ -20,8 +20,8 @@ from msgspec import Struct
 # Of an order's forward time without the review. In the simulation a fifth lets orders of a fleet
 # that loses half of its workers end late, an eighth costs 3 % of the throughput.
 _SHARE: Final = 1 / 6
-# The limit of a fleet about which nothing is known yet: TCP's initial window (RFC 6928).
-_INITIAL: Final = 10.0
+# The limit of a fleet about which nothing is known yet, as in Netflix' concurrency-limits.
+_INITIAL: Final = 20.0
 # Over how long the standing wait is measured; also over how long its latest value is.
 _WAIT_SECONDS: Final = 3.0
 _LATEST_SECONDS: Final = 1.1
