@@ -56,7 +56,7 @@ class SimulatedOrder:
 class Pod:
     """An API pod's own limiter and orders."""
 
-    limiter: Limiter = field(default_factory=lambda: Limiter(FORWARD - REVIEW))
+    limiter: Limiter = field(default_factory=lambda: Limiter(FORWARD - REVIEW, REVIEW))
     waiting: WaitingOrders = field(default_factory=lambda: WaitingOrders(REVIEW, FORWARD))
 
 
@@ -132,7 +132,7 @@ class SimulatedFleet:
         if self.now >= until:
             return
         pod = self._random.choice(self.pods)
-        if pod.limiter.admits(pod.waiting.count):
+        if pod.limiter.admits(pod.waiting.count, pod.waiting.undispatched):
             order = SimulatedOrder(next(self._number), self.now)
             self.orders.append(order)
             pod.waiting.add(str(order.number), "tenant", self.now)

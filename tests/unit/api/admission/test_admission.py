@@ -102,7 +102,7 @@ async def test_places_that_become_free_are_taken(nowhere: Client) -> None:
     assert pod.waiting == 5
     # The limit was in use and grows: more get in than have left.
     await pod.place(times=16)
-    while pod.admission.limiter.admits(pod.waiting):
+    while pod.admission.limiter.admits(pod.waiting, pod.waiting):
         await pod.place()
     # Fifteen have left in 2 s.
     assert await pod.refused() == (HTTPStatus.TOO_MANY_REQUESTS, "busy", ceil(pod.waiting / 7.5))

@@ -24,7 +24,7 @@ def _series(registry: CollectorRegistry) -> dict[tuple[str, ...], float]:
 )
 def test_the_counters_begin_at_0(keys: list[str], tenants: list[str]) -> None:
     registry = CollectorRegistry()
-    AdmissionMetrics(registry, keys, on=True, limiter=Limiter(10), orders=WaitingOrders(2, 12))
+    AdmissionMetrics(registry, keys, on=True, limiter=Limiter(10, 2), orders=WaitingOrders(2, 12))
     series = _series(registry)
     accepted = {("orderfleet_orders_accepted_total", tenant): 0 for tenant in tenants}
     refused = {
@@ -38,7 +38,7 @@ def test_the_counters_begin_at_0(keys: list[str], tenants: list[str]) -> None:
 def test_an_order_is_counted_for_its_tenant() -> None:
     registry = CollectorRegistry()
     metrics = AdmissionMetrics(
-        registry, ["shop", "batch"], on=True, limiter=Limiter(10), orders=WaitingOrders(2, 12)
+        registry, ["shop", "batch"], on=True, limiter=Limiter(10, 2), orders=WaitingOrders(2, 12)
     )
     metrics.accepted("shop")
     metrics.refused(Reason.SHARE, "batch")
@@ -53,7 +53,7 @@ def test_an_order_is_counted_for_its_tenant() -> None:
 @pytest.mark.parametrize("on", [True, False])
 def test_the_gauges_read_the_limiter_and_the_orders(on: bool) -> None:
     registry = CollectorRegistry()
-    limiter, orders = Limiter(10), WaitingOrders(2, 12)
+    limiter, orders = Limiter(10, 2), WaitingOrders(2, 12)
     AdmissionMetrics(registry, [], on=on, limiter=limiter, orders=orders)
     orders.add("o", "(none)", 0)
     limiter.observe(0, Observation([[], [], [], []], [[], [], [], []], left=0, waiting=1))

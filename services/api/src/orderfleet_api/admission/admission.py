@@ -52,7 +52,8 @@ class Admission:
         self._deadline = settings.order_deadline_seconds
         forward = self._deadline * FORWARD_SHARE
         # Orders with a review as long as their time may wait, too, for a tenth of it.
-        self.limiter = Limiter(max(forward - settings.review_seconds, self._deadline / 10))
+        may_wait = max(forward - settings.review_seconds, self._deadline / 10)
+        self.limiter = Limiter(may_wait, settings.review_seconds)
         self.orders = WaitingOrders(settings.review_seconds, forward)
         queues = settings.order_task_queue, settings.shipping_task_queue
         self.life = FleetLife(queues, clock)
@@ -116,7 +117,8 @@ class Admission:
         if away := self.life.away:
             raise self._refusal(Reason.AWAY, tenant, away, self.life.away_seconds)
         waiting, by_tenant = self.orders.count, self.orders.by_tenant
-        if not self.limiter.admits(waiting, background=background):
+        undispatched = self.orders.undispatched
+        if not self.limiter.admits(waiting, undispatched, background=background):
             seconds = self.limiter.seconds_until_free(waiting)
             sharing = len(by_tenant.keys() | {tenant})
             if background or sharing == 1:

@@ -42,6 +42,9 @@ _FALL: Final = 0.7
 _HEADROOM: Final = 0.8
 _GROWTH: Final = 0.5
 _MOST: Final = 3.0
+# How many may not be dispatched yet, in multiples of what Little's law says of the budget and the
+# review: orders in the review do not wait, but all will, and a new fleet's limit knows of none.
+_UNDISPATCHED: Final = 2.0
 # Back to the limit of a fleet about which nothing is known it grows in any case, by a quarter, an
 # order at most: after an outage the limit is 1.
 _RECOVERY: Final = 0.25
@@ -70,21 +73,37 @@ class Observation(Struct, frozen=True):
 class Limiter:
     """The limit of one pod. It has no clock: the caller passes the time, in seconds."""
 
-    def __init__(self, forward_seconds: float) -> None:
-        """Make a limiter for orders that have so many seconds in which they may wait."""
+    def __init__(self, forward_seconds: float, review_seconds: float) -> None:
+        """Make a limiter.
+
+        Args:
+            forward_seconds: an order's time for its steps, without the review.
+            review_seconds: an order's time in the review.
+        """
         self.limit = _INITIAL
         self.standing_wait = 0.0
         self.throughput = 0.0
         self._budget = forward_seconds * _SHARE
+        self._review = review_seconds
         self._in_use = False
         self._seen: deque[tuple[float, Observation]] = deque()
         self._most: deque[tuple[float, int]] = deque()
         self._throughputs: deque[tuple[float, float]] = deque()
 
-    def admits(self, waiting: int, *, background: bool = False) -> bool:
-        """Tell whether one order more may wait."""
-        self._in_use = self._in_use or waiting >= self.limit / 2
-        return waiting < (self.limit / 2 if background else self.limit)
+    def admits(self, waiting: int, undispatched: int, *, background: bool = False) -> bool:
+        """Tell whether one order more may wait.
+
+        Args:
+            waiting: how many wait.
+            undispatched: the same, and those in a review or in the payment gateway, which will wait
+                again.
+            background: whether the order may take half of the limit only.
+        """
+        soon = max(_INITIAL, _UNDISPATCHED * self.throughput * (self._budget + self._review))
+        self._in_use = self._in_use or waiting >= self.limit / 2 or undispatched >= soon
+        if background:
+            return waiting < self.limit / 2 and undispatched < soon / 2
+        return waiting < self.limit and undispatched < soon
 
     def seconds_until_free(self, waiting: int) -> float:
         """Return how long it takes until those that wait now wait no longer.

@@ -60,6 +60,11 @@ class WaitingOrders:
         return list(self._orders)
 
     @property
+    def undispatched(self) -> int:
+        """How many have not left, whether they wait or are in a review or the payment gateway."""
+        return len(self._orders)
+
+    @property
     def count(self) -> int:
         """How many wait."""
         return self._waiting.total()
