@@ -32,7 +32,7 @@ async def test_busy_pods_deleted(
     release: Release, watch: Watch, steps: Steps, results: Results
 ) -> None:
     with steps.step("busy pods deleted, under 2 orders a second") as step:
-        load = Load(RATE, _SECONDS)
+        load = Load(RATE, _SECONDS, refusable=True)
         began = watch.looks[-1].at
         marks: dict[str, float] = {}
         with flow(release, "slow-both-e", images.OLD, load) as placed:

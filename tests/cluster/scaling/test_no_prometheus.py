@@ -37,7 +37,7 @@ async def test_a_stopped_prometheus_scales_nothing_down(
         began = time.time()
         name = "slow-carrier-d"
         with ExitStack() as prometheus_away:
-            with flow(release, name, images.OLD, Load(RATE, _SECONDS)) as placed:
+            with flow(release, name, images.OLD, Load(RATE, _SECONDS, refusable=True)) as placed:
                 await asyncio.to_thread(
                     watch.until,
                     "all pods of the shipping worker, and work for them",

@@ -48,7 +48,7 @@ async def test_a_slow_carrier_scales_the_shipping_worker_alone(
 ) -> None:
     await asyncio.to_thread(watch.until_least, LEAST, *WORKERS)
     with steps.step("slow carrier, 2 orders a second") as step:
-        load = Load(RATE, _BURST_SECONDS)
+        load = Load(RATE, _BURST_SECONDS, refusable=True)
         began, placed = await _burst(release, "slow-carrier-a", load)
         placed.show(step)
         placed.check()
@@ -68,7 +68,7 @@ async def test_a_slow_payment_gateway_scales_the_order_worker_alone(
 ) -> None:
     with steps.step("slow payment gateway, 2 orders a second, cancelled after the charge") as step:
         await asyncio.to_thread(watch.until_least, LEAST, "order-worker")
-        load = Load(RATE, _BURST_SECONDS, cancel_after=_CANCEL_AFTER)
+        load = Load(RATE, _BURST_SECONDS, cancel_after=_CANCEL_AFTER, refusable=True)
         began, placed = await _burst(release, "slow-charge-b", load)
         placed.show(step)
         placed.check("cancelled")
@@ -89,7 +89,7 @@ async def test_without_load_both_come_down(
 ) -> None:
     # By itself this test has no burst before it.
     if any(watch.look().replicas[service] == LEAST for service in WORKERS):
-        _, burst = await _burst(release, "slow-both-c", Load(RATE, 20))
+        _, burst = await _burst(release, "slow-both-c", Load(RATE, 20, refusable=True))
         burst.check()
     with steps.step("down to the least, under 1 order a second") as step:
         began = time.time()
