@@ -30,7 +30,7 @@ _TENANTS: Final = ("flood", "small", "rated")
 _KEYS: Final = ",".join(f"{name}:{sha256(name.encode()).hexdigest()}" for name in _TENANTS)
 # Two slots and 0.4 s a charge: 5 orders a second.
 _SLOW: Final = Fault(at="charge", kind="hang_before", seconds=0.4)
-_FLOOD_PER_SECOND: Final = 15
+_FLOOD_PER_SECOND: Final = 10
 _SMALL_ORDERS: Final = 2
 
 _Ports = Callable[[], int]
@@ -72,7 +72,7 @@ async def test_without_workers_nothing_is_started(
 async def test_orders_beyond_a_slow_gateway_are_refused_and_the_others_end_in_time(
     orders: Orders, unused_tcp_port_factory: _Ports
 ) -> None:
-    """One tenant floods the API with three times what the gateway can do, and starves nobody.
+    """One tenant floods the API with twice what the gateway can do, and starves nobody.
 
     A tenant none of whose orders waits always gets in.
     """
