@@ -116,16 +116,19 @@ class Admission:
     def _check(self, tenant: str, *, background: bool) -> None:
         if away := self.life.away:
             raise self._refusal(Reason.AWAY, tenant, away, self.life.away_seconds)
-        waiting, by_tenant = self.orders.count, self.orders.by_tenant
+        waiting = self.orders.count
         undispatched = self.orders.undispatched
         if not self.limiter.admits(waiting, undispatched, background=background):
             seconds = self.limiter.seconds_until_free(waiting)
+            by_tenant = self.orders.undispatched_by_tenant
             sharing = len(by_tenant.keys() | {tenant})
             if background or sharing == 1:
                 detail = "The fleet is busy: an order accepted now might not end in time."
                 raise self._refusal(Reason.BUSY, tenant, detail, seconds)
-            # A tenant within its share gets in beside those that have filled the limit.
-            if by_tenant.get(tenant, 0) >= self.limiter.limit / sharing:
+            # A tenant within its share gets in beside those that have filled the limit: if it would
+            # with as many orders of each.
+            own = self.orders.by_tenant.get(tenant, 0), by_tenant.get(tenant, 0)
+            if not self.limiter.admits(*(sharing * orders for orders in own)):
                 detail = f"The fleet is busy, and {tenant} has its share of it."
                 raise self._refusal(Reason.SHARE, tenant, detail, seconds)
         bucket = self._buckets.get(tenant)

@@ -65,6 +65,11 @@ class WaitingOrders:
         return len(self._orders)
 
     @property
+    def undispatched_by_tenant(self) -> Mapping[str, int]:
+        """The same, by tenant; only tenants with such an order."""
+        return Counter(order.tenant for order in self._orders.values())
+
+    @property
     def count(self) -> int:
         """How many wait."""
         return self._waiting.total()
