@@ -1,7 +1,8 @@
 """The HTTP API, as the command line uses it."""
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -134,6 +135,39 @@ class Api:
                 retry_after=_whole_seconds(response.headers.get("retry-after", "")),
             )
         return document
+
+
+async def start_when_asked(
+    api: Api,
+    order_id: str,
+    order: Mapping[str, Any],
+    *,
+    repeats: int,
+    on_repeat: Callable[[], object] = lambda: None,
+) -> None:
+    """Place an order, again after each Retry-After; by its id it is placed once.
+
+    Args:
+        api: the API.
+        order_id: its id.
+        order: what is ordered.
+        repeats: how often at the most it is sent again.
+        on_repeat: called before each time.
+
+    Raises:
+        CommandError: there is no answer, or the last one is an error.
+    """
+    while True:
+        try:
+            await api.start(order_id, order)
+        except ApiError as error:
+            if error.retry_after is None or not repeats:
+                raise
+            repeats -= 1
+            on_repeat()
+            await asyncio.sleep(error.retry_after)
+        else:
+            return
 
 
 @asynccontextmanager

@@ -1,8 +1,6 @@
 """What the demo does to an order while it is under way."""
 
-import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.polling import poll, retry
@@ -13,25 +11,6 @@ DEADLINE: Final = 15.0
 REVIEWER: Final = "demo"
 ENDS: Final = tuple(state.value for state in OrderState if state.ended)
 _POLL: Final = 0.1
-_REPEATS: Final = 3
-
-
-async def place(api: Api, order_id: str, order: Mapping[str, Any]) -> None:
-    """Place an order; on a busy machine the API may ask to place it later.
-
-    Raises:
-        ApiError: the API refused the order.
-    """
-    for _ in range(_REPEATS):
-        try:
-            await api.start(order_id, order)
-        except ApiError as error:
-            if error.retry_after is None:
-                raise
-            await asyncio.sleep(error.retry_after)
-        else:
-            return
-    await api.start(order_id, order)
 
 
 async def nothing(api: Api, order_id: str) -> None:

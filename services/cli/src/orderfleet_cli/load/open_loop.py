@@ -14,7 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.polling import poll
-from orderfleet_cli.api_client import Api, ApiError, Json, open_configured_api
+from orderfleet_cli.api_client import (
+    Api,
+    ApiError,
+    Json,
+    open_configured_api,
+    start_when_asked,
+)
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.load.results import Results
 from orderfleet_cli.printing import console, show, show_json
@@ -96,20 +102,12 @@ async def _place(
 
 
 async def _send(api: Api, order_id: str, due: float, repeats: int, results: Results) -> None:
-    """Send an order, and repeat it after each Retry-After, `repeats` times at the most.
-
-    The id stays the same, so that an order is never placed twice.
-    """
+    order = {"payment_id": f"pay-{order_id}", "address": _ADDRESS}
     try:
-        await api.start(order_id, {"payment_id": f"pay-{order_id}", "address": _ADDRESS})
+        await start_when_asked(api, order_id, order, repeats=repeats, on_repeat=results.repeat)
         results.accept(order_id, time.monotonic() - due)
     except ApiError as error:
-        if error.retry_after is None or not repeats:
-            results.refuse(f"{error.status} {error.reason}".rstrip())
-            return
-        results.repeats += 1
-        await asyncio.sleep(error.retry_after)
-        await _send(api, order_id, due, repeats - 1, results)
+        results.refuse(f"{error.status} {error.reason}".rstrip())
     except CommandError:
         results.refuse("no answer")
 

@@ -40,6 +40,10 @@ class Results:
         """Count an order that was refused."""
         self.refused[reason] += 1
 
+    def repeat(self) -> None:
+        """Count a refused order that is sent again."""
+        self.repeats += 1
+
     def end(self, order: Json, at: str) -> None:
         """Count the end of an order that was accepted."""
         self.open.remove(order["id"])
