@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
 import grpc  # type: ignore[import-untyped]
@@ -14,6 +13,7 @@ from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from tests.e2e.support.orders import eventually
+from tests.support.http_servers import served
 
 ERROR: Final = trace_pb2.Status.STATUS_CODE_ERROR
 _Request = trace_service_pb2.ExportTraceServiceRequest
@@ -136,15 +136,10 @@ def collecting() -> Iterator[Collector]:
     add(Service(), rpc)
     collector.grpc_url = f"http://127.0.0.1:{rpc.add_insecure_port('127.0.0.1:0')}"
     rpc.start()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        collector.http_url = f"http://127.0.0.1:{http.server_port}"
-        thread = Thread(target=http.serve_forever, args=(0.1,), daemon=True)
-        thread.start()
+    with served(Handler) as collector.http_url:
         try:
             yield collector
         finally:
-            http.shutdown()
-            thread.join()
             rpc.stop(None).wait()
 
 

@@ -1,9 +1,8 @@
 """How the command line shows responses of the API, and finds a fleet that runs here."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from orderfleet_cli.env_file import load_environment
 from orderfleet_cli.fleet_addresses import write_addresses
 from orderfleet_cli.load.results import Results
 from tests.support.cli import NOWHERE, Cli
+from tests.support.http_servers import served
 
 
 @dataclass
@@ -48,11 +48,8 @@ def api() -> Iterator[FakeApi]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        fake.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(Handler) as fake.url:
         yield fake
-        server.shutdown()
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,12 @@
 """The check of `orderfleet doctor` whether the API of this machine has its admission on."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from orderfleet_cli.doctor.check_admission import check_admission
+from tests.support.http_servers import served
 
 _URL = "ORDERFLEET_API_INTERNAL_URL"
 
@@ -24,11 +24,9 @@ def metrics(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        monkeypatch.setenv(_URL, f"http://127.0.0.1:{server.server_port}")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(Handler) as url:
+        monkeypatch.setenv(_URL, url)
         yield lines
-        server.shutdown()
 
 
 async def test_it_reads_what_the_api_itself_does(metrics: list[str]) -> None:

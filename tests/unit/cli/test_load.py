@@ -1,10 +1,9 @@
 """What `orderfleet load` counts, and how it repeats refused orders."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.support.cli import NOWHERE, Cli, Outcome
+from tests.support.http_servers import served
 
 
 @dataclass
@@ -64,11 +64,8 @@ def api() -> Iterator[BusyApi]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        busy.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with served(Handler) as busy.url:
         yield busy
-        server.shutdown()
 
 
 async def _load(api: BusyApi, cwd: Path, *options: str) -> Outcome:

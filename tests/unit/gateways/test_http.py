@@ -1,10 +1,9 @@
 """The HTTP gateways against a real server on loopback."""
 
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -21,6 +20,7 @@ from orderfleet.gateways.protocols import (
     GatewayUnknownError,
     Shipment,
 )
+from tests.support.http_servers import served
 
 CHARGE = Charge(key="pay-1", order_id="o-1", amount="1.50", currency="USD")
 SHIPMENT = Shipment(key="o-1/2", order_id="o-1", address=Address(street="s", city="c"))
@@ -117,13 +117,8 @@ def url(remote: Remote) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with served(Handler) as address:
+        yield f"{address}/"
 
 
 async def test_a_payment_from_charge_to_refund(remote: Remote, url: str) -> None:
