@@ -25,6 +25,7 @@ from orderfleet.store.health import last_migration_failed, schema_version
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet.temporal.client import cannot_connect
 from orderfleet.temporal.task_queues import TYPES, count_pollers, describe_task_queue
+from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -104,13 +105,10 @@ async def fleet_gauges(
             await gauges.poll(source, poll)
             await asyncio.sleep(settings.exporter_seconds)
 
-    tasks = [asyncio.create_task(keep_polling(*item)) for item in polls.items()]
     try:
-        yield
+        async with in_background(*(keep_polling(*item) for item in polls.items())):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         registry.unregister(gauges)
 
 

@@ -21,6 +21,7 @@ from orderfleet_api.admission.fleet_life import FleetLife
 from orderfleet_api.admission.limiter import Limiter, retry_after
 from orderfleet_api.admission.metrics import NO_TENANT, AdmissionMetrics, Reason
 from orderfleet_api.admission.waiting import WaitingOrders
+from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
 from orderfleet_api.tenants import TokenBucket
 
@@ -161,13 +162,8 @@ async def watched(admission: Admission, pool: Pool, temporal: Client) -> AsyncIt
         await admission.life.look(temporal)
         return _LOOK_AGAIN_SECONDS if admission.life.suspect else _LOOK_SECONDS
 
-    tasks = [asyncio.create_task(_repeat(step)) for step in (observe, look)]
-    try:
+    async with in_background(_repeat(observe), _repeat(look)):
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _repeat(step: Callable[[], Awaitable[float]]) -> NoReturn:
