@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from itertools import chain, zip_longest
 from math import ceil
 from statistics import median
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
+
+T = TypeVar("T")
 
 # Of an order's forward time without the review. In the simulation a fifth lets orders of a fleet
 # that loses half of its workers end late, an eighth costs 3 % of the throughput.
@@ -101,9 +103,8 @@ class Limiter:
         """
         soon = max(_INITIAL, _UNDISPATCHED * self.throughput * (self._budget + self._review))
         self._in_use = self._in_use or waiting >= self.limit / 2 or undispatched >= soon
-        if background:
-            return waiting < self.limit / 2 and undispatched < soon / 2
-        return waiting < self.limit and undispatched < soon
+        share = 0.5 if background else 1.0
+        return waiting < share * self.limit and undispatched < share * soon
 
     def seconds_until_free(self, waiting: int) -> float:
         """Return how long it takes until those that wait now wait no longer.
@@ -125,12 +126,11 @@ class Limiter:
         if crowded and min(self.standing_wait, latest) > self._budget:
             wanted = max(self.throughput * self._budget, self.limit * _FALL)
             self.limit = max(1.0, min(self.limit, wanted))
-            self._in_use = False
-            return
-        if latest <= self._budget * _HEADROOM and any(seen.waits):
-            self._grow(seen.left)
-        if (used := 2 * max(most for _, most in self._most)) < self.limit:
-            self.limit = max(min(self.limit, _INITIAL), used, self.limit * _UNUSED_FALL)
+        else:
+            if latest <= self._budget * _HEADROOM and any(seen.waits):
+                self._grow(seen.left)
+            if (used := 2 * max(most for _, most in self._most)) < self.limit:
+                self.limit = max(min(self.limit, _INITIAL), used, self.limit * _UNUSED_FALL)
         self._in_use = False
 
     def _grow(self, left: int) -> None:
@@ -141,19 +141,14 @@ class Limiter:
             self.limit = max(self.limit, min(self.limit + left * _GROWTH, most))
 
     def _remember(self, now: float, seen: Observation) -> None:
-        self._seen.append((now, seen))
-        self._most.append((now, seen.waiting))
-        while self._seen[0][0] < now - _THROUGHPUT_SECONDS:
-            self._seen.popleft()
-        while self._most[0][0] < now - _UNUSED_SECONDS:
-            self._most.popleft()
+        _append(self._seen, now, seen, _THROUGHPUT_SECONDS)
+        _append(self._most, now, seen.waiting, _UNUSED_SECONDS)
         # What the oldest observation counted happened before it.
         since, oldest = self._seen[0]
         left = sum(one.left for _, one in self._seen) - oldest.left
-        self._throughputs.append((now, left / (now - since) if now > since else 0.0))
-        while self._throughputs[0][0] < now - _BEST_SECONDS:
-            self._throughputs.popleft()
-        self.throughput = max(throughput for _, throughput in self._throughputs)
+        throughput = left / (now - since) if now > since else 0.0
+        _append(self._throughputs, now, throughput, _BEST_SECONDS)
+        self.throughput = max(best for _, best in self._throughputs)
 
     def _standing(self, since: float, ages: Sequence[Sequence[float]] = ()) -> float:
         """Return the wait since then: of each step the low quantile, all steps together."""
@@ -169,6 +164,13 @@ class Limiter:
         """Return the waits that were observed since then, by step."""
         recent = [one.waits for at, one in self._seen if at > since]
         return [list(chain.from_iterable(step)) for step in zip(*recent, strict=True)]
+
+
+def _append(window: deque[tuple[float, T]], now: float, value: T, seconds: float) -> None:
+    """Append a value to those of the last seconds."""
+    window.append((now, value))
+    while window[0][0] < now - seconds:
+        window.popleft()
 
 
 def retry_after(seconds: float, longest: float) -> int:

@@ -49,7 +49,6 @@ class WaitingOrders:
         self._review = review_seconds
         self._forward = forward_seconds
         self._orders: dict[str, _Order] = {}
-        self._waiting: Counter[str] = Counter()
 
     def __contains__(self, order_id: str) -> bool:
         return order_id in self._orders
@@ -72,23 +71,21 @@ class WaitingOrders:
     @property
     def count(self) -> int:
         """How many wait."""
-        return self._waiting.total()
+        # Of a copy: a scrape reads it in its own thread.
+        return sum(order.waits for order in list(self._orders.values()))
 
     @property
     def by_tenant(self) -> Mapping[str, int]:
         """How many wait, by tenant; only tenants with an order that waits."""
-        return self._waiting
+        return Counter(order.tenant for order in self._orders.values() if order.waits)
 
     def add(self, order_id: str, tenant: str, now: float) -> None:
         """Let an order wait from now on."""
         self._orders[order_id] = _Order(tenant, now)
-        self._waiting[tenant] += 1
 
     def remove(self, order_id: str) -> None:
         """Forget an order that was not accepted."""
-        order = self._orders.pop(order_id, None)
-        if order is not None and order.waits:
-            self._waiting -= Counter({order.tenant: 1})
+        self._orders.pop(order_id, None)
 
     def observe(self, now: float, progress: Mapping[str, Progress]) -> Observation:
         """Take in the progress that was read, and return what it says."""
@@ -113,7 +110,6 @@ class WaitingOrders:
         for order_id, order in self._orders.items():
             if order_id not in progress and (age := now - order.accepted_at) > 0:
                 ages[0].append(age)
-        self._waiting = Counter(order.tenant for order in self._orders.values() if order.waits)
         left = before - len(self._orders) - len(late)
         return Observation(waits, ages, left, self.count)
 
