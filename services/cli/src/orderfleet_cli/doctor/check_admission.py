@@ -23,13 +23,15 @@ async def check_admission() -> Finding:
     except httpx.HTTPError as error:
         return _unknown(f"no answer at {url}: {str(error) or type(error).__name__}")
     value = _ON.search(answer.text)
-    return admission(on=float(value[1]) == 1) if value else _unknown(f"no such metric at {url}")
+    if value is None:
+        return _unknown(f"no such metric at {url}")
+    return admission(on=float(value[1]) == 1, fix="remove ORDERFLEET_ADMISSION=off")
 
 
-def admission(*, on: bool) -> Finding:
+def admission(*, on: bool, fix: str) -> Finding:
     """Return the finding for an API whose admission is on or off."""
     found = "on" if on else "off: the API accepts orders that cannot end in time"
-    return Finding("admission", ok=on, found=found, fix="remove ORDERFLEET_ADMISSION=off")
+    return Finding("admission", ok=on, found=found, fix=fix)
 
 
 def _unknown(found: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from orderfleet_cli.doctor.check_admission import admission
 from orderfleet_cli.doctor.cluster.kubernetes_objects import ConfigMap
 from orderfleet_cli.doctor.cluster.release import COMPONENT, INSTANCE, Listed, Release, decode
 from orderfleet_cli.doctor.finding import Finding
@@ -34,6 +35,4 @@ async def check_admission(kubectl: Kubectl, release: Release) -> Finding:
         for variable in container.env
         if variable.name == _NAME
     ]
-    off = values[-1:] == ["off"]
-    found = "off: the API accepts orders that cannot end in time" if off else "on"
-    return Finding("admission", ok=not off, found=found, fix=_FIX)
+    return admission(on=values[-1:] != ["off"], fix=_FIX)
