@@ -1,5 +1,9 @@
 import logging
+import sys
+import threading
+import warnings
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any, ClassVar
 
 import msgspec
@@ -16,7 +20,10 @@ from tests.support.spans import exported
 def _restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    hooks = threading.excepthook, sys.unraisablehook
     yield
+    threading.excepthook, sys.unraisablehook = hooks
+    logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
@@ -41,6 +48,32 @@ def test_a_line_says_who_when_and_which_order(capsys: pytest.CaptureFixture[str]
         "order_id": "o-1",
         "amount": "1.00",
     }
+
+
+class _Unraisable:
+    def __del__(self) -> None:
+        raise ValueError("lost")
+
+
+def _raise() -> None:
+    raise ValueError("in a thread")
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_python_prints_itself_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="order-worker")
+    warnings.warn("no activity to cancel", stacklevel=1)
+    thread = Thread(target=_raise, name="probes")
+    thread.start()
+    thread.join()
+    _Unraisable()
+    warned, of_thread, unraisable = lines(capsys)
+    assert (warned["logger"], warned["level"]) == ("py.warnings", "warning")
+    assert "UserWarning: no activity to cancel" in warned["event"]
+    assert of_thread["event"] == "uncaught exception in thread probes"
+    assert "ValueError: in a thread" in of_thread["exception"]
+    assert "ValueError: lost" in unraisable["exception"]
+    assert unraisable["service"] == "order-worker"
 
 
 def test_a_line_of_a_workflow_has_its_order_and_run(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ The SDK and the workflows log through the standard library; one renderer formats
 import logging
 import re
 import sys
+import threading
 from typing import Any, Final
 
 import structlog
@@ -87,6 +88,24 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    _log_what_python_prints()
+
+
+def _log_what_python_prints() -> None:
+    """Log what Python writes to standard error itself: warnings and errors that nothing caught."""
+    logging.captureWarnings(capture=True)
+    uncaught = logging.getLogger("python")
+
+    def thread(args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread else "unknown"
+        error = args.exc_value
+        uncaught.error("uncaught exception in thread %s", name, exc_info=error or True)
+
+    def unraisable(args: "sys.UnraisableHookArgs") -> None:
+        uncaught.error(args.err_msg or "unraisable exception", exc_info=args.exc_value or True)
+
+    threading.excepthook = thread
+    sys.unraisablehook = unraisable
 
 
 def sdk_logging_config() -> LoggingConfig:
