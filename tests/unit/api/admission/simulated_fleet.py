@@ -117,6 +117,11 @@ class SimulatedFleet:
         self.cores = cores
         self._work()
 
+    def set_slots(self, slots: int) -> None:
+        """Let more charges or fewer run at once, from now on."""
+        self.slots = slots
+        self._charge()
+
     def between(self, begin: float, end: float) -> list[SimulatedOrder]:
         """Return the orders that were accepted then."""
         return [order for order in self.orders if begin <= order.accepted < end]

@@ -16,6 +16,7 @@ TINY = partial(SimulatedFleet, work=4.0)
 MANY_CORES = partial(SimulatedFleet, cores=8)
 SLOW_GATEWAY = partial(SimulatedFleet, pay_seconds=2.0, slots=20)
 FAR_AWAY = partial(SimulatedFleet, latency=0.4)
+_ADDED = ((25, 4), (40, 6), (55, 8))
 
 
 def constant(rate: float) -> Callable[[float], float]:
@@ -119,6 +120,17 @@ def test_a_fleet_of_one_order_in_two_seconds(seed: int) -> None:
     settled = simulated.between(60, 300)
     assert settled
     assert sum(not order.in_time for order in settled) <= 0.05 * len(settled)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_small_fleet_to_which_workers_are_added(seed: int) -> None:
+    """One charge of 2 s at a time in each of two workers, and three orders a second at once."""
+    simulated = SimulatedFleet(cores=8, pay_seconds=2.0, slots=2, pods=[Pod(), Pod()], seed=seed)
+    changes = [(at, partial(SimulatedFleet.set_slots, slots=slots)) for at, slots in _ADDED]
+    simulated.run(constant(3), 100, *changes)
+    late = [order for order in simulated.orders if not order.in_time]
+    assert len(late) <= 0.01 * len(simulated.orders)
+    assert len([at for at in simulated.refused if at > 75]) <= 0.1 * 3 * 25
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -227,6 +239,16 @@ def test_the_time_until_a_place_is_free_is_littles_law() -> None:
     for turn in range(10):
         limiter.observe(turn / 2, observation(0.1, waiting=20, left=4))
     assert limiter.seconds_until_free(20) == pytest.approx(2.5)
+
+
+def test_a_fleet_without_throughput_is_doubted_once_an_order_has_waited() -> None:
+    limiter = Limiter(10, 2)
+    limiter.observe(0, observation(ages=(0.9,), waiting=1))
+    assert [limiter.admits(1, undispatched) for undispatched in (3, 4)] == [True, False]
+    limiter.observe(2, observation())
+    assert not limiter.admits(0, 4)
+    limiter.observe(3.5, observation())
+    assert [limiter.admits(0, undispatched) for undispatched in (19, 20)] == [True, False]
 
 
 def test_orders_in_the_review_will_wait_too() -> None:

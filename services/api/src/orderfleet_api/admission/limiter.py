@@ -47,6 +47,10 @@ _MOST: Final = 3.0
 # How many may not be dispatched yet, in multiples of what Little's law says of the budget and the
 # review: orders in the review do not wait, but all will, and a new fleet's limit knows of none.
 _UNDISPATCHED: Final = 2.0
+# Until an order has waited for half of the budget, in the last 3 s: then a fleet without throughput
+# may be one of an order a second, to which 20 are more than they have time for.
+_DOUBT: Final = 0.5
+_DOUBTED: Final = 4.0
 # Back to the limit of a fleet about which nothing is known it grows in any case, by a quarter, an
 # order at most: after an outage the limit is 1.
 _RECOVERY: Final = 0.25
@@ -88,6 +92,8 @@ class Limiter:
         self._budget = forward_seconds * _SHARE
         self._review = review_seconds
         self._in_use = False
+        self._unknown = _INITIAL
+        self._doubted_at = float("-inf")
         self._seen: deque[tuple[float, Observation]] = deque()
         self._most: deque[tuple[float, int]] = deque()
         self._throughputs: deque[tuple[float, float]] = deque()
@@ -101,7 +107,7 @@ class Limiter:
                 again.
             background: whether the order may take half of the limit only.
         """
-        soon = max(_INITIAL, _UNDISPATCHED * self.throughput * (self._budget + self._review))
+        soon = max(self._unknown, _UNDISPATCHED * self.throughput * (self._budget + self._review))
         self._in_use = self._in_use or waiting >= self.limit / 2 or undispatched >= soon
         share = 0.5 if background else 1.0
         return waiting < share * self.limit and undispatched < share * soon
@@ -118,6 +124,10 @@ class Limiter:
     def observe(self, now: float, seen: Observation) -> None:
         """Adjust the limit; called every half second or so."""
         self._remember(now, seen)
+        if max(chain.from_iterable(seen.ages), default=0.0) > _DOUBT * self._budget:
+            self._unknown, self._doubted_at = _DOUBTED, now
+        elif now > self._doubted_at + _WAIT_SECONDS:
+            self._unknown = _INITIAL
         self.standing_wait = self._standing(now - _WAIT_SECONDS, seen.ages)
         # Where no order has passed any step, the wait of those that wait has no later value.
         stalled = not any(self._waits_since(now - _WAIT_SECONDS))
