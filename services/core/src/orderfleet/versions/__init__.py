@@ -1,0 +1,1 @@
+"""Worker Deployments: which build of a worker takes which orders."""

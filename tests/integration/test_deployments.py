@@ -1,0 +1,182 @@
+"""The functions over Worker Deployments, on a real server."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+
+from orderfleet.settings import CommonSettings
+from orderfleet.temporal.client import connect
+from orderfleet.versions.deployments import (
+    Deployment,
+    Version,
+    VersionStatus,
+    count_open,
+    describe_deployment,
+    list_pollers,
+    polled_since,
+    server_can_version,
+    set_current,
+    set_ramp,
+    unset_ramp,
+)
+from tests.integration.support.fleet import eventually
+from tests.integration.support.servers import Servers
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+class Pinned:
+    def __init__(self) -> None:
+        self._ended = False
+
+    @workflow.run
+    async def run(self) -> None:
+        await workflow.wait_condition(lambda: self._ended)
+
+    @workflow.signal
+    def end(self) -> None:
+        self._ended = True
+
+
+@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class Upgrading(Pinned):
+    @workflow.run
+    async def run(self) -> None:
+        await super().run()
+
+
+@pytest.fixture
+async def client(servers: Servers) -> Client:
+    return await connect(CommonSettings(temporal_address=servers.temporal.address))
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"versions-{uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def build(client: Client, queue: str, build_id: str) -> AsyncIterator[Version]:
+    """Run a worker of a build until the block ends; Temporal knows it when the block begins."""
+    version = Version(queue, build_id)
+    config = WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
+    )
+    worker = Worker(
+        client,
+        task_queue=queue,
+        workflows=[Pinned, Upgrading],
+        deployment_config=config,
+        identity=build_id,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+
+    async def known() -> bool:
+        deployment = await describe_deployment(client, queue)
+        return version in {summary.version for summary in deployment.versions}
+
+    async with worker:
+        await eventually(known)
+        yield version
+
+
+async def current(client: Client, version: Version) -> None:
+    """Make a version current; the server refuses until it has registered the poller."""
+
+    async def done() -> bool:
+        try:
+            await set_current(client, version)
+        except RPCError:
+            return False
+        return True
+
+    await eventually(done)
+
+
+async def test_the_server_can_version(client: Client) -> None:
+    assert (await server_can_version(client))[0]
+
+
+async def test_a_queue_without_versioned_workers_has_no_versions(
+    client: Client, queue: str
+) -> None:
+    assert await describe_deployment(client, queue) == Deployment(queue)
+    with pytest.raises(RPCError) as caught:
+        await set_current(client, Version(queue, "one"))
+    assert caught.value.status is RPCStatusCode.NOT_FOUND
+
+
+async def test_new_orders_go_to_the_current_version_and_a_share_to_the_ramping_one(
+    client: Client, queue: str
+) -> None:
+    async with build(client, queue, "one") as one, build(client, queue, "two") as two:
+        await current(client, one)
+        await set_ramp(client, two, 100)
+        deployment = await describe_deployment(client, queue)
+        assert (deployment.current, deployment.ramping, deployment.percent) == ("one", "two", 100)
+        assert [summary.version for summary in deployment.versions] == [two, one]
+        assert [summary.status for summary in deployment.versions] == [
+            VersionStatus.RAMPING,
+            VersionStatus.CURRENT,
+        ]
+        handle = await client.start_workflow("Pinned", id=f"{queue}/1", task_queue=queue)
+
+        async def open_on_two() -> bool:
+            return await count_open(client, two) == 1
+
+        await eventually(open_on_two)
+        assert await count_open(client, one) == 0
+        await unset_ramp(client, queue)
+        deployment = await describe_deployment(client, queue)
+        assert (deployment.current, deployment.ramping, deployment.percent) == ("one", None, 0)
+        await handle.signal("end")
+        await handle.result()
+
+        async def none_open_on_two() -> bool:
+            return await count_open(client, two) == 0
+
+        await eventually(none_open_on_two)
+
+
+async def test_what_upgrades_by_itself_is_not_pinned(client: Client, queue: str) -> None:
+    async with build(client, queue, "one") as one:
+        await current(client, one)
+        handle = await client.start_workflow("Upgrading", id=f"{queue}/1", task_queue=queue)
+
+        async def is_open() -> bool:
+            return await count_open(client, one, pinned=False) == 1
+
+        await eventually(is_open)
+        assert await count_open(client, one) == 0
+        await handle.signal("end")
+        await handle.result()
+
+
+async def test_a_change_of_an_outdated_view_is_refused(client: Client, queue: str) -> None:
+    async with build(client, queue, "one") as one, build(client, queue, "two") as two:
+        await current(client, one)
+        token = (await describe_deployment(client, queue)).token
+        await set_ramp(client, two, 10, token=token)
+        with pytest.raises(RPCError) as caught:
+            await set_current(client, two, token=token)
+        assert caught.value.status is RPCStatusCode.FAILED_PRECONDITION
+        assert (await describe_deployment(client, queue)).current == "one"
+
+
+async def test_pollers_name_their_builds(client: Client, queue: str) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    async with build(client, queue, "one"), build(client, queue, "two"):
+        pollers = await list_pollers(client, queue)
+        assert {(poller.identity, poller.build) for poller in pollers} == {
+            ("one", "one"),
+            ("two", "two"),
+        }
+        assert len(polled_since(pollers, "two", began)) == 1
+        assert not polled_since(pollers, "two", datetime.now(UTC) + timedelta(seconds=60))
