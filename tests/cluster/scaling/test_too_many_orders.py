@@ -37,9 +37,9 @@ _SECONDS: Final = 100
 # The end of the load, in which next to nothing is refused; the autoscaler takes three rounds.
 _QUIET_SECONDS: Final = 25
 _FEW: Final = 0.1
-# Before the fleet has refused any order, a pod of the API accepts 20 to wait: with two pods 40 s of
-# this fleet's work. Of those some time out, until the new pods have caught up.
-_CAUGHT_UP_SECONDS: Final = 20
+# A pod of the API learns only from the first orders that wait that the fleet is a small one: in the
+# simulation of such a step 0 or 1 order in 260 is late.
+_LATE: Final = 1
 _TIGHT: Final[dict[str, Any]] = {
     "orderWorker.activitySlots": 1,
     "orderWorker.autoscaling.slotTargetPercent": 50,
@@ -66,7 +66,6 @@ async def test_refusals_stop_when_new_pods_poll(
         refused = sorted(refusal["sent"] for refusal in refusals)
         assert refused
         polling = births(release.namespace, "order-worker", began)[0].polling
-        caught_up = polling + _CAUGHT_UP_SECONDS
         late = [order for order in orders if order["state"] != "fulfilled"]
         looks = watch.since(began - 5)
         step.saw(
@@ -74,8 +73,7 @@ async def test_refusals_stop_when_new_pods_poll(
             first_new_pod_polls_after=f"{polling - began:.0f} s",
             last_refusal_after=f"{refused[-1] - began:.0f} s",
             refused_in_the_last_seconds=_since(refusals, ended - _QUIET_SECONDS),
-            late_of_those_accepted_before_the_new_pods=len(late) - _since(late, caught_up),
-            late_of_those_accepted_after=_since(late, caught_up),
+            late=len(late),
             replicas=courses.most(looks, "order-worker"),
         )
         marks = {"load": began, "first new pod polls": polling}
@@ -83,10 +81,10 @@ async def test_refusals_stop_when_new_pods_poll(
         results.add(title, step.seen, looks, marks, values="used backlog refused")
         assert not placed.report["lost"]
         assert {refusal["reason"] for refusal in refusals} == {"busy"}
-        assert refused[0] < caught_up
+        assert refused[0] < polling
         assert _since(refusals, ended - _QUIET_SECONDS) <= _FEW * _RATE * _QUIET_SECONDS
-        assert not _since(late, caught_up)
-        assert all(order["took"] <= DEADLINE for order in orders if order["sent"] > caught_up)
+        assert len(late) <= _LATE
+        assert all(order["took"] <= DEADLINE for order in orders)
         async with release.books() as pool:
             await balanced(pool, placed.accepted)
 

@@ -137,7 +137,7 @@ class SimulatedFleet:
         if self.now >= until:
             return
         pod = self._random.choice(self.pods)
-        if pod.limiter.admits(pod.waiting.count, pod.waiting.undispatched):
+        if pod.limiter.admits(pod.waiting.count, pod.waiting.pending):
             order = SimulatedOrder(next(self._number), self.now)
             self.orders.append(order)
             pod.waiting.add(str(order.number), "tenant", self.now)

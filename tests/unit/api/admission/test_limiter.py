@@ -15,6 +15,7 @@ SEEDS = (1, 2)
 TINY = partial(SimulatedFleet, work=4.0)
 MANY_CORES = partial(SimulatedFleet, cores=8)
 SLOW_GATEWAY = partial(SimulatedFleet, pay_seconds=2.0, slots=20)
+PATIENT_GATEWAY = partial(SimulatedFleet, pay_seconds=6.0, slots=200)
 FAR_AWAY = partial(SimulatedFleet, latency=0.4)
 _ADDED = ((25, 4), (40, 6), (55, 8))
 
@@ -51,6 +52,7 @@ def test_overload(fleet: Callable[..., SimulatedFleet], times: float, seed: int)
         pytest.param(SimulatedFleet, id="two cores"),
         pytest.param(MANY_CORES, id="eight cores"),
         pytest.param(SLOW_GATEWAY, id="slow gateway"),
+        pytest.param(PATIENT_GATEWAY, id="slow gateway with many slots"),
         pytest.param(FAR_AWAY, id="Temporal far away"),
     ],
 )
@@ -244,20 +246,20 @@ def test_the_time_until_a_place_is_free_is_littles_law() -> None:
 def test_a_fleet_without_throughput_is_doubted_once_an_order_has_waited() -> None:
     limiter = Limiter(10, 2)
     limiter.observe(0, observation(ages=(0.9,), waiting=1))
-    assert [limiter.admits(1, undispatched) for undispatched in (3, 4)] == [True, False]
-    limiter.observe(2, observation())
+    assert [limiter.admits(1, pending) for pending in (3, 4)] == [True, False]
+    limiter.observe(0.5, observation())
     assert not limiter.admits(0, 4)
-    limiter.observe(3.5, observation())
-    assert [limiter.admits(0, undispatched) for undispatched in (19, 20)] == [True, False]
+    limiter.observe(1, observation())
+    assert [limiter.admits(0, pending) for pending in (19, 20)] == [True, False]
 
 
 def test_orders_in_the_review_will_wait_too() -> None:
     limiter = Limiter(10, 2)
     # A fleet about which nothing is known: as many as may wait.
-    assert [limiter.admits(0, undispatched) for undispatched in (19, 20)] == [True, False]
+    assert [limiter.admits(0, pending) for pending in (19, 20)] == [True, False]
     for turn in range(20):
         limiter.observe(turn / 2, observation(0.1, waiting=2, left=5))
     # Ten a second: twice what they are in the review's 2 s and the budget of 1.7 s.
-    assert [limiter.admits(0, undispatched) for undispatched in (73, 74)] == [True, False]
-    answers = [limiter.admits(0, undispatched, background=True) for undispatched in (36, 37)]
+    assert [limiter.admits(0, pending) for pending in (73, 74)] == [True, False]
+    answers = [limiter.admits(0, pending, background=True) for pending in (36, 37)]
     assert answers == [True, False]

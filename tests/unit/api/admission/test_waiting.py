@@ -42,28 +42,34 @@ _TRAIL = (_RECEIVED, _VALIDATED, _CHARGING, _CHARGED, _PREPARED, _DISPATCHING)
 
 
 @pytest.mark.parametrize(
-    ("trail", "now", "waits", "ages"),
+    ("trail", "now", "waits", "pending", "ages"),
     [
-        ((), 1.0, True, [[1.0], [], [], []]),
-        (_TRAIL[:1], 1.0, True, [[1.0], [], [], []]),
+        ((), 1.0, True, 1, [[1.0], [], [], []]),
+        (_TRAIL[:1], 1.0, True, 1, [[1.0], [], [], []]),
         # A person has the order for the length of the review.
-        (_TRAIL[:2], 2.2, False, [[], [], [], []]),
-        (_TRAIL[:2], 2.8, True, [[], [0.5], [], []]),
+        (_TRAIL[:2], 2.2, False, 1, [[], [], [], []]),
+        (_TRAIL[:2], 2.8, True, 1, [[], [0.5], [], []]),
         # The payment gateway has it.
-        (_TRAIL[:3], 9.0, False, [[], [], [], []]),
-        (_TRAIL[:4], 3.2, True, [[], [], [0.2], []]),
-        (_TRAIL[:5], 3.9, True, [[], [], [], [0.4]]),
+        (_TRAIL[:3], 9.0, False, 0, [[], [], [], []]),
+        (_TRAIL[:4], 3.2, True, 1, [[], [], [0.2], []]),
+        (_TRAIL[:5], 3.9, True, 1, [[], [], [], [0.4]]),
     ],
     ids=["no row", "received", "in review", "reviewed", "charging", "charged", "prepared"],
 )
 def test_an_order_waits_while_nobody_has_it(
-    trail: tuple[tuple[EventType, float], ...], now: float, waits: bool, ages: list[list[float]]
+    trail: tuple[tuple[EventType, float], ...],
+    now: float,
+    waits: bool,
+    pending: int,
+    ages: list[list[float]],
 ) -> None:
     orders = _orders("o")
     seen = orders.observe(now, {"o": _progress(*trail, now=now)} if trail else {})
     assert _rounded(seen.ages) == ages
     assert (orders.count, seen.waiting, seen.left) == (waits, waits, 0)
     assert orders.by_tenant == ({"shop": 1} if waits else {})
+    assert orders.pending == pending
+    assert orders.pending_by_tenant == ({"shop": pending} if pending else {})
     assert "o" in orders
 
 

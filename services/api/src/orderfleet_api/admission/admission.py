@@ -118,10 +118,10 @@ class Admission:
         if away := self.life.away:
             raise self._refusal(Reason.AWAY, tenant, away, self.life.away_seconds)
         waiting = self.orders.count
-        undispatched = self.orders.undispatched
-        if not self.limiter.admits(waiting, undispatched, background=background):
+        pending = self.orders.pending
+        if not self.limiter.admits(waiting, pending, background=background):
             seconds = self.limiter.seconds_until_free(waiting)
-            by_tenant = self.orders.undispatched_by_tenant
+            by_tenant = self.orders.pending_by_tenant
             sharing = len(by_tenant.keys() | {tenant})
             if background or sharing == 1:
                 detail = "The fleet is busy: an order accepted now might not end in time."

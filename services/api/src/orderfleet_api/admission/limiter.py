@@ -44,12 +44,14 @@ _FALL: Final = 0.7
 _HEADROOM: Final = 0.8
 _GROWTH: Final = 0.5
 _MOST: Final = 3.0
-# How many may not be dispatched yet, in multiples of what Little's law says of the budget and the
+# How many may wait or be in a review, in multiples of what Little's law says of the budget and the
 # review: orders in the review do not wait, but all will, and a new fleet's limit knows of none.
-_UNDISPATCHED: Final = 2.0
-# Until an order has waited for half of the budget, in the last 3 s: then a fleet without throughput
-# may be one of an order a second, to which 20 are more than they have time for.
+_PENDING: Final = 2.0
+# A fleet without throughput may be one of an order a second, to which 20 are more than their time
+# allows. So once an order has waited for half of the budget, and for a second after, no more than
+# four may be pending: 0 or 1 of 260 orders are late in front of such a fleet, and were 18.
 _DOUBT: Final = 0.5
+_DOUBT_SECONDS: Final = 0.9
 _DOUBTED: Final = 4.0
 # Back to the limit of a fleet about which nothing is known it grows in any case, by a quarter, an
 # order at most: after an outage the limit is 1.
@@ -98,19 +100,18 @@ class Limiter:
         self._most: deque[tuple[float, int]] = deque()
         self._throughputs: deque[tuple[float, float]] = deque()
 
-    def admits(self, waiting: int, undispatched: int, *, background: bool = False) -> bool:
+    def admits(self, waiting: int, pending: int, *, background: bool = False) -> bool:
         """Tell whether one order more may wait.
 
         Args:
             waiting: how many wait.
-            undispatched: the same, and those in a review or in the payment gateway, which will wait
-                again.
+            pending: the same, and those in a review, which will wait again.
             background: whether the order may take half of the limit only.
         """
-        soon = max(self._unknown, _UNDISPATCHED * self.throughput * (self._budget + self._review))
-        self._in_use = self._in_use or waiting >= self.limit / 2 or undispatched >= soon
+        most = max(self._unknown, _PENDING * self.throughput * (self._budget + self._review))
+        self._in_use = self._in_use or waiting >= self.limit / 2 or pending >= most
         share = 0.5 if background else 1.0
-        return waiting < share * self.limit and undispatched < share * soon
+        return waiting < share * self.limit and pending < share * most
 
     def seconds_until_free(self, waiting: int) -> float:
         """Return how long it takes until those that wait now wait no longer.
@@ -126,7 +127,7 @@ class Limiter:
         self._remember(now, seen)
         if max(chain.from_iterable(seen.ages), default=0.0) > _DOUBT * self._budget:
             self._unknown, self._doubted_at = _DOUBTED, now
-        elif now > self._doubted_at + _WAIT_SECONDS:
+        elif now > self._doubted_at + _DOUBT_SECONDS:
             self._unknown = _INITIAL
         self.standing_wait = self._standing(now - _WAIT_SECONDS, seen.ages)
         # Where no order has passed any step, the wait of those that wait has no later value.

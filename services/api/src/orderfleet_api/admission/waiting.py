@@ -39,6 +39,7 @@ class _Order(Struct):
     tenant: str
     accepted_at: float
     waits: bool = True
+    in_gateway: bool = False
     passed: int = 0
 
 
@@ -59,14 +60,14 @@ class WaitingOrders:
         return list(self._orders)
 
     @property
-    def undispatched(self) -> int:
-        """How many have not left, whether they wait or are in a review or the payment gateway."""
-        return len(self._orders)
+    def pending(self) -> int:
+        """How many wait or are in a review, and so will wait again."""
+        return sum(not order.in_gateway for order in self._orders.values())
 
     @property
-    def undispatched_by_tenant(self) -> Mapping[str, int]:
+    def pending_by_tenant(self) -> Mapping[str, int]:
         """The same, by tenant; only tenants with such an order."""
-        return Counter(order.tenant for order in self._orders.values())
+        return Counter(order.tenant for order in self._orders.values() if not order.in_gateway)
 
     @property
     def count(self) -> int:
@@ -107,6 +108,7 @@ class WaitingOrders:
                 del self._orders[order_id]
                 continue
             order.waits = self._age(read, ages)
+            order.in_gateway = _in_gateway(read)
         for order_id, order in self._orders.items():
             if order_id not in progress and (age := now - order.accepted_at) > 0:
                 ages[0].append(age)
@@ -135,3 +137,7 @@ class WaitingOrders:
                     ages[number].append(age)
                 return age > 0
         return True
+
+
+def _in_gateway(read: Progress) -> bool:
+    return EventType.CHARGING in read.passed and EventType.CHARGED not in read.passed
