@@ -12,7 +12,7 @@ from temporalio.client import Client, RPCTimeoutOrCancelledError
 from temporalio.service import RPCError
 
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.temporal.client import cannot_connect, is_absent
+from orderfleet.temporal.client import is_absent, is_away
 from orderfleet_api import errors
 from orderfleet_api.admission import Admission
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
@@ -111,10 +111,9 @@ async def call_temporal(
             raise
         raise errors.temporal_failed(error) from error
     except RuntimeError as error:
-        if not cannot_connect(error):
+        if not is_away(error):
             raise
-        log.warning("Temporal failed", error=str(error))
-        raise errors.unavailable("Temporal is unavailable.") from error
+        raise errors.temporal_failed(error) from error
 
 
 @contextmanager

@@ -7,14 +7,10 @@ import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.temporal.client import is_away
+
 log = structlog.stdlib.get_logger(__name__)
 
-# Temporal is away; any other status is an answer.
-OUTAGE: Final = {
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.CANCELLED,
-}
 RETRY_AFTER: Final = {"Retry-After": "1"}
 # How much of a text that the caller chose is repeated.
 _SHOWN: Final = 200
@@ -82,11 +78,11 @@ def unavailable(detail: str) -> ProblemDetailsException:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=RETRY_AFTER)
 
 
-def temporal_failed(error: RPCError) -> ProblemDetailsException:
-    """Temporal answered with an error: it is busy, unavailable, or refuses the call."""
-    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        status = HTTPStatus.TOO_MANY_REQUESTS
-        return problem(status, "Temporal is busy.", headers=RETRY_AFTER)
-    log.warning("Temporal failed", status=error.status.name, error=error.message)
-    outage = error.status in OUTAGE
-    return unavailable("Temporal is unavailable." if outage else "Temporal refused the call.")
+def temporal_failed(error: RPCError | RuntimeError) -> ProblemDetailsException:
+    """Temporal is busy, unavailable, or refuses the call."""
+    status = error.status if isinstance(error, RPCError) else RPCStatusCode.UNAVAILABLE
+    if status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return problem(HTTPStatus.TOO_MANY_REQUESTS, "Temporal is busy.", headers=RETRY_AFTER)
+    log.warning("Temporal failed", status=status.name, error=str(error))
+    refused = "Temporal refused the call."
+    return unavailable("Temporal is unavailable." if is_away(error) else refused)

@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 from orderfleet.store.fleet_queries import read_totals
 from orderfleet.store.health import last_migration_failed, schema_version
 from orderfleet.store.pool import UNAVAILABLE, Pool
-from orderfleet.temporal.client import cannot_connect
+from orderfleet.temporal.client import is_away
 from orderfleet.temporal.task_queues import TYPES, count_pollers, describe_task_queue
 from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
@@ -113,7 +113,7 @@ async def fleet_gauges(
 
 
 def _log_failure(source: str, error: Exception) -> None:
-    if isinstance(error, _OUTAGE) or (isinstance(error, RuntimeError) and cannot_connect(error)):
+    if isinstance(error, _OUTAGE) or is_away(error):
         reason = str(error) or type(error).__name__
         log.warning("a source of metrics is away", source=source, error=reason)
     else:

@@ -5,7 +5,9 @@ import time
 from unittest.mock import AsyncMock
 
 import pytest
-from temporalio.api.taskqueue.v1 import PollerInfo
+from temporalio.api.deployment.v1 import WorkerDeploymentOptions, WorkerDeploymentVersion
+from temporalio.api.enums.v1 import WorkerVersioningMode
+from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueueVersioningInfo
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -165,3 +167,50 @@ async def test_no_worker_is_away_at_once_until_the_next_look(
         assert bool(life.away) is away
     # It is away again since just now.
     assert life.away_seconds == 0
+
+
+def _polled_by(
+    *builds: str, current: str = "", ramping: str = "", percent: float = 0
+) -> DescribeTaskQueueResponse:
+    """Return an answer: who polls (empty: without versioning), and to which build orders go."""
+    answer = DescribeTaskQueueResponse(
+        versioning_info=TaskQueueVersioningInfo(
+            current_deployment_version=WorkerDeploymentVersion(build_id=current),
+            ramping_deployment_version=WorkerDeploymentVersion(build_id=ramping),
+            ramping_version_percentage=percent,
+        )
+    )
+    versioned = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+    for build in builds:
+        options = WorkerDeploymentOptions(build_id=build)
+        if build:
+            options.worker_versioning_mode = versioned
+        answer.pollers.add(deployment_options=options).last_access_time.GetCurrentTime()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("queue", "away"),
+    [
+        (_polled_by("old", "new", current="old"), ""),
+        (_polled_by("old", "new", current="old", ramping="new", percent=10), ""),
+        (_polled_by("new", current="old", ramping="new", percent=100), ""),
+        (_polled_by(""), ""),
+        # Others poll, but new orders are not theirs.
+        (_polled_by("new", current="old"), "No worker polls orders (build old)."),
+        (
+            _polled_by("new", current="old", ramping="new", percent=10),
+            "No worker polls orders (build old).",
+        ),
+        (_polled_by("", current="old"), "No worker polls orders (build old)."),
+        (_polled_by("new"), "No worker polls orders (no build is current)."),
+    ],
+)
+async def test_only_workers_that_take_new_orders_are_life(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch, queue: DescribeTaskQueueResponse, away: str
+) -> None:
+    describe = AsyncMock(return_value=queue)
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    life = FleetLife(["orders"], _Clock())
+    await life.look(nowhere)
+    assert life.away == away

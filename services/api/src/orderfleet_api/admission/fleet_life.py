@@ -1,16 +1,16 @@
-"""Whether the fleet shows life: Temporal answers, and both kinds of worker poll."""
+"""Whether the fleet shows life: Temporal answers, and workers poll that take new orders."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from orderfleet.temporal.client import cannot_connect
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
-from orderfleet_api import errors
+from orderfleet.temporal.client import is_away
+from orderfleet.temporal.task_queues import count_pollers, describe_task_queue, serving_build
 
 # Far longer than Temporal takes for it under full load.
 _WITHIN: Final = timedelta(seconds=2.5)
@@ -71,21 +71,16 @@ class FleetLife:
                     for name in self._queues
                 ]
                 queues = await asyncio.gather(*asked)
-        except TimeoutError:
-            self._failed()
-        except RPCError as error:
-            if error.status in errors.OUTAGE:
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            if is_away(error):
                 self._failed()
-            else:
+            elif isinstance(error, RPCError):
                 # Temporal is there, but does not say who polls: it has no such call or right.
                 self._found([])
-        except RuntimeError as error:
-            if not cannot_connect(error):
+            else:
                 raise
-            self._failed()
         else:
-            polled = zip(self._queues, map(count_pollers, queues), strict=True)
-            self._found([name for name, pollers in polled if not pollers])
+            self._found([*filter(None, map(_unpolled, self._queues, queues))])
 
     def _found(self, unpolled: list[str]) -> None:
         self.answered()
@@ -96,3 +91,13 @@ class FleetLife:
     def _failed(self) -> None:
         if self._failing_since is None:
             self._failing_since = self._clock()
+
+
+def _unpolled(name: str, queue: DescribeTaskQueueResponse) -> str:
+    """Return the name of a queue where no worker would take a new order, else an empty text."""
+    build = serving_build(queue)
+    if count_pollers(queue, build):
+        return ""
+    if build:
+        return f"{name} (build {build})"
+    return f"{name} (no build is current)" if count_pollers(queue) else name

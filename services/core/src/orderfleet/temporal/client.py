@@ -1,6 +1,7 @@
 """The connection to Temporal of API, workers, CLI and replayer."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import structlog
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
@@ -15,6 +16,11 @@ from orderfleet.settings import CommonSettings
 from orderfleet.temporal.converter import DATA_CONVERTER
 
 log = structlog.stdlib.get_logger(__name__)
+
+# Any other status is an answer.
+_AWAY: Final = frozenset(
+    {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
+)
 
 
 async def connect(
@@ -82,6 +88,13 @@ def is_absent(error: RPCError) -> bool:
     return not any(detail.Is(namespace) for detail in error.grpc_status.details)
 
 
-def cannot_connect(error: RuntimeError) -> bool:
-    """Return whether a lazy client failed to connect, for which the SDK has no type of its own."""
-    return str(error).startswith("Failed client connect")
+def is_away(error: Exception) -> bool:
+    """Tell whether a call failed because Temporal is away; otherwise Temporal answered, or a bug.
+
+    The SDK has no type of its own for a lazy client that fails to connect.
+    """
+    if isinstance(error, RPCError):
+        return error.status in _AWAY
+    if isinstance(error, RuntimeError):
+        return str(error).startswith("Failed client connect")
+    return isinstance(error, TimeoutError)

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.enums.v1 import TaskQueueType, WorkerVersioningMode
+from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 
@@ -15,12 +15,16 @@ TYPES: Final = {
 # A poll lasts a minute, and Temporal remembers pollers for five minutes: a poller not seen for
 # longer than this is gone.
 _SEEN: Final = timedelta(seconds=90)
+_VERSIONED: Final = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
+_ALL: Final = 100
 
 
 async def describe_task_queue(
     client: Client, queue: str, type_: str, *, timeout: timedelta | None = None
 ) -> DescribeTaskQueueResponse:
-    """Return pollers and backlog of a queue's tasks of one of the `TYPES`.
+    """Return pollers, backlog and routing of a queue's tasks of one of the `TYPES`.
+
+    Pollers and backlog are those of all versions; the backlog is up to 5 s old.
 
     Raises:
         RPCError: the call failed.
@@ -34,7 +38,31 @@ async def describe_task_queue(
     return await client.workflow_service.describe_task_queue(request, timeout=timeout)
 
 
-def count_pollers(queue: DescribeTaskQueueResponse) -> int:
-    """Count the workers that poll: those seen within the last 90 s."""
+def count_pollers(queue: DescribeTaskQueueResponse, build: str | None = None) -> int:
+    """Count the workers that polled within the last 90 s: all, or those of a build.
+
+    An empty build stands for the workers without versioning.
+    """
     now = datetime.now(UTC)
-    return sum(now - poller.last_access_time.ToDatetime(UTC) < _SEEN for poller in queue.pollers)
+    return sum(
+        now - poller.last_access_time.ToDatetime(UTC) < _SEEN
+        for poller in queue.pollers
+        if build is None or build_of(poller) == build
+    )
+
+
+def build_of(poller: PollerInfo) -> str:
+    """Return the build of a worker; empty if the worker is unversioned."""
+    options = poller.deployment_options
+    return options.build_id if options.worker_versioning_mode == _VERSIONED else ""
+
+
+def serving_build(queue: DescribeTaskQueueResponse) -> str:
+    """Return the build to which new orders go, but for a ramp's share; empty: unversioned workers.
+
+    Only that build's workers take a new order, whoever else polls.
+    """
+    routing = queue.versioning_info
+    if routing.ramping_version_percentage == _ALL:
+        return routing.ramping_deployment_version.build_id
+    return routing.current_deployment_version.build_id

@@ -23,7 +23,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.temporal.task_queues import describe_task_queue
+from orderfleet.temporal.task_queues import build_of, describe_task_queue
 
 # For each call. Setting the current version took 0.1 to 1.0 s.
 TIMEOUT: Final = timedelta(seconds=5)
@@ -215,7 +215,7 @@ async def list_pollers(client: Client, task_queue: str) -> list[Poller]:
     return [
         Poller(
             poller.identity,
-            poller.deployment_options.build_id,
+            build_of(poller),
             poller.last_access_time.ToDatetime(UTC),
         )
         for poller in queue.pollers
