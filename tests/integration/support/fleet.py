@@ -61,7 +61,12 @@ class Fleet:
         return OrderWorkerSettings(**(self.common() | more))
 
     def order_worker(
-        self, faults: Faults = (), *, metrics: WorkerMetrics | None = None, **more: Any
+        self,
+        faults: Faults = (),
+        *,
+        client: Client | None = None,
+        metrics: WorkerMetrics | None = None,
+        **more: Any,
     ) -> Worker:
         """Build an order worker as its `serve` does."""
         settings = self.order_settings(gateway_faults=faults, **more)
@@ -72,7 +77,7 @@ class Fleet:
         )
         reconciliation = ReconciliationActivities(self.pool, self.temporal, settings)
         return make_worker(
-            self.temporal,
+            client or self.temporal,
             settings,
             task_queue=settings.order_task_queue,
             workflows=order_main.WORKFLOWS,

@@ -1,5 +1,6 @@
 """The order worker: OrderWorkflow, RefundWorkflow and ReconcileOrders on the order queue."""
 
+from functools import partial
 from typing import Final
 
 from orderfleet.gateways.factory import make_payment_gateway
@@ -42,9 +43,10 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the order queue, drain."""
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = OrderWorkerMetrics(resources.registry)
-        client = await connect(
-            settings, runtime=resources.runtime, plugins=resources.traces.plugins
+        connected = partial(
+            connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
+        client = await connected()
         await schedule_reconciliation(client, settings)
         orders = OrderActivities(
             resources.pool,
@@ -55,15 +57,17 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
             metrics=metrics,
         )
         reconciliation = ReconciliationActivities(resources.pool, client, settings, metrics)
-        worker = make_worker(
-            client,
-            settings,
+        make = partial(
+            make_worker,
+            settings=settings,
             task_queue=settings.order_task_queue,
             workflows=WORKFLOWS,
             activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
         )
-        await run_worker(worker, settings, lifecycle, metrics=resources.metrics)
+        await run_worker(
+            make, client, settings, lifecycle, reconnect=connected, metrics=resources.metrics
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The shipping worker: ShippingWorkflow and the carrier on the shipping queue."""
 
+from functools import partial
 from typing import Final
 
 from orderfleet.gateways.factory import make_carrier
@@ -38,19 +39,22 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the shipping queue, drain."""
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = WorkerMetrics(resources.registry)
-        client = await connect(
-            settings, runtime=resources.runtime, plugins=resources.traces.plugins
+        connected = partial(
+            connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
+        client = await connected()
         carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
-        worker = make_worker(
-            client,
-            settings,
+        make = partial(
+            make_worker,
+            settings=settings,
             task_queue=settings.shipping_task_queue,
             workflows=WORKFLOWS,
             activities=ShippingActivities(resources.pool, carrier, metrics).all(),
             metrics=metrics,
         )
-        await run_worker(worker, settings, lifecycle, metrics=resources.metrics)
+        await run_worker(
+            make, client, settings, lifecycle, reconnect=connected, metrics=resources.metrics
+        )
 
 
 if __name__ == "__main__":

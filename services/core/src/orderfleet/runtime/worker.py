@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from orderfleet.observability.step_metrics import StepMetricsInterceptor
 from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.reconnect import reconnect_after_outage
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.fault_injection import FlakyInterceptor
@@ -62,8 +63,7 @@ def make_worker(
     runner: WorkflowRunner = (
         SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
     )
-    log_context = SdkLogContext()
-    logging.getLogger(SDK_CORE).addFilter(log_context)
+    log_context = _log_context()
     return Worker(
         client,
         task_queue=task_queue,
@@ -86,29 +86,64 @@ def make_worker(
 
 
 async def run_worker(
-    worker: Worker, settings: WorkerSettings, lifecycle: Lifecycle, *, metrics: Callable[[], bytes]
+    make: Callable[[Client], Worker],
+    client: Client,
+    settings: WorkerSettings,
+    lifecycle: Lifecycle,
+    *,
+    reconnect: Callable[[], Awaitable[Client]],
+    metrics: Callable[[], bytes],
 ) -> None:
-    """Run the worker until the request to shut down, then drain it and return.
+    """Run a worker until the request to shut down, then drain it and return.
 
     From SIGTERM on the process is not ready and does not poll. Activities that still run after
-    `drain_seconds` are cancelled.
+    `drain_seconds` are cancelled. After an outage of Temporal another worker takes over, with a new
+    client; the first one ends what it has begun.
 
     Raises:
         RPCError: the namespace does not exist.
     """
+    worker = make(client)
     with serve_probes(
         settings.probe_host,
         settings.probe_port,
         ready=lambda: lifecycle.ready and worker.is_running,
         metrics=metrics,
     ):
-        await require_namespace(worker.client)
-        running = asyncio.create_task(worker.run())
-        stopping = asyncio.create_task(lifecycle.stopping.wait())
-        lifecycle.started = True
-        log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if not running.done():
-            await worker.shutdown()
-        await running
+        await require_namespace(client)
+        async with asyncio.TaskGroup() as retired:
+            running = asyncio.create_task(worker.run())
+            stopping = asyncio.create_task(lifecycle.stopping.wait())
+            lifecycle.started = True
+            log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
+            while True:
+                back = asyncio.create_task(
+                    reconnect_after_outage(client, worker.task_queue, reconnect)
+                )
+                await asyncio.wait({running, stopping, back}, return_when=asyncio.FIRST_COMPLETED)
+                if running.done() or stopping.done():
+                    break
+                client = back.result()
+                retired.create_task(_drain(worker, running))
+                worker = make(client)
+                running = asyncio.create_task(worker.run())
+            back.cancel()
+            stopping.cancel()
+            await _drain(worker, running)
+
+
+async def _drain(worker: Worker, running: asyncio.Task[None]) -> None:
+    if not running.done():
+        await worker.shutdown()
+    await running
+
+
+def _log_context() -> SdkLogContext:
+    """Return the log context of the process: workers that follow each other share it."""
+    core = logging.getLogger(SDK_CORE)
+    for context in core.filters:
+        if isinstance(context, SdkLogContext):
+            return context
+    made = SdkLogContext()
+    core.addFilter(made)
+    return made

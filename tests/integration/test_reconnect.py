@@ -1,0 +1,67 @@
+"""Temporal is away for seconds: another worker polls when it is back, and what ran goes on."""
+
+import asyncio
+from functools import partial
+
+import structlog
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from orderfleet.domain.orders import OrderState
+from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.worker import run_worker
+from orderfleet.temporal.client import connect
+from orderfleet_api import order_service
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.proxy import wire_to
+
+# Longer than the 2 s from which on a worker is replaced, with the 2 s between two checks.
+_OUTAGE = 4.5
+
+
+async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_port: int) -> None:
+    workers: list[Worker] = []
+
+    def make(client: Client) -> Worker:
+        workers.append(fleet.order_worker(client=client))
+        return workers[-1]
+
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire, fleet.shipping_worker():
+        settings = fleet.order_settings(
+            temporal_address=f"127.0.0.1:{wire.port}", probe_port=unused_tcp_port
+        )
+        connected = partial(connect, settings)
+        lifecycle = Lifecycle()
+        running = asyncio.create_task(
+            run_worker(
+                make,
+                await connected(),
+                settings,
+                lifecycle,
+                reconnect=connected,
+                metrics=lambda: b"",
+            )
+        )
+        before, after = new_id(), new_id()
+        await order_service.accept(fleet.backends(), before, an_order(f"pay-{before}"))
+        assert (await fleet.result(before)).state is OrderState.FULFILLED
+        await wire.cut()
+        await asyncio.sleep(_OUTAGE)
+        # Accepted while no worker reaches Temporal.
+        await order_service.accept(fleet.backends(), after, an_order(f"pay-{after}"))
+        assert len(workers) == 1
+        with structlog.testing.capture_logs() as logs:
+            await wire.mend()
+            assert (await fleet.result(after)).state is OrderState.FULFILLED
+        [back] = [line for line in logs if line["event"] == "Temporal is back"]
+        assert back["away_seconds"] > 2
+        first, second = workers
+
+        async def stopped() -> bool:
+            return not first.is_running
+
+        await eventually(stopped)
+        assert second.is_running
+        lifecycle.request_shutdown()
+        await running
+        assert not second.is_running
