@@ -31,6 +31,7 @@ from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import interceptors
 from orderfleet.store.pool import Pool
 from orderfleet.temporal.task_queues import describe_task_queue
+from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet_api import order_service
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.main import WORKFLOWS
@@ -94,7 +95,7 @@ def _workflows_alone(fleet: Fleet) -> Worker:
         workflows=WORKFLOWS,
         activities=activities.all(),
         interceptors=interceptors("", WorkerMetrics(CollectorRegistry())),
-        workflow_runner=UnsandboxedWorkflowRunner(),
+        workflow_runner=UnversionedWorkflowRunner(UnsandboxedWorkflowRunner()),
         no_remote_activities=True,
     )
 

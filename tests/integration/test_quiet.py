@@ -11,12 +11,14 @@ from temporalio import activity
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from orderfleet.domain import contract
 from orderfleet.domain.contract import ShippingInput, ShippingResult, StepStatus
 from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import interceptors
 from orderfleet.temporal.attempts import StepResult
+from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
 from tests.integration.support.fleet import Fleet, eventually, new_id
 
@@ -54,6 +56,7 @@ async def test_a_step_that_fails_as_it_is_cancelled(
             activities=activities,
             no_remote_activities=not remote,
             interceptors=interceptors("", WorkerMetrics(CollectorRegistry())),
+            workflow_runner=UnversionedWorkflowRunner(SandboxedWorkflowRunner()),
         )
 
     handle = await fleet.temporal.start_workflow(
@@ -111,6 +114,7 @@ async def test_an_attempt_that_waits_for_the_next_one_tells_what_went_wrong(flee
         workflows=[ShippingWorkflow],
         activities=[steps.prepare, steps.dispatch],
         interceptors=interceptors("", WorkerMetrics(CollectorRegistry())),
+        workflow_runner=UnversionedWorkflowRunner(SandboxedWorkflowRunner()),
     ):
         await eventually(pending)
         with pytest.raises(WorkflowFailureError) as failed:

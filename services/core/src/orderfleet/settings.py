@@ -151,6 +151,23 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
     sandbox: Annotated[
         bool, Env("Run workflows in the SDK's sandbox; false saves about 15 ms of CPU per order.")
     ] = True
+    versioning: Annotated[
+        str,
+        Meta(pattern=r"^(on|off)$(?!\n)"),
+        Env(
+            "on: an order ends on the build of the workers on which it began. Needs Temporal 1.29; "
+            "with an older server, workers log a warning and go on without."
+        ),
+    ] = "off"
+    version_promotion: Annotated[
+        str,
+        Meta(pattern=r"^(self|gate|none)$(?!\n)"),
+        Env(
+            "Who makes a build the current one, to which new orders go: the worker itself (self); "
+            "the gate, and the worker is ready once its build is current (gate); or "
+            "somebody else, and the worker is ready at once (none)."
+        ),
+    ] = "self"
     flaky: Annotated[
         str,
         Env(

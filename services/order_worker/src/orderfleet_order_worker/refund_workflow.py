@@ -3,6 +3,7 @@
 from typing import Any
 
 from temporalio import workflow
+from temporalio.common import VersioningBehavior
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
@@ -22,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities, Traces
 
 
-@workflow.defn(name=REFUND_WORKFLOW)
+@workflow.defn(name=REFUND_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class RefundWorkflow:
     """Writes the end, calls the package back, then undoes the payment: in this order.
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import Priority, WorkflowIDReusePolicy
+from temporalio.common import Priority, VersioningBehavior, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -70,7 +70,7 @@ class OrderEndError(Exception):
         self.reason = printable(reason)
 
 
-@workflow.defn(name=contract.ORDER_WORKFLOW)
+@workflow.defn(name=contract.ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
 class OrderWorkflow(OrderHandlers):
     """One order. Postgres arbitrates every race; the workflow follows the order's row."""
 

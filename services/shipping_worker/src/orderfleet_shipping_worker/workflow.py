@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
+from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
@@ -29,7 +30,7 @@ R = TypeVar("R", bound=StepResult)
 _REPORT_MARGIN = timedelta(milliseconds=300)
 
 
-@workflow.defn(name=contract.SHIPPING_WORKFLOW)
+@workflow.defn(name=contract.SHIPPING_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
 class ShippingWorkflow:
     """Prepares the package and dispatches the carrier within the time that its parent sets."""
 

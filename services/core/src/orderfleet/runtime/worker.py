@@ -9,11 +9,13 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
+from temporalio.common import WorkerDeploymentVersion
 from temporalio.worker import (
     Interceptor,
     PollerBehaviorAutoscaling,
     UnsandboxedWorkflowRunner,
     Worker,
+    WorkerDeploymentConfig,
     WorkflowRunner,
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -32,6 +34,8 @@ from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.retries import TransientRetryInterceptor
+from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
+from orderfleet.versions.deployments import Version
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -56,13 +60,31 @@ def make_worker(
     workflows: Sequence[type],
     activities: Sequence[Callable[..., Any]],
     metrics: WorkerMetrics | None = None,
+    version: Version | None = None,
 ) -> Worker:
-    """Build the worker of one task queue; without `metrics` its counters are not exported."""
+    """Build the worker of one task queue.
+
+    Args:
+        client: connected to Temporal.
+        settings: slots, cache, drain.
+        task_queue: the queue to poll.
+        workflows: that may run here.
+        activities: that may run here.
+        metrics: without them its counters are not exported.
+        version: of the worker; None without versioning.
+    """
     metrics = metrics or WorkerMetrics(CollectorRegistry())
     metrics.set_slots(settings)
     runner: WorkflowRunner = (
         SandboxedWorkflowRunner() if settings.sandbox else UnsandboxedWorkflowRunner()
     )
+    deployment = None
+    if version is None:
+        runner = UnversionedWorkflowRunner(runner)
+    else:
+        deployment = WorkerDeploymentConfig(
+            WorkerDeploymentVersion(version.deployment, version.build), use_worker_versioning=True
+        )
     log_context = _log_context()
     return Worker(
         client,
@@ -71,6 +93,7 @@ def make_worker(
         activities=activities,
         interceptors=[*interceptors(settings.flaky, metrics), log_context],
         workflow_runner=runner,
+        deployment_config=deployment,
         max_cached_workflows=settings.cached_workflows,
         max_concurrent_workflow_tasks=settings.workflow_slots,
         max_concurrent_activities=settings.activity_slots,

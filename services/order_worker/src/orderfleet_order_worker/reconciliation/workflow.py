@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from temporalio import workflow
+from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -17,7 +18,7 @@ _Activity: TypeAlias = Callable[
 ]
 
 
-@workflow.defn(name=RECONCILE_WORKFLOW)
+@workflow.defn(name=RECONCILE_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class ReconcileOrders:
     """Finds orders left behind, ends them, and starts the refund where money may be out."""
 
@@ -27,7 +28,7 @@ class ReconcileOrders:
         return await _run(ReconciliationActivities.reconcile)
 
 
-@workflow.defn(name="SettleOrders")
+@workflow.defn(name="SettleOrders", versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
 class SettleOrders:
     """ReconcileOrders under its old name, for what a release before started (decision 25)."""
 
