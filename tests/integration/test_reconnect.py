@@ -11,6 +11,7 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.runtime.worker import run_worker
 from orderfleet.temporal.client import connect
+from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
@@ -31,13 +32,15 @@ async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_por
             temporal_address=f"127.0.0.1:{wire.port}", probe_port=unused_tcp_port
         )
         connected = partial(connect, settings)
+        client = await connected()
         lifecycle = Lifecycle()
         running = asyncio.create_task(
             run_worker(
                 make,
-                await connected(),
+                client,
                 settings,
                 lifecycle,
+                serving=Serving(client, settings.order_task_queue, None, "none"),
                 reconnect=connected,
                 metrics=lambda: b"",
             )

@@ -244,3 +244,18 @@ def test_the_interval_of_the_reconciliation_has_its_old_name_too(name: str) -> N
     settings = OrderWorkerSettings.from_env({name: "3"})
     assert settings.reconcile_seconds == 3
     assert settings.shown()["ORDERFLEET_RECONCILE_SECONDS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("environ", "pinned", "stop"),
+    [
+        ({"ORDERFLEET_VERSIONING": "off"}, 0, 10),
+        ({"ORDERFLEET_VERSIONING": "on"}, 17, 27),
+        ({"ORDERFLEET_VERSIONING": "on", "ORDER_DEADLINE_SECONDS": "60"}, 62, 72),
+    ],
+)
+def test_a_versioned_worker_waits_for_its_orders(
+    environ: dict[str, str], pinned: float, stop: float
+) -> None:
+    settings = WorkerSettings.from_env(environ)
+    assert (settings.pinned_seconds, settings.stop_seconds) == (pinned, stop)

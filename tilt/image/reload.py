@@ -19,8 +19,9 @@ from watchfiles import watch
 IMAGE: Final = Path("/app")
 SOURCE: Final = Path("/src")
 _MARK: Final = ".image"
-# A service exits within this after its drain; otherwise it hangs.
-_BEYOND_DRAIN_SECONDS: Final = 6.0
+# A versioned worker waits for its orders before its drain, until their deadline and 2 s more. A
+# service exits within 5 s after its drain; otherwise it hangs.
+_BEYOND_DRAIN_SECONDS: Final = 2.0 + 6.0
 
 
 def fill(source: Path, image: Path) -> None:
@@ -88,4 +89,5 @@ if __name__ == "__main__":
     fill(SOURCE, IMAGE)
     drain = float(os.environ.get("ORDERFLEET_DRAIN_SECONDS", "10"))
     command = [sys.executable, "-m", os.environ["RELOAD_MODULE"]]
-    sys.exit(run(command, SOURCE, drain + _BEYOND_DRAIN_SECONDS))
+    deadline = float(os.environ.get("ORDER_DEADLINE_SECONDS", "15"))
+    sys.exit(run(command, SOURCE, deadline + drain + _BEYOND_DRAIN_SECONDS))

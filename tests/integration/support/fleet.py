@@ -1,7 +1,7 @@
 """API and workers of one test, in the test's process, on task queues of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.worker import make_worker
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import EventRow, find_order, find_record
+from orderfleet.versions.deployments import Version
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 from orderfleet_order_worker import main as order_main
@@ -65,7 +66,9 @@ class Fleet:
         faults: Faults = (),
         *,
         client: Client | None = None,
+        workflows: Sequence[type] = order_main.WORKFLOWS,
         metrics: WorkerMetrics | None = None,
+        version: Version | None = None,
         **more: Any,
     ) -> Worker:
         """Build an order worker as its `serve` does."""
@@ -80,9 +83,10 @@ class Fleet:
             client or self.temporal,
             settings,
             task_queue=settings.order_task_queue,
-            workflows=order_main.WORKFLOWS,
+            workflows=workflows,
             activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
+            version=version,
         )
 
     def shipping_worker(self, faults: Faults = (), **more: Any) -> Worker:

@@ -47,10 +47,6 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
             "`name:rate[:burst],...`; empty is no rate."
         ),
     ] = ""
-    order_deadline_seconds: Annotated[
-        Annotated[float, Meta(ge=1, le=3600)],
-        Env("The time an order has, from acceptance to end.", ("ORDER_DEADLINE_SECONDS",), "s"),
-    ] = 15.0
     review_seconds: Annotated[
         Seconds,
         Env("How long a person may decide before the review goes on.", ("REVIEW_SECONDS",), "s"),

@@ -19,6 +19,8 @@ from orderfleet.environment import (
 )
 
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
+# An order ends by its deadline; Temporal's stores learn that a moment later.
+_PINNED_MARGIN: Final = 2.0
 # A host of a database URL with its port; an IPv6 address is in brackets.
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
 
@@ -93,8 +95,17 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
 
 
 class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
-    """OpenTelemetry's own variables, for the API and both workers."""
+    """The time of an order and OpenTelemetry's own variables, for the API and both workers."""
 
+    order_deadline_seconds: Annotated[
+        Annotated[float, Meta(ge=1, le=3600)],
+        Env(
+            "The time an order has, from acceptance to end. A versioned worker waits so long for "
+            "the orders pinned to its build before it stops.",
+            ("ORDER_DEADLINE_SECONDS",),
+            "s",
+        ),
+    ] = 15.0
     otlp_endpoint: Annotated[
         HTTPAddress,
         Env(
@@ -124,6 +135,11 @@ class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
         Env("otlp or none.", ("OTEL_TRACES_EXPORTER",)),
     ] = "otlp"
     otel_disabled: Annotated[bool, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long the service may go on after SIGTERM."""
+        return self.drain_seconds
 
     @property
     def trace_protocol(self) -> str:
@@ -175,6 +191,16 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
             "probability 0.33 and hang with 0.34. Empty is off."
         ),
     ] = ""
+
+    @property
+    def pinned_seconds(self) -> float:
+        """How long a worker may wait for the orders pinned to its build; 0 without versioning."""
+        return self.order_deadline_seconds + _PINNED_MARGIN if self.versioning == "on" else 0.0
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long the worker may go on after SIGTERM."""
+        return self.pinned_seconds + self.drain_seconds
 
 
 def _is_postgres(text: str) -> bool:

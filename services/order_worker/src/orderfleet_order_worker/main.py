@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Final
 
+import orderfleet_order_worker
 from orderfleet.gateways.factory import make_payment_gateway
 from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.arguments import load_settings
@@ -10,6 +11,7 @@ from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.temporal.client import connect
+from orderfleet.versions.serving import Serving, find_version
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
@@ -35,7 +37,7 @@ def main() -> None:
     run_service(
         PROGRAM,
         lambda lifecycle: serve(settings, lifecycle),
-        drain=settings.drain_seconds,
+        drain=settings.stop_seconds,
     )
 
 
@@ -47,6 +49,8 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
             connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
         client = await connected()
+        queue = settings.order_task_queue
+        version = await find_version(client, settings, queue, orderfleet_order_worker)
         await schedule_reconciliation(client, settings)
         orders = OrderActivities(
             resources.pool,
@@ -60,13 +64,20 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
         make = partial(
             make_worker,
             settings=settings,
-            task_queue=settings.order_task_queue,
+            task_queue=queue,
             workflows=WORKFLOWS,
             activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
+            version=version,
         )
         await run_worker(
-            make, client, settings, lifecycle, reconnect=connected, metrics=resources.metrics
+            make,
+            client,
+            settings,
+            lifecycle,
+            serving=Serving(client, queue, version, settings.version_promotion),
+            reconnect=connected,
+            metrics=resources.metrics,
         )
 
 

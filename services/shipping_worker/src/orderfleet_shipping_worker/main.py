@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Final
 
+import orderfleet_shipping_worker
 from orderfleet.gateways.factory import make_carrier
 from orderfleet.observability.logging import configure_logs
 from orderfleet.observability.worker_metrics import WorkerMetrics
@@ -11,6 +12,7 @@ from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.temporal.client import connect
+from orderfleet.versions.serving import Serving, find_version
 from orderfleet_shipping_worker.activities import ShippingActivities
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -31,7 +33,7 @@ def main() -> None:
     run_service(
         PROGRAM,
         lambda lifecycle: serve(settings, lifecycle),
-        drain=settings.drain_seconds,
+        drain=settings.stop_seconds,
     )
 
 
@@ -43,17 +45,26 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
             connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
         )
         client = await connected()
+        queue = settings.shipping_task_queue
+        version = await find_version(client, settings, queue, orderfleet_shipping_worker)
         carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
         make = partial(
             make_worker,
             settings=settings,
-            task_queue=settings.shipping_task_queue,
+            task_queue=queue,
             workflows=WORKFLOWS,
             activities=ShippingActivities(resources.pool, carrier, metrics).all(),
             metrics=metrics,
+            version=version,
         )
         await run_worker(
-            make, client, settings, lifecycle, reconnect=connected, metrics=resources.metrics
+            make,
+            client,
+            settings,
+            lifecycle,
+            serving=Serving(client, queue, version, settings.version_promotion),
+            reconnect=connected,
+            metrics=resources.metrics,
         )
 
 

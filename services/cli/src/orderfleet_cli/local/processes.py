@@ -21,8 +21,9 @@ from orderfleet_cli.private_files import make_directory, open_private
 _READY_SECONDS: Final = 60.0
 _POLL: Final = 0.05
 _ANSWER_SECONDS: Final = 1.0
-# A service drains for 10 s by default and has an outer limit of its own.
-_STOP_SECONDS: Final = 30.0
+# A versioned worker waits up to 17 s for its orders, then drains for 10 s; it has an outer limit of
+# its own, 5 s later.
+_STOP_SECONDS: Final = 40.0
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 10.0
 _LINE: Final = 300
@@ -95,7 +96,7 @@ class Process:
     async def stop(self, number: signal.Signals | None = None) -> int:
         """Send the signal, its own by default, and return the exit status: -N if signal N did it.
 
-        A process that does not exit within half a minute is killed.
+        A process that does not exit within 40 s is killed.
         """
         child = self._child
         if child is None:

@@ -51,7 +51,7 @@ async def open_resources(
     registry = make_registry(
         program,
         draining_seconds=lambda: lifecycle.draining_seconds,
-        drain_seconds=settings.drain_seconds,
+        drain_seconds=settings.stop_seconds,
     )
     database = DatabaseMetrics(registry)
     async with (

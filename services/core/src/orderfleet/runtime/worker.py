@@ -36,6 +36,7 @@ from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.retries import TransientRetryInterceptor
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet.versions.deployments import Version
+from orderfleet.versions.serving import Serving
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -114,14 +115,15 @@ async def run_worker(
     settings: WorkerSettings,
     lifecycle: Lifecycle,
     *,
+    serving: Serving,
     reconnect: Callable[[], Awaitable[Client]],
     metrics: Callable[[], bytes],
 ) -> None:
     """Run a worker until the request to shut down, then drain it and return.
 
-    From SIGTERM on the process is not ready and does not poll. Activities that still run after
-    `drain_seconds` are cancelled. After an outage of Temporal another worker takes over, with a new
-    client; the first one ends what it has begun.
+    From SIGTERM on the process is not ready, and it polls no longer than orders need its build.
+    Activities that still run `drain_seconds` later are cancelled. After an outage of Temporal
+    another worker takes over, with a new client; the first one ends what it has begun.
 
     Raises:
         RPCError: the namespace does not exist.
@@ -130,15 +132,21 @@ async def run_worker(
     with serve_probes(
         settings.probe_host,
         settings.probe_port,
-        ready=lambda: lifecycle.ready and worker.is_running,
+        ready=lambda: lifecycle.ready and serving.ready and worker.is_running,
         metrics=metrics,
     ):
         await require_namespace(client)
-        async with asyncio.TaskGroup() as retired:
+        async with asyncio.TaskGroup() as group:
             running = asyncio.create_task(worker.run())
             stopping = asyncio.create_task(lifecycle.stopping.wait())
+            keeping = group.create_task(serving.keep())
             lifecycle.started = True
-            log.info("polling", task_queue=worker.task_queue, sandbox=settings.sandbox)
+            log.info(
+                "polling",
+                task_queue=worker.task_queue,
+                sandbox=settings.sandbox,
+                build=serving.build or None,
+            )
             while True:
                 back = asyncio.create_task(
                     reconnect_after_outage(client, worker.task_queue, reconnect)
@@ -147,11 +155,15 @@ async def run_worker(
                 if running.done() or stopping.done():
                     break
                 client = back.result()
-                retired.create_task(_drain(worker, running))
+                group.create_task(_drain(worker, running))
                 worker = make(client)
                 running = asyncio.create_task(worker.run())
             back.cancel()
             stopping.cancel()
+            keeping.cancel()
+            farewell = asyncio.create_task(serving.wait_for_orders(settings.pinned_seconds))
+            await asyncio.wait({running, farewell}, return_when=asyncio.FIRST_COMPLETED)
+            farewell.cancel()
             await _drain(worker, running)
 
 

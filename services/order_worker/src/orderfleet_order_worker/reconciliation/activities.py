@@ -37,6 +37,7 @@ from orderfleet_order_worker.reconciliation.evidence import (
     workflow_ids,
 )
 from orderfleet_order_worker.reconciliation.run import ReconciliationRun, ReconciliationSummary
+from orderfleet_order_worker.reconciliation.stuck_refunds import free_refund, stuck_refunds
 from orderfleet_order_worker.settings import OrderWorkerSettings
 
 log = structlog.stdlib.get_logger(__name__)
@@ -121,7 +122,7 @@ class ReconciliationActivities:
     # --- Refunds that are owed -----------------------------------------------------------------
 
     async def _start_refunds(self, run: ReconciliationRun) -> None:
-        """Start the owed refunds whose workflow does not run."""
+        """Start the owed refunds whose workflow does not run, and free those that cannot begin."""
         owed = [order async for order in owed_refunds(self._pool, older_than=_GRACE)]
         running = await self._running(contract.REFUND_WORKFLOW) if owed else set()
         idle = [order for order in owed if contract.refund_id(order.order_id) not in running]
@@ -129,7 +130,13 @@ class ReconciliationActivities:
         async def start(order: LeftBehind) -> None:
             await self._start_refund(run, order, order.state, "reconciled")
 
+        async def free(workflow_id: str) -> None:
+            await free_refund(self._client, workflow_id)
+
         await run.each(Phase.REFUNDS, idle, lambda order: order.order_id, start)
+        if running:
+            stuck = await stuck_refunds(self._client, self._order_task_queue, older_than=_GRACE)
+            await run.each(Phase.REFUNDS, stuck, str, free)
 
     async def _start_refund(
         self, run: ReconciliationRun, order: LeftBehind, state: OrderState, reason: str
