@@ -34,12 +34,13 @@ _BEHAVIOR: Final = BEHAVIOR | {
     }
 }
 _SECONDS: Final = 100
-# The end of the load, in which next to nothing is refused; the autoscaler takes three rounds.
+# The end of the load, in which little is refused; the autoscaler takes three rounds. Two cores with
+# all these pods do 3 orders a second, just about.
 _QUIET_SECONDS: Final = 25
-_FEW: Final = 0.1
+_FEW: Final = 0.2
 # A pod of the API learns only from the first orders that wait that the fleet is a small one: in the
 # simulation of such a step 0 or 1 order in 260 is late.
-_LATE: Final = 1
+_LATE: Final = 2
 _TIGHT: Final[dict[str, Any]] = {
     "orderWorker.activitySlots": 1,
     "orderWorker.autoscaling.slotTargetPercent": 50,
