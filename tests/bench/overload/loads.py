@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from tests.bench.bench import Bench
+from tests.bench.cores import undisturbed
 from tests.bench.overload.figures import (
     LoadFigure,
     Recovery,
@@ -81,7 +82,8 @@ class StepLoad:
             before, own = cpu(trees), own_cpu()
             client = Client(fleet.http.port)
             async with watch_api(fleet) as watched:
-                sent = await offer(numbered(prefix), steps, client.place, began)
+                with undisturbed():
+                    sent = await offer(numbered(prefix), steps, client.place, began)
             client.close()
             used = {part: value - before[part] for part, value in cpu(trees).items()}
             used[GENERATOR] = own_cpu() - own
@@ -128,15 +130,16 @@ class Flood:
             client, reader = Client(fleet.http.port), Client(fleet.http.port)
             prefix, began = bench.prefix("10 P"), soon()
             async with watch_api(fleet) as watched:
-                sent, reads = await asyncio.gather(
-                    offer(numbered(prefix), [step], client.place, began),
-                    offer(
-                        cycle(_paths(sorted(known))),
-                        [Step(_READS_PER_SECOND, self.seconds)],
-                        reader.read,
-                        began,
-                    ),
-                )
+                with undisturbed():
+                    sent, reads = await asyncio.gather(
+                        offer(numbered(prefix), [step], client.place, began),
+                        offer(
+                            cycle(_paths(sorted(known))),
+                            [Step(_READS_PER_SECOND, self.seconds)],
+                            reader.read,
+                            began,
+                        ),
+                    )
                 client.close()
                 reader.close()
                 ends = await settle(fleet, prefix, sent)
