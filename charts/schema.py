@@ -42,6 +42,12 @@ RULES: dict[str, dict[str, Any]] = {
     "*.extraEnv": NAMED,
     "logLevel": {"enum": ["debug", "info", "warning", "error"]},
     "orders.deadlineSeconds": {"type": "number", "minimum": 1, "maximum": 3600},
+    "versioning.promotion": {"enum": ["gate", "self", "none"]},
+    # All new orders are no ramp: nothing would be left to compare with.
+    "versioning.gate.percent": {"type": "number", "minimum": 1, "maximum": 50},
+    "versioning.gate.leastOrders": COUNT,
+    # Kubernetes counts whole seconds.
+    "versioning.gate.keepSeconds": {"minimum": 0, "maximum": 2_592_000},
     "*.replicas": {"minimum": 0, "maximum": 10_000},
     # An API without pods exports no metric of demand, so it would stay at 0.
     "api.autoscaling.minReplicas": {"minimum": 1, "maximum": 10_000},

@@ -17,6 +17,9 @@ CHART: Final = ROOT / "charts/orderfleet"
 VALUES: Final = {
     path.name.removesuffix("-values.yaml"): path for path in sorted(CHART.glob("ci/*-values.yaml"))
 }
+_DEFAULTS: Final = yaml.safe_load((CHART / "values.yaml").read_text())
+# The gates that the chart's defaults have.
+GATES: Final = {"order-gate", "shipping-gate"} if _DEFAULTS["versioning"]["enabled"] else set()
 
 
 class Pod(NamedTuple):

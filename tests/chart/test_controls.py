@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import VALUES, Object, Pod, objects_of, pods, title
+from tests.chart.rendering import GATES, VALUES, Object, Pod, objects_of, pods, title
 
 pytestmark = pytest.mark.needs("helm")
 
@@ -165,7 +165,7 @@ def test_control(number: str, name: str) -> None:
 def test_all_controls_are_there() -> None:
     numbers = [2, 12, 13, 16, 17, 30, 34, 35, 38, 41, 44, 46, 54, 55, 57, 270, 271]
     assert sorted(CONTROLS) == [f"C-{number:04}" for number in numbers]
-    assert len(list(pods(objects_of("default")))) == 10
+    assert len(list(pods(objects_of("default")))) == 10 + len(GATES)
 
 
 @pytest.mark.parametrize("name", VALUES)

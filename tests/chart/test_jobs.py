@@ -8,15 +8,18 @@ from tests.chart.rendering import render
 
 pytestmark = pytest.mark.needs("helm")
 
-ALL = {"temporal-schema", "temporal-namespace", "migrate"}
+GATES = {"order-gate", "shipping-gate"}
+ALL = {"temporal-schema", "temporal-namespace", "migrate", *GATES}
 
 
 def names(values: dict[str, Any] | None = None) -> dict[str, str]:
-    jobs = [found for found in render(values) if found["kind"] == "Job"]
+    versioning = {"enabled": True, **(values or {}).get("versioning", {})}
+    objects = render({**(values or {}), "versioning": versioning})
+    jobs = [found for found in objects if found["kind"] == "Job"]
     found = {job["metadata"]["labels"]["app.kubernetes.io/component"]: job for job in jobs}
     assert len(found) == len(jobs)
     for component, job in found.items():
-        assert "ttlSecondsAfterFinished" not in job["spec"]
+        assert ("ttlSecondsAfterFinished" in job["spec"]) == (component in GATES)
         assert "annotations" not in job["metadata"]
         assert job["metadata"]["name"].startswith(f"orderfleet-{component}-")
     return {component: job["metadata"]["name"] for component, job in found.items()}
@@ -41,6 +44,10 @@ def before() -> dict[str, str]:
         ({"temporal-namespace"}, {"temporal": {"namespace": {"name": "orders"}}}),
         ({"temporal-namespace"}, {"temporal": {"namespace": {"retention": "24h"}}}),
         ({"migrate"}, {"postgres": {"user": "fleet"}}),
+        ({"order-gate"}, {"orderWorker": {"image": {"tag": "1.2.3"}}}),
+        ({"shipping-gate"}, {"shippingWorker": {"image": {"digest": f"sha256:{'0' * 64}"}}}),
+        # A gate with another setting runs again, and ends at once: its build is the current one.
+        (GATES, {"versioning": {"gate": {"percent": 20}}}),
         (ALL, {"global": {"imageRegistry": "registry.example.com"}}),
         (ALL, {"global": {"jobs": {"resources": {"limits": {"memory": "1Gi"}}}}}),
     ],
@@ -58,7 +65,8 @@ def test_another_pod_is_another_job(
         None,
         {"api": {"replicas": 3, "extraEnv": [{"name": "MORE", "value": "x"}]}},
         {"orders": {"deadlineSeconds": 20}, "logLevel": "debug"},
-        {"orderWorker": {"image": {"tag": "1.2.3"}}, "shippingWorker": {"image": {"tag": "1.2.3"}}},
+        {"orderWorker": {"replicas": 3, "reconcileSeconds": 5, "podLabels": {"any": "thing"}}},
+        {"shippingWorker": {"flaky": "*", "carrierUrl": "https://carrier"}},
         {"temporal": {"image": {"tag": "1.33.0"}, "replicas": 2, "ui": {"enabled": False}}},
         {"postgres": {"image": {"tag": "17.9"}}},
         {"postgres": {"parameters": {"work_mem": "16MB"}, "persistence": {"size": "9Gi"}}},

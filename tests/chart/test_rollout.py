@@ -4,21 +4,24 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import VALUES, Object, named, objects_of, pods, render
+from tests.chart.rendering import GATES, VALUES, Object, named, objects_of, pods, render
 
 pytestmark = pytest.mark.needs("helm")
 
 SERVICES = {"api", "order-worker", "shipping-worker"}
 OWN = {"postgres", "temporal", "temporal-schema", "temporal-ui"}
-PARTS = SERVICES | OWN | {"migrate", "temporal-namespace", "test"}
+WORKERS = {"order-worker", "shipping-worker"}
+PARTS = SERVICES | OWN | GATES | {"migrate", "temporal-namespace", "test"}
 WITHOUT = {
     "api-key": OWN - {"postgres"} | {"temporal-namespace"},
     "external": OWN,
     "external-postgres": {"postgres"},
     "keda": OWN - {"postgres"},
+    "keda-zero": GATES,
     "mtls": OWN - {"postgres"},
     "temporal-two-replicas": {"temporal-ui"},
 }
+MORE = {"versioning": {"order-gate", "shipping-gate"}}
 
 
 def templates(values: dict[str, Any] | None = None) -> dict[str, Object]:
@@ -41,7 +44,11 @@ def before() -> dict[str, Object]:
     ("restarted", "values"),
     [
         (SERVICES, {"logLevel": "debug"}),
-        ({"api"}, {"orders": {"deadlineSeconds": 20}}),
+        # Workers that are versions wait so long for their orders.
+        ({"api"} | (WORKERS if GATES else set()), {"orders": {"deadlineSeconds": 20}}),
+        (WORKERS, {"versioning": {"enabled": not GATES}}),
+        (WORKERS, {"versioning": {"promotion": "self"}}),
+        (set(), {"versioning": {"gate": {"percent": 20}}}),
         ({"order-worker"}, {"orderWorker": {"reconcileSeconds": 5}}),
         ({"shipping-worker"}, {"shippingWorker": {"carrierUrl": "https://carrier"}}),
         ({"temporal"}, {"temporal": {"dynamicConfig": {"limit.maxIDLength": [{"value": 255}]}}}),
@@ -69,7 +76,7 @@ def test_the_checksum_is_what_restarts(before: dict[str, Object]) -> None:
 @pytest.mark.parametrize("name", VALUES)
 def test_parts(name: str) -> None:
     found = {pod.labels["app.kubernetes.io/component"] for pod in pods(objects_of(name))}
-    assert found == PARTS - WITHOUT.get(name, set())
+    assert found == PARTS - WITHOUT.get(name, set()) | MORE.get(name, set())
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -67,12 +67,16 @@ REFUSED = {
     "shippingWorker.autoscaling.backlogTarget=0": "backlogTarget': minimum: got 0, want 1",
     "orderWorker.autoscaling.coreTargetPercent=0": "coreTargetPercent': minimum: got 0, want 1",
     "api.autoscaling.requestsTarget=0": "at '/api/autoscaling/requestsTarget': minimum: got 0",
+    "versioning.gate.percent=0": "at '/versioning/gate/percent': minimum: got 0, want 1",
+    "versioning.gate.percent=100": "at '/versioning/gate/percent': maximum: got 100, want 50",
+    "versioning.gate.keepSeconds=-1": "at '/versioning/gate/keepSeconds': minimum: got -1, want 0",
     "autoscaling.keda.pollingSeconds=0": "at '/autoscaling/keda/pollingSeconds': minimum: got 0",
     "autoscaling.keda.cooldownSeconds=-1": "at '/autoscaling/keda/cooldownSeconds': minimum",
     # Choices and patterns.
     "autoscaling.mode=vpa": "at '/autoscaling/mode': value must be one of 'none', 'keda', 'hpa'",
     "autoscaling.prometheus.address=prometheus:9090": "at '/autoscaling/prometheus/address': 'prom",
     "autoscaling.prometheus.authModes=password": "at '/autoscaling/prometheus/authModes': 'pas",
+    "versioning.promotion=auto": "at '/versioning/promotion': value must be one of 'gate', 'self'",
     "autoscaling.keda.backlogFrom=redis": "at '/autoscaling/keda/backlogFrom': value must be one",
     "logLevel=verbose": "at '/logLevel': value must be one of 'debug', 'info', 'warning', 'error'",
     "temporal.logLevel=warning": "at '/temporal/logLevel': value must be one of 'debug', 'info'",
@@ -159,7 +163,8 @@ REFUSED = {
         "api.terminationGracePeriodSeconds: 21 is less than the 22 s that a drain may take"
     ),
     "orderWorker.terminationGracePeriodSeconds=1": "orderWorker.terminationGracePeriodSeconds: 1",
-    "shippingWorker.drainSeconds=40,shippingWorker.terminationGracePeriodSeconds=46": (
+    "versioning.enabled=false,shippingWorker.drainSeconds=40,"
+    "shippingWorker.terminationGracePeriodSeconds=46": (
         "shippingWorker.terminationGracePeriodSeconds: 46 is less than the 47 s"
     ),
 }
@@ -206,7 +211,7 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         "temporal.namespace.retention=72h30m",
         "postgres.parameters.work_mem=16MB",
         "api.affinity=null",
-        f"{KEDA},{ZERO},{NO_ADMISSION}",
+        f"{KEDA},{ZERO},{NO_ADMISSION},versioning.promotion=self",
         f"{KEDA},orders.taskQueue=shop/orders",
         f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",
         f"{FROM_TEMPORAL},{CLOUD},autoscaling.keda.temporalAuthentication=x",

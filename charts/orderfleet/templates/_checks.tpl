@@ -81,6 +81,7 @@ Each message is a single sentence that names the value.
 {{- include "orderfleet.checks.running" . }}
 {{- include "orderfleet.checks.autoscaling" . }}
 {{- include "orderfleet.checks.connections" . }}
+{{- include "orderfleet.checks.versioning" . }}
 {{- if and .Values.api.auth.open .Values.api.tenantRates }}
 {{- fail "api.tenantRates: the names are those of API keys, which api.auth.open does without" }}
 {{- end }}
@@ -92,7 +93,8 @@ Each message is a single sentence that names the value.
 {{- end -}}
 
 {{/*
-Connections to Postgres at the maximum number of pods, plus 1 pod of each service during an upgrade.
+Connections to Postgres at the maximum number of pods, plus the pods of an upgrade: 1 of each service,
+or as many again of workers that are versions.
 Temporal's connections count too: each of its four services has a pool for each of its two databases.
 10 are for the Jobs.
 */}}
@@ -101,7 +103,8 @@ Temporal's connections count too: each of its four services has a pool for each 
 {{- range $key := list "api" "orderWorker" "shippingWorker" }}
 {{- $values := get $.Values $key }}
 {{- $pods := include "orderfleet.scaled" (dict "root" $ "values" $values) | empty | not | ternary $values.autoscaling.maxReplicas $values.replicas }}
-{{- $needed = add $needed (mul (add $pods 1) $values.databasePoolSize) }}
+{{- $more := include "orderfleet.versioned" (dict "root" $ "values" $values) | empty | ternary 1 $pods }}
+{{- $needed = add $needed (mul (add $pods $more) $values.databasePoolSize) }}
 {{- end }}
 {{- with .Values.temporal }}
 {{- if and .enabled (not .postgres.host) }}

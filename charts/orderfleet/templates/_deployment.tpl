@@ -32,6 +32,7 @@ ORDERFLEET_WORKFLOW_SLOTS: {{ .values.workflowSlots | quote }}
 ORDERFLEET_CACHED_WORKFLOWS: {{ .values.cachedWorkflows | int | quote }}
 ORDERFLEET_SANDBOX: {{ .values.sandbox | quote }}
 ORDERFLEET_FLAKY: {{ .values.flaky | quote }}
+{{ include "orderfleet.versioning.config" .root }}
 {{- end -}}
 
 {{- define "orderfleet.configMap" -}}
@@ -68,7 +69,12 @@ spec:
   strategy:
     rollingUpdate:
       maxUnavailable: 0
+      {{- if include "orderfleet.versioned" . }}
+      # Once the new build is current, its pods get all new orders: they must be as many as the old ones.
+      maxSurge: 100%
+      {{- else }}
       maxSurge: 1
+      {{- end }}
   template:
     metadata:
       labels:

@@ -8,6 +8,7 @@ cluster must find the builder's images by itself.
 import os
 import shlex
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ NEW: Final = f"{TAG}-test-b"
 _REGISTRY: Final = os.environ.get("REGISTRY") or ""
 _SECONDS: Final = 900.0
 _KEYS: Final = {"api": "api", "order_worker": "orderWorker", "shipping_worker": "shippingWorker"}
+_ALL: Final = tuple(_KEYS)
 
 
 def image(folder: str, tag: str) -> str:
@@ -40,16 +42,16 @@ def values(tag: str) -> dict[str, str]:
     return settings
 
 
-def build(context: Path, tag: str) -> None:
-    env = {name: value for name, value in os.environ.items() if name != "IMAGES"}
-    run(context / "services/images.sh", seconds=_SECONDS, env={**env, "TAG": tag}, cwd=ROOT)
+def build(context: Path, tag: str, folders: Collection[str] = _ALL) -> None:
+    env = {**os.environ, "TAG": tag, "IMAGES": " ".join(folders)}
+    run(context / "services/images.sh", seconds=_SECONDS, env=env, cwd=ROOT)
 
 
-def load(tag: str) -> None:
+def load(tag: str, folders: Collection[str] = _ALL) -> None:
     command = shlex.split(os.environ.get("LOAD") or "")
     if command:
-        for service in SERVICES:
-            run(*command, image(service.folder, tag), seconds=_SECONDS, cwd=ROOT)
+        for folder in folders:
+            run(*command, image(folder, tag), seconds=_SECONDS, cwd=ROOT)
 
 
 def tree_of(commit: str, directory: Path) -> Path:
@@ -64,10 +66,15 @@ def tree_of(commit: str, directory: Path) -> Path:
 
 def changed_copy(directory: Path) -> Path:
     """Return a copy of the images' sources, in which every service has other code."""
+    with (copy(directory) / "services/core/src/orderfleet/__init__.py").open("a") as module:
+        module.write("# The next version.\n")
+    return directory
+
+
+def copy(directory: Path) -> Path:
+    """Return a copy of the images' sources."""
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
     shutil.copytree(ROOT / "services", directory / "services", ignore=unwanted)
     for name in ("LICENSE", ".dockerignore"):
         shutil.copy2(ROOT / name, directory)
-    with (directory / "services/core/src/orderfleet/__init__.py").open("a") as module:
-        module.write("# The next version.\n")
     return directory

@@ -24,7 +24,7 @@ NAME: Final = "orderfleet"
 SERVICES: Final = ("api", "order-worker", "shipping-worker")
 # helm times out first, with the objects that it waited for.
 _HELM_SECONDS: Final = 300
-_WAIT: Final = ("--wait", "--wait-for-jobs", f"--timeout={_HELM_SECONDS}s")
+_WAIT: Final = ("--wait", "--wait-for-jobs")
 _MORE: Final = 30
 _GONE_SECONDS: Final = 90.0
 
@@ -41,26 +41,28 @@ class Release:
         self._helm("install", NAME, str(self.chart), *_set(values), *_WAIT)
         self.revisions.append(values)
 
-    def upgrade(self, values: Mapping[str, Any]) -> None:
+    def upgrade(self, values: Mapping[str, Any], *, seconds: int = _HELM_SECONDS) -> None:
         """Change values; values that are not listed get the chart's defaults."""
-        self._helm("upgrade", NAME, str(self.chart), "--reset-values", *_set(values), *_WAIT)
+        # For helm, an upgrade that fails is a revision, too.
         self.revisions.append(values)
+        command = ("upgrade", NAME, str(self.chart), "--reset-values", *_set(values), *_WAIT)
+        self._helm(*command, seconds=seconds)
 
     def rollback(self, revision: int) -> None:
         self._helm("rollback", NAME, str(revision), *_WAIT)
         self.revisions.append(self.revisions[revision - 1])
 
     def test(self) -> str:
-        return self._helm("test", NAME, "--logs", f"--timeout={_HELM_SECONDS}s")
+        return self._helm("test", NAME, "--logs")
 
     def uninstall(self) -> None:
         """Uninstall the release; its volume and its Secrets stay."""
-        self._helm("uninstall", NAME, "--wait", f"--timeout={_HELM_SECONDS}s")
+        self._helm("uninstall", NAME, "--wait")
         self.revisions.clear()
 
-    def _helm(self, *arguments: str) -> str:
-        of = f"--namespace={self.namespace.name}"
-        return self.namespace.cluster.helm(*arguments, of, seconds=_HELM_SECONDS + _MORE)
+    def _helm(self, *arguments: str, seconds: int = _HELM_SECONDS) -> str:
+        options = (f"--namespace={self.namespace.name}", f"--timeout={seconds}s")
+        return self.namespace.cluster.helm(*arguments, *options, seconds=seconds + _MORE)
 
     @property
     def key(self) -> str:
