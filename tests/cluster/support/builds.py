@@ -33,16 +33,19 @@ class Build:
         """Build the image and load it."""
         with TemporaryDirectory() as directory:
             tree = images.copy(Path(directory))
-            self._edit(tree / _SOURCE / self.file)
+            self.edit(tree)
             images.build(tree, self.tag, [_WORKER])
         images.load(self.tag, [_WORKER])
 
-    def _edit(self, path: Path) -> None:
+    def edit(self, tree: Path) -> Path:
+        """Edit the source in a copy of the repository; return the file."""
+        path = tree / _SOURCE / self.file
         lines = path.read_text().splitlines(keepends=True)
         (number,) = (at for at, line in enumerate(lines) if line.strip() == self.line)
         indent = lines[number][: -len(lines[number].lstrip())]
         lines[number:number] = [f"{indent}{line}\n" for line in self.before]
         path.write_text("".join(lines))
+        return path
 
 
 # Orders that began on the build before would not replay on it.
@@ -67,3 +70,4 @@ DECLINES: Final = Build(
         '    raise GatewayRefusedError("by a bad build")',
     ),
 )
+BUILDS: Final = (ONE_MORE_COMMAND, CRASHES, DECLINES)
