@@ -19,30 +19,39 @@ NAME = "orderfleet"
 
 def table(page: str) -> list[str]:
     """Return the table of commands, with links to their sections on a page."""
-    _, _, commands = _commands()
-    rows = [f"| [`{c.name}`]({page}#{c.name}) | {_first_paragraph(c.help)} |" for c in commands]
+    _, commands = _commands()
+    rows = [
+        f"| [`{name}`]({page}#{name.replace(' ', '-')}) | {_first_paragraph(command.help)} |"
+        for name, command, _ in commands
+    ]
     return ["| command | what it does |", "|---|---|", *rows]
 
 
 def page() -> str:
     """Return the whole page as Markdown."""
-    group, context, commands = _commands()
+    group, commands = _commands()
     lines = ["# The command `orderfleet`", "", "<!-- made by `make docs` -->", "", group.help, ""]
     lines += table("")
     lines += ["", "Every command but `up`, `down` and `demo` takes `--json`."]
     lines += ["", *_exit_codes()]
     for command in commands:
-        lines += _section(
-            command, group.context_class(command, info_name=command.name, parent=context)
-        )
+        lines += _section(*command)
     return "\n".join(lines) + "\n"
 
 
-def _commands() -> tuple[Any, Any, list[Any]]:
+def _commands() -> tuple[Any, list[tuple[str, Any, Any]]]:
     group: Any = typer.main.get_command(app)
-    context = group.context_class(group, info_name=NAME)
-    names = group.list_commands(context)
-    return group, context, [group.get_command(context, name) for name in names]
+    return group, list(_of(group, group.context_class(group, info_name=NAME)))
+
+
+def _of(group: Any, context: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield the name, command and context of each command of a group, groups in it included."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        inner = group.context_class(command, info_name=name, parent=context)
+        yield prefix + name, command, inner
+        if hasattr(command, "list_commands"):
+            yield from _of(command, inner, f"{prefix}{name} ")
 
 
 def _exit_codes() -> Iterator[str]:
@@ -52,15 +61,15 @@ def _exit_codes() -> Iterator[str]:
     yield "```"
 
 
-def _section(command: Any, context: Any) -> Iterator[str]:
-    yield from ("", f"## {command.name}", "", command.help, "", "```console")
+def _section(name: str, command: Any, context: Any) -> Iterator[str]:
+    yield from ("", f"## {name}", "", command.help, "", "```console")
     yield from (line for line in command.epilog.splitlines() if line.startswith("$"))
     yield "```"
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     rows = [record for record in records if record and not record[0].startswith("--help")]
     if rows:
         yield from ("", "| argument or option | description |", "|---|---|")
-        yield from (f"| `{name.replace('|', ' or ')}` | {help_} |" for name, help_ in rows)
+        yield from (f"| `{option.replace('|', ' or ')}` | {help_} |" for option, help_ in rows)
 
 
 def _first_paragraph(text: str) -> str:

@@ -162,7 +162,7 @@ async def test_the_doctor(cli: Cli) -> None:
         cli("doctor", ORDER_TASK_QUEUE="nobodys-tq", TEMPORAL_NAMESPACE="nowhere"),
     )
     assert well.json["ok"], well
-    assert len(well.json["checks"]) == 13
+    assert len(well.json["checks"]) == 15
     assert {"admission", "API"} <= {check["name"] for check in well.json["checks"] if check["ok"]}
     assert _failed(faulty) == ["fault injection"]
     assert _failed(elsewhere)[:3] == ["namespace nowhere", "search attribute", "order workers"]

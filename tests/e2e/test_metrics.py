@@ -76,7 +76,7 @@ class Busy:
 async def busy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Busy]:
     options = FleetOptions(
         data=tmp_path_factory.mktemp("fleet"),
-        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1"},
+        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1", "ORDERFLEET_VERSIONING": "on"},
         ports=Ports.anywhere(),
     )
     async with (
@@ -280,5 +280,6 @@ async def test_a_process_that_drains_says_so(busy: Busy) -> None:
         lambda: scrape(fleet, name), lambda one: one.value("orderfleet_draining") == 1
     )
     assert 0 < told.value("orderfleet_draining_seconds") < 5
-    assert told.value("orderfleet_drain_limit_seconds") == 10
+    # The deadline of the orders that are pinned to its build, 2 s, and the drain.
+    assert told.value("orderfleet_drain_limit_seconds") == 15 + 2 + 10
     assert await ending == 0

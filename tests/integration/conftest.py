@@ -5,6 +5,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from temporalio.client import Client
 
 from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool, open_pool
@@ -55,3 +56,13 @@ async def http(fleet: Fleet) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
+
+
+@pytest.fixture
+async def client(servers: Servers) -> Client:
+    return await connect(CommonSettings(temporal_address=servers.temporal.address))
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"versions-{uuid4().hex[:8]}"

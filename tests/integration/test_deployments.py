@@ -1,19 +1,11 @@
 """The functions over Worker Deployments, on a real server."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 import pytest
-from temporalio import workflow
 from temporalio.client import Client
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from orderfleet.settings import CommonSettings
-from orderfleet.temporal.client import connect
 from orderfleet.versions.deployments import (
     Deployment,
     Version,
@@ -28,76 +20,7 @@ from orderfleet.versions.deployments import (
     unset_ramp,
 )
 from tests.integration.support.fleet import eventually
-from tests.integration.support.servers import Servers
-
-
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
-class Pinned:
-    def __init__(self) -> None:
-        self._ended = False
-
-    @workflow.run
-    async def run(self) -> None:
-        await workflow.wait_condition(lambda: self._ended)
-
-    @workflow.signal
-    def end(self) -> None:
-        self._ended = True
-
-
-@workflow.defn(versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
-class Upgrading(Pinned):
-    @workflow.run
-    async def run(self) -> None:
-        await super().run()
-
-
-@pytest.fixture
-async def client(servers: Servers) -> Client:
-    return await connect(CommonSettings(temporal_address=servers.temporal.address))
-
-
-@pytest.fixture
-def queue() -> str:
-    return f"versions-{uuid4().hex[:8]}"
-
-
-@asynccontextmanager
-async def build(client: Client, queue: str, build_id: str) -> AsyncIterator[Version]:
-    """Run a worker of a build until the block ends; Temporal knows it when the block begins."""
-    version = Version(queue, build_id)
-    config = WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
-    )
-    worker = Worker(
-        client,
-        task_queue=queue,
-        workflows=[Pinned, Upgrading],
-        deployment_config=config,
-        identity=build_id,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
-
-    async def known() -> bool:
-        deployment = await describe_deployment(client, queue)
-        return version in {summary.version for summary in deployment.versions}
-
-    async with worker:
-        await eventually(known)
-        yield version
-
-
-async def current(client: Client, version: Version) -> None:
-    """Make a version current; the server refuses until it has registered the poller."""
-
-    async def done() -> bool:
-        try:
-            await set_current(client, version)
-        except RPCError:
-            return False
-        return True
-
-    await eventually(done)
+from tests.integration.support.versions import build, current
 
 
 async def test_the_server_can_version(client: Client) -> None:

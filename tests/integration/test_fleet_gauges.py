@@ -12,11 +12,13 @@ from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
+from orderfleet.versions.deployments import set_ramp
 from orderfleet_api import order_service
 from orderfleet_api.fleet_exporter import fleet_gauges
 from tests.integration.support.books import put_order, put_payment
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
 from tests.integration.support.proxy import wire_to
+from tests.integration.support.versions import build, current, pinned
 
 Gauges = dict[tuple[str, ...], float]
 _OF_POSTGRES = {
@@ -185,3 +187,28 @@ async def test_overdue_orders_and_pending_refunds(fleet: Fleet, owner: Pool) -> 
         gauges = await scrapes.until(lambda now: now["pending_refunds",] == 2)
         assert 100 <= gauges["oldest_pending_refund_seconds",] < 160
         assert gauges["overdue_orders",] == 2
+
+
+async def test_the_builds_of_versioned_workers_are_exported(fleet: Fleet) -> None:
+    queue = fleet.common()["order_task_queue"]
+    async with exporting(fleet) as scrapes, build(fleet.temporal, queue, "one") as one:
+        assert not any(name.startswith("version_") for name in scrapes.names())
+        await current(fleet.temporal, one)
+        gauges = await scrapes.until(lambda now: now.get(_share("one", "current")) == 1)
+        assert gauges["version_ramp_seconds", "orders"] == 0
+        async with build(fleet.temporal, queue, "two") as two:
+            await set_ramp(fleet.temporal, two, 25)
+            gauges = await scrapes.until(lambda now: now.get(_share("two", "ramping")) == 0.25)
+            assert gauges[_share("one", "current")] == 0.75
+            assert gauges["version_pollers", "orders", "two", "ramping"] == 1
+            await set_ramp(fleet.temporal, two, 100)
+            await pinned(fleet.temporal, two)
+            opened = ("version_open_orders", "orders", "two", "ramping")
+            gauges = await scrapes.until(lambda now: now.get(opened) == 1)
+            await scrapes.until(lambda now: now["version_ramp_seconds", "orders"] > 1)
+            # The queue of the shipping workers, which nobody versions, has none.
+            assert {key[1] for key in gauges if key[0].startswith("version_")} == {"orders"}
+
+
+def _share(build_id: str, status: str) -> tuple[str, ...]:
+    return "version_share", "orders", build_id, status

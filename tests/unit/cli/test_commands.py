@@ -29,6 +29,10 @@ _WRONG: Final = {
     "load --rate 1 --seconds 601": "--seconds",
     "load --rate nan --seconds 1": "--rate",
     "watch --limit 0": "--limit",
+    "versions nope": "No such command 'nope'",
+    "versions promote": "promote needs a BUILD or --unversioned",
+    "versions promote 0123456789ab --unversioned": "promote needs a BUILD or --unversioned",
+    "versions pin": "Missing argument 'ID'",
     "api-key a:b": "invalid key name 'a:b'",
     "show order-1 --jsn": "No such option",
 }
@@ -64,7 +68,8 @@ async def test_without_the_api_it_exits_3(cli: Cli) -> None:
 
 
 async def test_without_temporal_it_exits_3(cli: Cli) -> None:
-    for outcome in await cli.all("describe order-1", "history order-1"):
+    commands = "describe order-1", "history order-1", "versions", "versions rollback"
+    for outcome in await cli.all(*commands):
         assert outcome.status == 3, outcome
         assert outcome.error.startswith("cannot reach Temporal at 127.0.0.1:1: ")
 
@@ -101,7 +106,7 @@ async def test_help_has_the_exit_codes_and_every_command_has_examples(cli: Cli) 
     assert "Exit codes: 0 done" in helped.out
     bare = await cli()
     assert (bare.status, bare.out) == (2, helped.out)
-    commands = ("start-workflow", "describe", "logs", "up")
+    commands = ("start-workflow", "describe", "logs", "up", "versions", "versions pin")
     for outcome in await cli.all(*(f"{command} --help" for command in commands)):
         assert outcome.status == 0
         assert "$ orderfleet " in outcome.out

@@ -1,4 +1,4 @@
-"""Metrics of the whole fleet: orders in Postgres, task queues in Temporal.
+"""Metrics of the whole fleet: orders in Postgres, task queues and builds of workers in Temporal.
 
 The API exports them and not the workers, because a queue's backlog matters most when it has no
 worker. Each source is polled every few seconds, apart from scrapes, and exported while it is fresh.
@@ -25,6 +25,7 @@ from orderfleet.store.health import last_migration_failed, schema_version
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet.temporal.client import is_away
 from orderfleet.temporal.task_queues import TYPES, count_pollers, describe_task_queue
+from orderfleet.versions.view import view_queue
 from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
 
@@ -32,6 +33,9 @@ log = structlog.stdlib.get_logger(__name__)
 
 POSTGRES: Final = "postgres"
 TEMPORAL: Final = "temporal"
+# A source of its own: Temporal answers it by a workflow, under load later than for the task queues,
+# by which the fleet scales.
+VERSIONS: Final = "versions"
 # Far longer than a poll takes, shorter than an alert waits.
 _POLL_SECONDS: Final = 2.5
 # An order ends within its deadline, or ReconcileOrders ends it at the latest 5 s after it.
@@ -76,7 +80,8 @@ class FleetGauges(Collector):
             # Stale if the event loop is stuck, so that nothing polls any more.
             fresh = monotonic() - polled.at < self._fresh_seconds
             gauges = polled.gauges if fresh else None
-            up.add_metric([source], float(gauges is not None))
+            if source != VERSIONS:
+                up.add_metric([source], float(gauges is not None))
             yield from gauges or ()
         if up.samples:
             yield up
@@ -98,6 +103,7 @@ async def fleet_gauges(
     polls: dict[str, Poll] = {
         POSTGRES: lambda: poll_postgres(pool, overdue),
         TEMPORAL: lambda: poll_temporal(temporal, queues),
+        VERSIONS: lambda: poll_versions(temporal, queues),
     }
 
     async def keep_polling(source: str, poll: Poll) -> NoReturn:
@@ -187,6 +193,33 @@ async def poll_temporal(client: Client, queues: Iterable[str]) -> list[Metric]:
         age.add_metric(labels, answer.stats.approximate_backlog_age.ToTimedelta().total_seconds())
         pollers.add_metric(labels, count_pollers(answer))
     return [backlog, age, pollers]
+
+
+async def poll_versions(client: Client, queues: Iterable[str]) -> list[Metric]:
+    """Return the gauges of the workers' builds; none while nobody versions a queue."""
+    labels = "task_queue", "build", "status"
+    share = _gauge("version_share", "Share of the new orders that a build takes, 0 to 1.", *labels)
+    pollers = _gauge(
+        "version_pollers",
+        "Workers of a build that asked for workflow tasks within the last 90 s.",
+        *labels,
+    )
+    orders = _gauge("version_open_orders", "Open workflows that are pinned to a build.", *labels)
+    ramp = _gauge(
+        "version_ramp_seconds",
+        "How long a build has been taking a share of the new orders, 0 if none does.",
+        "task_queue",
+    )
+    for queue in await asyncio.gather(*(view_queue(client, name) for name in sorted(set(queues)))):
+        if queue.versions:
+            ramp.add_metric([queue.task_queue], queue.ramp_seconds)
+        for version in queue.versions:
+            values = [queue.task_queue, version.build, version.status]
+            share.add_metric(values, version.share)
+            pollers.add_metric(values, version.pollers)
+            if version.open_orders is not None:
+                orders.add_metric(values, version.open_orders)
+    return [gauge for gauge in (share, pollers, orders, ramp) if gauge.samples]
 
 
 def _gauge(name: str, meaning: str, *labels: str, value: float | None = None) -> GaugeMetricFamily:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet_cli.commands import local, operate, orders, temporal
+from orderfleet_cli.commands import local, operate, orders, temporal, versions
 from orderfleet_cli.errors import WRONG_USAGE
 
 _CODES: Final = (
@@ -44,7 +44,7 @@ def orderfleet(
 
     The fleet is the one that `orderfleet up` runs in this directory, or the one that the
     environment names: ORDERFLEET_URL, ORDERFLEET_API_KEY; TEMPORAL_ADDRESS (and the other
-    TEMPORAL_* names) and DATABASE_URL for `describe`, `history` and `doctor`.
+    TEMPORAL_* names) and DATABASE_URL for `describe`, `history`, `versions` and `doctor`.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -54,7 +54,7 @@ def orderfleet(
     load_environment()
 
 
-for group in (orders, temporal, operate, local):
+for group in (orders, temporal, versions, operate, local):
     app.add_typer(group.commands)
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 from unittest.mock import AsyncMock
 
 import pytest
@@ -192,24 +194,28 @@ def _polled_by(
 @pytest.mark.parametrize(
     ("queue", "away"),
     [
-        (_polled_by("old", "new", current="old"), ""),
-        (_polled_by("old", "new", current="old", ramping="new", percent=10), ""),
-        (_polled_by("new", current="old", ramping="new", percent=100), ""),
-        (_polled_by(""), ""),
+        (partial(_polled_by, "old", "new", current="old"), ""),
+        (partial(_polled_by, "old", "new", current="old", ramping="new", percent=10), ""),
+        (partial(_polled_by, "new", current="old", ramping="new", percent=100), ""),
+        (partial(_polled_by, ""), ""),
+        # About to be promoted.
+        (partial(_polled_by, "new"), ""),
         # Others poll, but new orders are not theirs.
-        (_polled_by("new", current="old"), "No worker polls orders (build old)."),
+        (partial(_polled_by, "new", current="old"), "No worker polls orders (build old)."),
         (
-            _polled_by("new", current="old", ramping="new", percent=10),
+            partial(_polled_by, "new", current="old", ramping="new", percent=10),
             "No worker polls orders (build old).",
         ),
-        (_polled_by("", current="old"), "No worker polls orders (build old)."),
-        (_polled_by("new"), "No worker polls orders (no build is current)."),
+        (partial(_polled_by, "", current="old"), "No worker polls orders (build old)."),
     ],
 )
 async def test_only_workers_that_take_new_orders_are_life(
-    nowhere: Client, monkeypatch: pytest.MonkeyPatch, queue: DescribeTaskQueueResponse, away: str
+    nowhere: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: Callable[[], DescribeTaskQueueResponse],
+    away: str,
 ) -> None:
-    describe = AsyncMock(return_value=queue)
+    describe = AsyncMock(return_value=queue())
     monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
     life = FleetLife(["orders"], _Clock())
     await life.look(nowhere)

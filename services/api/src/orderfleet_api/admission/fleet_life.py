@@ -94,10 +94,12 @@ class FleetLife:
 
 
 def _unpolled(name: str, queue: DescribeTaskQueueResponse) -> str:
-    """Return the name of a queue where no worker would take a new order, else an empty text."""
+    """Return the name of a queue where no worker would take a new order, else an empty text.
+
+    While no build is current any worker is life: the next one that begins to poll is promoted, as
+    when the only worker of a queue restarts.
+    """
     build = serving_build(queue)
-    if count_pollers(queue, build):
+    if count_pollers(queue, build or None):
         return ""
-    if build:
-        return f"{name} (build {build})"
-    return f"{name} (no build is current)" if count_pollers(queue) else name
+    return f"{name} (build {build})" if build else name

@@ -16,6 +16,7 @@ from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
 from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
+from orderfleet_cli.doctor.check_versions import check_versions
 from orderfleet_cli.doctor.clock_skew import compare_clock
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
@@ -44,7 +45,7 @@ class _Check(Struct, frozen=True):
 
 
 async def check_temporal() -> list[Finding]:
-    """Check Temporal: connection, namespace, workers, reconciliation, clock."""
+    """Check Temporal: connection, namespace, workers and their versions, reconciliation, clock."""
     settings = read(CommonSettings)
     fix = "start it, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY)"
     try:
@@ -80,7 +81,12 @@ async def check_temporal() -> list[Finding]:
         ),
     )
     first = Finding("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
-    others = await asyncio.gather(*(check.run() for check in checks), _clock(client))
+    others = await asyncio.gather(
+        *(check.run() for check in checks),
+        check_versions(client, settings.order_task_queue),
+        check_versions(client, settings.shipping_task_queue),
+        _clock(client),
+    )
     return [first, *others]
 
 

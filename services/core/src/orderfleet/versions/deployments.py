@@ -68,6 +68,8 @@ class VersionSummary:
     ramping_since: datetime | None
     # When the version last stopped being current or ramping.
     retired: datetime | None
+    # When the version last became current; None if it never was.
+    last_current: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,8 @@ async def set_current(client: Client, version: Version, *, token: bytes = b"") -
 
     Args:
         client: of Temporal.
-        version: has polled; a version without pollers is refused.
+        version: has polled; a version without pollers is refused. With an empty build, unversioned
+            workers take the new orders.
         token: of the deployment as the caller saw it; empty overwrites any change since.
 
     Raises:
@@ -250,6 +253,7 @@ def _summary(summary: WorkerDeploymentInfo.WorkerDeploymentVersionSummary) -> Ve
         current_since=_time(summary.current_since_time),
         ramping_since=_time(summary.ramping_since_time),
         retired=_time(summary.last_deactivation_time),
+        last_current=_time(summary.last_current_time),
     )
 
 
