@@ -146,6 +146,45 @@ _QUEUES: Final = [
         repeat="queue",
     ),
 ]
+_BUILDS: Final = [
+    graph(
+        "Share of the new orders of $queue",
+        "By build of the workers: a ramp is a new build on trial. Empty while versioning is off.",
+        Query(
+            fleet_wide("orderfleet_version_share", _QUEUE, "build, status"), "{{build}} {{status}}"
+        ),
+        unit="percentunit",
+        share=True,
+        repeat="queue",
+    ),
+    graph(
+        "Open orders by build of $queue",
+        "An order ends on the build on which it began, so a build that drains reaches 0 in 15 s.",
+        Query(
+            fleet_wide("orderfleet_version_open_orders", _QUEUE, "build, status"),
+            "{{build}} {{status}}",
+        ),
+        repeat="queue",
+    ),
+    graph(
+        "Pollers by build of $queue",
+        "As Temporal saw them in the last 90 s. 0 of a build with a share: its orders wait.",
+        Query(
+            fleet_wide("orderfleet_version_pollers", _QUEUE, "build, status"),
+            "{{build}} {{status}}",
+        ),
+        repeat="queue",
+    ),
+    graph(
+        "Ramp of $queue",
+        "How long a build has been ramping. The gate judges it within 2 minutes.",
+        Query(fleet_wide("orderfleet_version_ramp_seconds", _QUEUE), "ramp"),
+        unit="s",
+        limit=Limit(red=300, yellow=120),
+        runbook="VersionRampStuck",
+        repeat="queue",
+    ),
+]
 _PODS: Final = [
     graph(
         "CPU",
@@ -212,6 +251,6 @@ def build() -> Dashboard:
         "fleet",
         "Fleet",
         "Both task queues side by side, and the pods that work on them.",
-        {"Now": _NOW, "Queues": _QUEUES, "Pods": _PODS},
+        {"Now": _NOW, "Queues": _QUEUES, "Builds": _BUILDS, "Pods": _PODS},
         (queue,),
     )

@@ -22,6 +22,7 @@ from temporalio.client import Client
 from orderfleet.domain.contract import ORDER_TASK_QUEUE
 from orderfleet.gateways.simulated import Fault
 from orderfleet.store.pool import open_pool
+from orderfleet.versions.view import view_queue
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from orderfleet_cli.local.processes import environment, executable, log_path
 from tests.e2e.support.orders import Orders, clients, eventually
@@ -58,6 +59,8 @@ _SAID: Final = {
     ("ReconciliationNeeded", "temporal workflow list"): "ReconcileOrders",
     ("ReconciliationFails", "kubectl"): "reconciliation failed",
     ("ReconciliationFails", "temporal workflow list"): "ReconcileOrders",
+    ("VersionRampStuck", "orderfleet versions rollback"): "no build is ramping",
+    ("VersionRampStuck", "orderfleet versions"): "orders-tq",
     ("WorkflowNonDeterminism", "kubectl"): "[TMPRL1100] Nondeterminism error",
     ("WorkflowNonDeterminism", "orderfleet history"): "TMPRL1100",
     ("WorkflowTaskFailures", "kubectl"): "Failing workflow task",
@@ -68,6 +71,7 @@ _SAID: Final = {
 _FAIL: Final = {
     ("ApiErrors", "orderfleet doctor"): 1,
     ("ExporterDown", "orderfleet doctor"): 1,
+    ("VersionRampStuck", "orderfleet versions rollback"): 1,
     ("WorkflowNonDeterminism", "orderfleet history"): 2,
     ("WorkflowTaskFailures", "orderfleet history ORDER --json"): 2,
 }
@@ -132,6 +136,7 @@ async def sick(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sick]:
         env={
             "ORDERFLEET_GATEWAY_FAULTS": msgspec.json.encode(_FAULTS).decode(),
             "ORDERFLEET_EXPORTER_SECONDS": "1",
+            "ORDERFLEET_VERSIONING": "on",
             "ORDERFLEET_RECONCILE_SECONDS": "1",
         },
         durable=True,
@@ -155,6 +160,9 @@ async def sick(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sick]:
         await fleet.start("shipping-worker")
         common = {"NAMESPACE": "default", "API_URL": fleet.api_url, "ORDER": plain}
         common["ORDER_TASK_QUEUE"] = ORDER_TASK_QUEUE
+        current = (await view_queue(client, ORDER_TASK_QUEUE)).current
+        assert current is not None
+        common["BUILD"] = current.build
         own = {
             "RefundsPendingTooLong": {"ORDER": placed[0]},
             "ReconciliationNeeded": {"ORDER": unknown[0].id},

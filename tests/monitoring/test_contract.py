@@ -69,7 +69,7 @@ class Told(NamedTuple):
 async def told(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
     options = FleetOptions(
         data=tmp_path_factory.mktemp("fleet"),
-        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1"},
+        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1", "ORDERFLEET_VERSIONING": "on"},
         ports=Ports.anywhere(),
     )
     async with AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import Final
 RUNBOOKS: Final = Path(__file__).parents[2] / "docs" / "runbooks"
 # The reader fills these in.
 _PLACEHOLDER: Final = re.compile(
-    r"\b(API_URL|CHART|DEPLOYMENT|ID|JOB|N|NAMESPACE|ORDER|ORDER_TASK_QUEUE|ORDER_WORKER|POD"
+    r"\b(API_URL|BUILD|CHART|DEPLOYMENT|ID|JOB|N|NAMESPACE|ORDER|ORDER_TASK_QUEUE|ORDER_WORKER|POD"
     r"|PROMETHEUS_URL|RELEASE)\b"
 )
 _PROGRAMS: Final = ("curl", "helm", "kubectl", "make", "orderfleet", "promtool", "temporal")
