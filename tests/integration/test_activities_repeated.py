@@ -83,9 +83,7 @@ _FAULTS: Final = st.lists(
 
 
 @pytest.mark.parametrize("name", list(_RUN))
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fates=st.lists(_FATES, min_size=1, max_size=3), overlap=st.booleans(), faults=_FAULTS)
 async def test_attempts_in_any_number_leave_what_one_leaves(
     pool: Pool, name: str, fates: list[list[Fate]], overlap: bool, faults: list[Fault]

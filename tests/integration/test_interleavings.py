@@ -50,9 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"{package}.activities.GATEWAY_LOOKUP_SECONDS", 0.08)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=_CHANGES, faults=_FAULTS, weather=_WEATHER)
 @example([], [], _FINE)
 @example([(0.0, "cancel")], [], _FINE)

@@ -102,7 +102,7 @@ async def charged(url: str) -> bool:
 @pytest.mark.parametrize(
     ("packed", "packing"),
     [
-        (gzip.compress(CAPTURED), "gzip"),
+        pytest.param(gzip.compress(CAPTURED), "gzip", id="gzip"),
         (zlib.compress(CAPTURED), "deflate"),
         (CAPTURED, "identity"),
     ],
