@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from orderfleet.environment import Row, Settings
+from orderfleet.runtime.gate import GateSettings
 from orderfleet.runtime.migrate import MigrateSettings
 from orderfleet.settings import CommonSettings, ServiceSettings, WorkerSettings
 from orderfleet_api.settings import ApiSettings
@@ -21,6 +22,7 @@ SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
     ("Both workers", WorkerSettings, ServiceSettings),
     ("Order worker", OrderWorkerSettings, WorkerSettings),
     ("Shipping worker", ShippingWorkerSettings, WorkerSettings),
+    ("`orderfleet-order-gate`, `orderfleet-shipping-gate`", GateSettings, CommonSettings),
     ("`orderfleet-migrate`", MigrateSettings, CommonSettings),
     ("The command `orderfleet`", ClientSettings, Settings),
 ]

@@ -13,6 +13,8 @@ PROGRAMS = pytest.mark.parametrize(
         "orderfleet-api",
         "orderfleet-order-worker",
         "orderfleet-shipping-worker",
+        "orderfleet-order-gate",
+        "orderfleet-shipping-gate",
         "orderfleet-migrate",
         "orderfleet-wait",
     ],

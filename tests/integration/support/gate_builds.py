@@ -1,0 +1,144 @@
+"""Builds of a worker, each a worker of its own in this process, with workflows of the tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import workflow
+from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+
+with workflow.unsafe.imports_passed_through():
+    from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW, REFUND_WORKFLOW
+    from orderfleet.domain.orders import OrderState
+    from orderfleet.versions.deployments import Version, describe_deployment, set_current
+    from tests.integration.support.fleet import eventually
+
+_TASK_TIMEOUT: Final = timedelta(seconds=2)
+
+
+@workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
+class GoodOrder:
+    """Fulfilled after 0.3 s."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        await workflow.sleep(0.3)
+        workflow.upsert_search_attributes([ORDER_STATE.value_set(OrderState.FULFILLED)])
+
+
+@workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
+class OtherOrder:
+    """The same with other commands: it does not replay the history of `GoodOrder`."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        workflow.upsert_search_attributes([ORDER_STATE.value_set(OrderState.FULFILLED)])
+        await workflow.sleep(0.3)
+
+
+@workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
+class BrokenOrder:
+    """Fails its first workflow task, for ever."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        raise RuntimeError("no such step")
+
+
+@workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
+class FailedOrder:
+    """Ends at once, as failed."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        workflow.upsert_search_attributes([ORDER_STATE.value_set(OrderState.FAILED)])
+
+
+@workflow.defn(name=REFUND_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class Refund:
+    """Waits for an hour."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        await workflow.sleep(3600)
+
+
+@workflow.defn(name=REFUND_WORKFLOW, versioning_behavior=VersioningBehavior.AUTO_UPGRADE)
+class OtherRefund:
+    """The same with other commands."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        await workflow.execute_activity("undo", schedule_to_close_timeout=timedelta(seconds=1))
+
+
+@asynccontextmanager
+async def running_build(
+    client: Client, queue: str, build_id: str, *workflows: type
+) -> AsyncIterator[Version]:
+    """Run a worker of a build until the block ends; Temporal knows it when the block begins."""
+    version = Version(queue, build_id)
+    config = WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
+    )
+    worker = Worker(
+        client,
+        task_queue=queue,
+        workflows=workflows,
+        deployment_config=config,
+        identity=build_id,
+        workflow_runner=UnsandboxedWorkflowRunner(),
+    )
+
+    async def known() -> bool:
+        deployment = await describe_deployment(client, queue)
+        return version in {summary.version for summary in deployment.versions}
+
+    async with worker:
+        await eventually(known)
+        yield version
+
+
+async def make_current(client: Client, version: Version) -> None:
+    """Make a version current; the server refuses until it has registered the poller."""
+
+    async def done() -> bool:
+        try:
+            await set_current(client, version)
+        except RPCError:
+            return False
+        return True
+
+    await eventually(done)
+
+
+@asynccontextmanager
+async def order_flow(client: Client, queue: str, *, pause: float = 0.1) -> AsyncIterator[list[str]]:
+    """Place orders until the block ends; yield their ids."""
+    ids: list[str] = []
+
+    async def place() -> None:
+        while True:
+            ids.append(f"{queue}-{len(ids)}")
+            await client.start_workflow(
+                ORDER_WORKFLOW, id=ids[-1], task_queue=queue, task_timeout=_TASK_TIMEOUT
+            )
+            await asyncio.sleep(pause)
+
+    placing = asyncio.create_task(place())
+    try:
+        yield ids
+    finally:
+        placing.cancel()
+        await asyncio.gather(placing, return_exceptions=True)
+
+
+async def results(client: Client, ids: Sequence[str]) -> None:
+    """Wait until all workflows have completed."""
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(client.get_workflow_handle(id_).result() for id_ in ids))

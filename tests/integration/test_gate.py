@@ -1,0 +1,223 @@
+"""The gate's steps on a real server, with workers of two builds and a flow of orders."""
+
+import asyncio
+from dataclasses import replace
+from time import monotonic
+from uuid import uuid4
+
+import pytest
+from temporalio.client import Client
+
+from orderfleet.domain.contract import ORDER_WORKFLOW, REFUND_WORKFLOW
+from orderfleet.settings import CommonSettings
+from orderfleet.temporal.client import connect
+from orderfleet.versions.deployments import (
+    Version,
+    VersionStatus,
+    describe_deployment,
+    set_ramp,
+    unset_ramp,
+)
+from orderfleet.versions.judgement import Limits
+from orderfleet.versions.rollout import Candidate, Terms, roll_out
+from orderfleet.versions.routing import RolloutError
+from tests.integration.support.gate_builds import (
+    BrokenOrder,
+    FailedOrder,
+    GoodOrder,
+    OtherOrder,
+    OtherRefund,
+    Refund,
+    make_current,
+    order_flow,
+    results,
+    running_build,
+)
+from tests.integration.support.fleet import eventually
+from tests.integration.support.servers import Servers
+
+TERMS = Terms(
+    percent=30,
+    wait_seconds=10,
+    limits=Limits(least_orders=5, least_seconds=3, most_seconds=30),
+)
+
+
+@pytest.fixture
+async def client(servers: Servers) -> Client:
+    return await connect(CommonSettings(temporal_address=servers.temporal.address))
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"gate-{uuid4().hex[:8]}"
+
+
+def candidate(version: Version, order: type = GoodOrder, refund: type = Refund) -> Candidate:
+    return Candidate(
+        version, version.deployment, [order, refund], ORDER_WORKFLOW, [REFUND_WORKFLOW]
+    )
+
+
+async def routing(client: Client, queue: str) -> tuple[str | None, str | None]:
+    """Return the current and the ramping build."""
+    deployment = await describe_deployment(client, queue)
+    return deployment.current, deployment.ramping
+
+
+async def ramping(client: Client, queue: str) -> None:
+    """Wait until a build ramps."""
+
+    async def ramps() -> bool:
+        return (await routing(client, queue))[1] is not None
+
+    await eventually(ramps)
+
+
+async def test_the_first_build_serves_at_once(client: Client, queue: str) -> None:
+    async with running_build(client, queue, "one", GoodOrder) as one:
+        began = monotonic()
+        await roll_out(client, candidate(one), TERMS)
+        assert await routing(client, queue) == ("one", None)
+        assert monotonic() - began < 3
+
+
+async def test_the_build_that_is_current_needs_no_ramp(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", GoodOrder) as two,
+    ):
+        await make_current(client, one)
+        # Of a gate that was killed.
+        await set_ramp(client, two, 10)
+        began = monotonic()
+        await roll_out(client, candidate(one), TERMS)
+        assert await routing(client, queue) == ("one", None)
+        assert monotonic() - began < 1
+
+
+async def test_a_good_build_is_promoted(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", GoodOrder) as two,
+    ):
+        await make_current(client, one)
+        async with order_flow(client, queue) as ids:
+            began = monotonic()
+            await roll_out(client, candidate(two), TERMS)
+            assert monotonic() - began >= TERMS.limits.least_seconds
+            assert await routing(client, queue) == ("two", None)
+        await results(client, ids)
+
+
+async def test_without_orders_a_build_that_polls_is_promoted(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", GoodOrder) as two,
+    ):
+        await make_current(client, one)
+        await roll_out(client, candidate(two), TERMS)
+        assert await routing(client, queue) == ("two", None)
+
+
+async def test_other_commands_of_a_pinned_workflow_are_promoted(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", OtherOrder) as two,
+    ):
+        await make_current(client, one)
+        async with order_flow(client, queue) as ids:
+            await roll_out(client, candidate(two, OtherOrder), TERMS)
+            assert await routing(client, queue) == ("two", None)
+        await results(client, ids)
+
+
+async def test_a_build_whose_workflow_task_fails_is_rolled_back(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", BrokenOrder) as two,
+    ):
+        await make_current(client, one)
+        async with order_flow(client, queue) as ids:
+            began = monotonic()
+            with pytest.raises(RolloutError, match=r"not begun.*no such step"):
+                await roll_out(client, candidate(two, BrokenOrder), TERMS)
+            assert monotonic() - began < 15
+            assert await routing(client, queue) == ("one", None)
+        # Its orders had not begun: the current build takes them.
+        await results(client, ids)
+
+
+async def test_a_build_whose_orders_end_badly_is_rolled_back(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", FailedOrder) as two,
+    ):
+        await make_current(client, one)
+        async with order_flow(client, queue):
+            with pytest.raises(RolloutError, match=r"orders of the new build are bad \(\d+ failed"):
+                await roll_out(client, candidate(two, FailedOrder), TERMS)
+            assert await routing(client, queue) == ("one", None)
+
+
+async def test_a_refund_that_does_not_replay_is_refused_before_any_ramp(
+    client: Client, queue: str
+) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder, Refund) as one,
+        running_build(client, queue, "two", GoodOrder, OtherRefund) as two,
+    ):
+        await make_current(client, one)
+        handle = await client.start_workflow(
+            REFUND_WORKFLOW, id=f"{queue}/refund", task_queue=queue
+        )
+
+        async def begun() -> bool:
+            return (await handle.describe()).history_length >= 5
+
+        await eventually(begun)
+        with pytest.raises(RolloutError, match=f"do not replay: {REFUND_WORKFLOW} {queue}/refund"):
+            await roll_out(client, candidate(two, refund=OtherRefund), TERMS)
+        deployment = await describe_deployment(client, queue)
+        assert deployment.current == "one"
+        # A build that ramped for a moment would be draining.
+        assert deployment.versions[0].version == two
+        assert deployment.versions[0].status is VersionStatus.INACTIVE
+        await handle.terminate()
+
+
+async def test_a_build_that_nobody_runs_is_refused(client: Client, queue: str) -> None:
+    async with running_build(client, queue, "one", GoodOrder) as one:
+        await make_current(client, one)
+        message = f"no worker of build two polled {queue} within 1 s"
+        with pytest.raises(RolloutError, match=message):
+            await roll_out(client, candidate(Version(queue, "two")), replace(TERMS, wait_seconds=1))
+        assert await routing(client, queue) == ("one", None)
+
+
+async def test_a_gate_that_is_stopped_rolls_back(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", GoodOrder) as two,
+    ):
+        await make_current(client, one)
+        gate = asyncio.create_task(roll_out(client, candidate(two), TERMS))
+        await ramping(client, queue)
+        gate.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gate
+        assert await routing(client, queue) == ("one", None)
+
+
+async def test_a_hand_that_ends_the_ramp_ends_the_gate(client: Client, queue: str) -> None:
+    async with (
+        running_build(client, queue, "one", GoodOrder) as one,
+        running_build(client, queue, "two", GoodOrder) as two,
+    ):
+        await make_current(client, one)
+        gate = asyncio.create_task(roll_out(client, candidate(two), TERMS))
+        await ramping(client, queue)
+        await unset_ramp(client, queue)
+        with pytest.raises(RolloutError, match="somebody else changed the routing"):
+            await gate
+        assert await routing(client, queue) == ("one", None)
