@@ -15,7 +15,7 @@ from typing import Final
 # Chances that a build like the current one looks so bad. The first is per look: over all looks of a
 # rollout fewer than 1 % of good builds are condemned. The second compares with orders of the same
 # time only: an outage of a gateway or of Postgres hits both builds and condemns neither.
-_SIGNIFICANCE: Final = 0.003
+_SIGNIFICANCE: Final = 0.002
 _SIGNIFICANCE_NOW: Final = 0.05
 # Below this the gate watches longer.
 _SUSPICION: Final = 0.2

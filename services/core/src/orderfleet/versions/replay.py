@@ -9,7 +9,11 @@ from typing import Final
 
 import structlog
 from temporalio.api.enums.v1 import EventType
-from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.history.v1 import (
+    HistoryEvent,
+    WorkflowTaskScheduledEventAttributes,
+    WorkflowTaskStartedEventAttributes,
+)
 from temporalio.client import Client, WorkflowHistory
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
@@ -160,16 +164,22 @@ def executed_part(history: WorkflowHistory) -> WorkflowHistory | None:
     executed = completed[-1] + 1
     while executed < len(events) and _is_command(events[executed], events[completed[-1]].event_id):
         executed += 1
-    kept, last = list(events[:executed]), events[executed - 1]
-    for event_type in (_TASK_SCHEDULED, _TASK_STARTED):
-        following = HistoryEvent(
-            event_id=kept[-1].event_id + 1, event_time=last.event_time, event_type=event_type
-        )
-        if event_type == _TASK_STARTED:
-            started = following.workflow_task_started_event_attributes
-            started.scheduled_event_id = kept[-1].event_id
-        kept.append(following)
-    return WorkflowHistory(history.workflow_id, kept)
+    last, when = events[executed - 1].event_id, events[executed - 1].event_time
+    scheduled = HistoryEvent(
+        event_id=last + 1,
+        event_time=when,
+        event_type=_TASK_SCHEDULED,
+        workflow_task_scheduled_event_attributes=WorkflowTaskScheduledEventAttributes(),
+    )
+    started = HistoryEvent(
+        event_id=last + 2,
+        event_time=when,
+        event_type=_TASK_STARTED,
+        workflow_task_started_event_attributes=WorkflowTaskStartedEventAttributes(
+            scheduled_event_id=last + 1
+        ),
+    )
+    return WorkflowHistory(history.workflow_id, [*events[:executed], scheduled, started])
 
 
 def _is_command(event: HistoryEvent, completed: int) -> bool:
