@@ -3,14 +3,11 @@
 import asyncio
 from dataclasses import replace
 from time import monotonic
-from uuid import uuid4
 
 import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_WORKFLOW, REFUND_WORKFLOW
-from orderfleet.settings import CommonSettings
-from orderfleet.temporal.client import connect
 from orderfleet.versions.deployments import (
     Version,
     VersionStatus,
@@ -21,6 +18,7 @@ from orderfleet.versions.deployments import (
 from orderfleet.versions.judgement import Limits
 from orderfleet.versions.rollout import Candidate, Terms, roll_out
 from orderfleet.versions.routing import RolloutError
+from tests.integration.support.fleet import eventually
 from tests.integration.support.gate_builds import (
     BrokenOrder,
     FailedOrder,
@@ -33,24 +31,12 @@ from tests.integration.support.gate_builds import (
     results,
     running_build,
 )
-from tests.integration.support.fleet import eventually
-from tests.integration.support.servers import Servers
 
 TERMS = Terms(
     percent=30,
     wait_seconds=10,
     limits=Limits(least_orders=5, least_seconds=3, most_seconds=30),
 )
-
-
-@pytest.fixture
-async def client(servers: Servers) -> Client:
-    return await connect(CommonSettings(temporal_address=servers.temporal.address))
-
-
-@pytest.fixture
-def queue() -> str:
-    return f"gate-{uuid4().hex[:8]}"
 
 
 def candidate(version: Version, order: type = GoodOrder, refund: type = Refund) -> Candidate:

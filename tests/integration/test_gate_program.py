@@ -8,32 +8,18 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import pytest
 from temporalio.client import Client
 
 import orderfleet_order_worker
-from orderfleet.settings import CommonSettings
-from orderfleet.temporal.client import connect
 from orderfleet.versions.build import build_id
 from orderfleet.versions.deployments import describe_deployment
-from tests.integration.support.gate_builds import GoodOrder, make_current, running_build
 from tests.integration.support.fleet import eventually
+from tests.integration.support.gate_builds import GoodOrder, make_current, running_build
 from tests.integration.support.servers import Servers
 
 PROGRAM = "orderfleet-order-gate"
 BUILD = build_id(orderfleet_order_worker)
-
-
-@pytest.fixture
-async def client(servers: Servers) -> Client:
-    return await connect(CommonSettings(temporal_address=servers.temporal.address))
-
-
-@pytest.fixture
-def queue() -> str:
-    return f"gate-{uuid4().hex[:8]}"
 
 
 @asynccontextmanager
