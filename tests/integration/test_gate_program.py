@@ -12,6 +12,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 import orderfleet_order_worker
+from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet.versions.build import build_id
 from orderfleet.versions.deployments import describe_deployment
 from tests.integration.support.fleet import eventually
@@ -76,7 +77,8 @@ async def test_sigterm_ends_the_ramp(servers: Servers, client: Client, queue: st
         async with gate(servers, queue) as process:
 
             async def ramps() -> bool:
-                return (await describe_deployment(client, queue)).ramping == BUILD
+                described = await describe_task_queue(client, queue, "workflow")
+                return described.versioning_info.ramping_deployment_version.build_id == BUILD
 
             await eventually(ramps)
             process.send_signal(signal.SIGTERM)

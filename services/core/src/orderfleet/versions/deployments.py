@@ -131,7 +131,10 @@ async def describe_deployment(client: Client, name: str) -> Deployment:
     """
     request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=name)
     try:
-        answer = await client.workflow_service.describe_worker_deployment(request, timeout=TIMEOUT)
+        # The server answers some 20 of these a second and refuses the rest.
+        answer = await client.workflow_service.describe_worker_deployment(
+            request, timeout=TIMEOUT, retry=True
+        )
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return Deployment(name)
