@@ -104,8 +104,9 @@ class Serving:
         queue = await list_queue_workers(self._client, self._task_queue)
         if self._before is None:
             self._before = _identities(queue.of(""))
-        if not any(map(self._is_own, queue.of(self.build))):
-            # The server does not know its poll yet.
+        if self._version is None and not any(map(self._is_own, queue.of(""))):
+            # The server does not know its poll yet. A version without pollers it refuses by itself,
+            # and knows more of them than it lists: those of one partition, for up to a minute.
             return
         if queue.current != self.build:
             first = not self._promoted and (self._promotion == "self" or self._version is None)
