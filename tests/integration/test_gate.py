@@ -27,11 +27,11 @@ from tests.integration.support.gate_builds import (
     OtherOrder,
     OtherRefund,
     Refund,
-    make_current,
     order_flow,
     results,
-    running_build,
+    two_builds,
 )
+from tests.integration.support.versions import build, current
 
 TERMS = Terms(
     percent=30,
@@ -63,29 +63,21 @@ async def ramping(client: Client, queue: str) -> None:
 
 
 async def test_the_first_build_serves_at_once(client: Client, queue: str) -> None:
-    async with running_build(client, queue, "one", GoodOrder) as one:
+    async with build(client, queue, "one", GoodOrder) as one:
         await roll_out(client, candidate(one), TERMS)
         assert await routing(client, queue) == ("one", None)
 
 
 async def test_the_build_that_is_current_needs_no_ramp(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", GoodOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder) as two:
         # Of a gate that was killed.
         await set_ramp(client, two, 10)
-        await roll_out(client, candidate(one), TERMS)
+        await roll_out(client, candidate(replace(two, build="one")), TERMS)
         assert await routing(client, queue) == ("one", None)
 
 
 async def test_a_good_build_is_promoted(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", GoodOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder) as two:
         async with order_flow(client, queue) as ids:
             began = monotonic()
             await roll_out(client, candidate(two), TERMS)
@@ -95,21 +87,13 @@ async def test_a_good_build_is_promoted(client: Client, queue: str) -> None:
 
 
 async def test_without_orders_a_build_that_polls_is_promoted(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", GoodOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder) as two:
         await roll_out(client, candidate(two), TERMS)
         assert await routing(client, queue) == ("two", None)
 
 
 async def test_other_commands_of_a_pinned_workflow_are_promoted(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", OtherOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, OtherOrder) as two:
         async with order_flow(client, queue) as ids:
             await roll_out(client, candidate(two, OtherOrder), TERMS)
             assert await routing(client, queue) == ("two", None)
@@ -117,11 +101,7 @@ async def test_other_commands_of_a_pinned_workflow_are_promoted(client: Client, 
 
 
 async def test_a_build_whose_workflow_task_fails_is_rolled_back(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", BrokenOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, BrokenOrder) as two:
         async with order_flow(client, queue) as ids:
             began = monotonic()
             with pytest.raises(RolloutError, match=r"not begun.*no such step"):
@@ -133,25 +113,16 @@ async def test_a_build_whose_workflow_task_fails_is_rolled_back(client: Client, 
 
 
 async def test_a_build_whose_orders_end_badly_is_rolled_back(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", FailedOrder) as two,
-    ):
-        await make_current(client, one)
-        async with order_flow(client, queue):
-            with pytest.raises(RolloutError, match=r"orders of the new build are bad \(\d+ failed"):
-                await roll_out(client, candidate(two, FailedOrder), TERMS)
-            assert await routing(client, queue) == ("one", None)
+    async with two_builds(client, queue, FailedOrder) as two, order_flow(client, queue):
+        with pytest.raises(RolloutError, match=r"orders of the new build are bad \(\d+ failed"):
+            await roll_out(client, candidate(two, FailedOrder), TERMS)
+        assert await routing(client, queue) == ("one", None)
 
 
 async def test_a_refund_that_does_not_replay_is_refused_before_any_ramp(
     client: Client, queue: str
 ) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder, Refund) as one,
-        running_build(client, queue, "two", GoodOrder, OtherRefund) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder, OtherRefund) as two:
         handle = await client.start_workflow(
             REFUND_WORKFLOW, id=f"{queue}/refund", task_queue=queue
         )
@@ -171,8 +142,8 @@ async def test_a_refund_that_does_not_replay_is_refused_before_any_ramp(
 
 
 async def test_a_build_that_nobody_runs_is_refused(client: Client, queue: str) -> None:
-    async with running_build(client, queue, "one", GoodOrder) as one:
-        await make_current(client, one)
+    async with build(client, queue, "one", GoodOrder) as one:
+        await current(client, one)
         message = f"no worker of build two polled {queue} within 1 s"
         with pytest.raises(RolloutError, match=message):
             await roll_out(client, candidate(Version(queue, "two")), replace(TERMS, wait_seconds=1))
@@ -180,11 +151,7 @@ async def test_a_build_that_nobody_runs_is_refused(client: Client, queue: str) -
 
 
 async def test_a_gate_that_is_stopped_rolls_back(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", GoodOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder) as two:
         gate = asyncio.create_task(roll_out(client, candidate(two), TERMS))
         await ramping(client, queue)
         gate.cancel()
@@ -194,11 +161,7 @@ async def test_a_gate_that_is_stopped_rolls_back(client: Client, queue: str) -> 
 
 
 async def test_a_hand_that_ends_the_ramp_ends_the_gate(client: Client, queue: str) -> None:
-    async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, "two", GoodOrder) as two,
-    ):
-        await make_current(client, one)
+    async with two_builds(client, queue, GoodOrder) as two:
         gate = asyncio.create_task(roll_out(client, candidate(two), TERMS))
         await ramping(client, queue)
         await unset_ramp(client, queue)

@@ -16,8 +16,9 @@ from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet.versions.build import build_id
 from orderfleet.versions.deployments import describe_deployment
 from tests.integration.support.fleet import eventually
-from tests.integration.support.gate_builds import GoodOrder, make_current, running_build
+from tests.integration.support.gate_builds import GoodOrder
 from tests.integration.support.servers import Servers
+from tests.integration.support.versions import build, current
 
 PROGRAM = "orderfleet-order-gate"
 BUILD = build_id(orderfleet_order_worker)
@@ -57,7 +58,7 @@ async def last_line(process: Process) -> tuple[int | None, str]:
 
 
 async def test_the_first_build_serves(servers: Servers, client: Client, queue: str) -> None:
-    async with running_build(client, queue, BUILD, GoodOrder), gate(servers, queue) as process:
+    async with build(client, queue, BUILD, GoodOrder), gate(servers, queue) as process:
         assert (await last_line(process))[0] == 0
         assert (await describe_deployment(client, queue)).current == BUILD
 
@@ -70,10 +71,10 @@ async def test_a_build_that_nobody_runs_is_one_line(servers: Servers, queue: str
 
 async def test_sigterm_ends_the_ramp(servers: Servers, client: Client, queue: str) -> None:
     async with (
-        running_build(client, queue, "one", GoodOrder) as one,
-        running_build(client, queue, BUILD, GoodOrder),
+        build(client, queue, "one", GoodOrder) as one,
+        build(client, queue, BUILD, GoodOrder),
     ):
-        await make_current(client, one)
+        await current(client, one)
         async with gate(servers, queue) as process:
 
             async def ramps() -> bool:

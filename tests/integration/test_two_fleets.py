@@ -21,8 +21,8 @@ from orderfleet.domain.contract import RECONCILE_SCHEDULE, RECONCILE_WORKFLOW, r
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import TASK_TIMEOUT
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.temporal.visibility import of_queue
 from orderfleet_api import order_service
-from orderfleet_order_worker.reconciliation.evidence import of_fleet
 from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
 from tests.integration.support.books import put_order
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
@@ -162,5 +162,5 @@ async def test_an_order_that_runs_on_a_queue_renamed_since_is_left_alone(fleet: 
 
 async def test_any_name_of_a_queue_is_asked_for(fleet: Fleet) -> None:
     for queue in ("it's", "a\\b", 'a "b"', "a' OR '1' = '1"):
-        query = of_fleet(RECONCILE_WORKFLOW, queue)
+        query = of_queue(RECONCILE_WORKFLOW, queue)
         assert (await fleet.temporal.count_workflows(query)).count == 0

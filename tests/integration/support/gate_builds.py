@@ -8,15 +8,13 @@ from typing import Any, Final
 
 from temporalio import workflow
 from temporalio.client import Client
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
-from temporalio.service import RPCError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
+from temporalio.common import VersioningBehavior
 
 with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW, REFUND_WORKFLOW
     from orderfleet.domain.orders import OrderState
-    from orderfleet.versions.deployments import Version, describe_deployment, set_current
-    from tests.integration.support.fleet import eventually
+    from orderfleet.versions.deployments import Version
+    from tests.integration.support.versions import build, current
 
 _TASK_TIMEOUT: Final = timedelta(seconds=2)
 
@@ -78,43 +76,14 @@ class OtherRefund:
 
 
 @asynccontextmanager
-async def running_build(
-    client: Client, queue: str, build_id: str, *workflows: type
-) -> AsyncIterator[Version]:
-    """Run a worker of a build until the block ends; Temporal knows it when the block begins."""
-    version = Version(queue, build_id)
-    config = WorkerDeploymentConfig(
-        version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
-    )
-    worker = Worker(
-        client,
-        task_queue=queue,
-        workflows=workflows,
-        deployment_config=config,
-        identity=build_id,
-        workflow_runner=UnsandboxedWorkflowRunner(),
-    )
-
-    async def known() -> bool:
-        deployment = await describe_deployment(client, queue)
-        return version in {summary.version for summary in deployment.versions}
-
-    async with worker:
-        await eventually(known)
-        yield version
-
-
-async def make_current(client: Client, version: Version) -> None:
-    """Make a version current; the server refuses until it has registered the poller."""
-
-    async def done() -> bool:
-        try:
-            await set_current(client, version)
-        except RPCError:
-            return False
-        return True
-
-    await eventually(done)
+async def two_builds(client: Client, queue: str, *workflows: type) -> AsyncIterator[Version]:
+    """Run the current build `one`, of good orders, and another, `two`, which is yielded."""
+    async with (
+        build(client, queue, "one", GoodOrder, Refund) as one,
+        build(client, queue, "two", *workflows) as two,
+    ):
+        await current(client, one)
+        yield two
 
 
 @asynccontextmanager

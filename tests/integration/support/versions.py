@@ -49,8 +49,13 @@ class Plain(Pinned):
 
 
 @asynccontextmanager
-async def build(client: Client, queue: str, build_id: str) -> AsyncIterator[Version]:
-    """Run a worker of a build until the block ends; Temporal knows it when the block begins."""
+async def build(
+    client: Client, queue: str, build_id: str, *workflows: type
+) -> AsyncIterator[Version]:
+    """Run a worker of a build until the block ends; Temporal knows it when the block begins.
+
+    Its workflows are those of this module, if there are no others.
+    """
     version = Version(queue, build_id)
     config = WorkerDeploymentConfig(
         version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
@@ -58,7 +63,7 @@ async def build(client: Client, queue: str, build_id: str) -> AsyncIterator[Vers
     worker = Worker(
         client,
         task_queue=queue,
-        workflows=[Pinned, Upgrading],
+        workflows=workflows or (Pinned, Upgrading),
         deployment_config=config,
         identity=build_id,
         workflow_runner=UnsandboxedWorkflowRunner(),

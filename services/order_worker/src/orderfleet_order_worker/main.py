@@ -9,9 +9,7 @@ from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
-from orderfleet.runtime.worker import make_worker, run_worker
-from orderfleet.temporal.client import connect
-from orderfleet.versions.serving import Serving, find_version
+from orderfleet.runtime.worker import make_worker, serve_queue
 from orderfleet_order_worker.activities import OrderActivities
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
@@ -45,12 +43,7 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the order queue, drain."""
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = OrderWorkerMetrics(resources.registry)
-        connected = partial(
-            connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
-        )
-        client = await connected()
-        queue = settings.order_task_queue
-        version = await find_version(client, settings, queue, orderfleet_order_worker)
+        client = await resources.connect(settings)
         await schedule_reconciliation(client, settings)
         orders = OrderActivities(
             resources.pool,
@@ -63,21 +56,18 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
         reconciliation = ReconciliationActivities(resources.pool, client, settings, metrics)
         make = partial(
             make_worker,
-            settings=settings,
-            task_queue=queue,
             workflows=WORKFLOWS,
             activities=[*orders.all(), *reconciliation.all()],
             metrics=metrics,
-            version=version,
         )
-        await run_worker(
+        await serve_queue(
             make,
             client,
+            resources,
             settings,
             lifecycle,
-            serving=Serving(client, queue, version, settings.version_promotion),
-            reconnect=connected,
-            metrics=resources.metrics,
+            task_queue=settings.order_task_queue,
+            package=orderfleet_order_worker,
         )
 
 

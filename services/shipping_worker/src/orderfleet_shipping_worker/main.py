@@ -10,9 +10,7 @@ from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
-from orderfleet.runtime.worker import make_worker, run_worker
-from orderfleet.temporal.client import connect
-from orderfleet.versions.serving import Serving, find_version
+from orderfleet.runtime.worker import make_worker, serve_queue
 from orderfleet_shipping_worker.activities import ShippingActivities
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -41,30 +39,22 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
     """Connect, poll the shipping queue, drain."""
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = WorkerMetrics(resources.registry)
-        connected = partial(
-            connect, settings, runtime=resources.runtime, plugins=resources.traces.plugins
-        )
-        client = await connected()
-        queue = settings.shipping_task_queue
-        version = await find_version(client, settings, queue, orderfleet_shipping_worker)
+        client = await resources.connect(settings)
         carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
         make = partial(
             make_worker,
-            settings=settings,
-            task_queue=queue,
             workflows=WORKFLOWS,
             activities=ShippingActivities(resources.pool, carrier, metrics).all(),
             metrics=metrics,
-            version=version,
         )
-        await run_worker(
+        await serve_queue(
             make,
             client,
+            resources,
             settings,
             lifecycle,
-            serving=Serving(client, queue, version, settings.version_promotion),
-            reconnect=connected,
-            metrics=resources.metrics,
+            task_queue=settings.shipping_task_queue,
+            package=orderfleet_shipping_worker,
         )
 
 

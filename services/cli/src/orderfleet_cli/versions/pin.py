@@ -1,13 +1,9 @@
 """The command `versions pin`: move an order to another build."""
 
-from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.deployment.v1 import WorkerDeploymentVersion
-from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
-from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.client import Client, WorkflowExecutionDescription
 
-from orderfleet.versions.deployments import TIMEOUT, Version
+from orderfleet.versions.deployments import Version
+from orderfleet.versions.override import pin_to
 from orderfleet.versions.view import view_queue
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.printing import show, show_json
@@ -23,28 +19,7 @@ async def pin_workflow(workflow_id: str, build: str, *, as_json: bool) -> None:
     client = await open_temporal()
     described = await call_temporal(client.get_workflow_handle(workflow_id).describe())
     version = await _version(client, described, build)
-    await call_temporal(
-        client.workflow_service.update_workflow_execution_options(
-            UpdateWorkflowExecutionOptionsRequest(
-                namespace=client.namespace,
-                workflow_execution=WorkflowExecution(
-                    workflow_id=workflow_id, run_id=described.run_id
-                ),
-                workflow_execution_options=WorkflowExecutionOptions(
-                    versioning_override=VersioningOverride(
-                        pinned=VersioningOverride.PinnedOverride(
-                            behavior=VersioningOverride.PINNED_OVERRIDE_BEHAVIOR_PINNED,
-                            version=WorkerDeploymentVersion(
-                                deployment_name=version.deployment, build_id=version.build
-                            ),
-                        )
-                    )
-                ),
-                update_mask=FieldMask(paths=["versioning_override"]),
-            ),
-            timeout=TIMEOUT,
-        )
-    )
+    await call_temporal(pin_to(client, workflow_id, described.run_id or "", version))
     if as_json:
         show_json({"workflow_id": workflow_id, "build": version.build})
     else:

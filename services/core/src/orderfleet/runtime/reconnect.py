@@ -13,16 +13,13 @@ from typing import Final
 
 import structlog
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from orderfleet.temporal.client import is_away
 from orderfleet.temporal.task_queues import describe_task_queue
 
 log = structlog.stdlib.get_logger(__name__)
 
-# What a call says while Temporal is away, or does not answer in time.
-_AWAY: Final = frozenset(
-    {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
-)
 _WITHIN: Final = timedelta(seconds=1)
 # How often Temporal is asked: while it answers, and while it does not.
 _CHECK_SECONDS: Final = 2.0
@@ -62,8 +59,6 @@ async def _answers(client: Client, task_queue: str) -> bool:
     try:
         async with asyncio.timeout(_WITHIN.total_seconds()):
             await describe_task_queue(client, task_queue, "workflow", timeout=_WITHIN)
-    except TimeoutError:
-        return False
-    except RPCError as error:
-        return error.status not in _AWAY
+    except (RPCError, TimeoutError) as error:
+        return not is_away(error)
     return True

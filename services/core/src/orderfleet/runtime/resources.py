@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
+from temporalio.client import Client
 from temporalio.runtime import Runtime
 
 from orderfleet.observability.database_metrics import DatabaseMetrics
@@ -14,6 +15,7 @@ from orderfleet.observability.tracing import Traces, configure_traces
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.temporal.client import connect
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Resources:
     def runtime(self) -> Runtime:
         """The SDK's runtime for the process's only client, whose metrics `metrics` includes."""
         return self.sdk_metrics.runtime
+
+    async def connect(self, settings: ServiceSettings) -> Client:
+        """Connect to Temporal with the process's metrics and traces; errors as `connect`'s."""
+        return await connect(settings, runtime=self.runtime, plugins=self.traces.plugins)
 
     def metrics(self) -> bytes:
         """Return the response of `/metrics`."""

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from types import ModuleType
 from typing import Any, Final
 
 import structlog
@@ -28,6 +30,7 @@ from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.runtime.reconnect import reconnect_after_outage
+from orderfleet.runtime.resources import Resources
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.fault_injection import FlakyInterceptor
@@ -36,7 +39,7 @@ from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.retries import TransientRetryInterceptor
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet.versions.deployments import Version
-from orderfleet.versions.serving import Serving
+from orderfleet.versions.serving import Serving, find_version
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -106,6 +109,42 @@ def make_worker(
         # By default the SDK throttles heartbeats to 0.8 of their timeout: one in each timeout.
         max_heartbeat_throttle_interval=HEARTBEAT_INTERVAL,
         graceful_shutdown_timeout=timedelta(seconds=settings.drain_seconds),
+    )
+
+
+async def serve_queue(
+    make: Callable[..., Worker],
+    client: Client,
+    resources: Resources,
+    settings: WorkerSettings,
+    lifecycle: Lifecycle,
+    *,
+    task_queue: str,
+    package: ModuleType,
+) -> None:
+    """Run the worker of a service's task queue; see `run_worker`.
+
+    Args:
+        make: `make_worker` with the service's workflows, activities and metrics.
+        client: of the resources.
+        resources: of the process.
+        settings: of the service.
+        lifecycle: of the process.
+        task_queue: the queue to poll.
+        package: the service's, which is part of its build.
+
+    Raises:
+        RPCError: the namespace does not exist, or Temporal does not answer.
+    """
+    version = await find_version(client, settings, task_queue, package)
+    await run_worker(
+        partial(make, settings=settings, task_queue=task_queue, version=version),
+        client,
+        settings,
+        lifecycle,
+        serving=Serving(client, task_queue, version, settings.version_promotion),
+        reconnect=partial(resources.connect, settings),
+        metrics=resources.metrics,
     )
 
 

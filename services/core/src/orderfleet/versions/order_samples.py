@@ -15,9 +15,9 @@ from temporalio.service import RPCError
 from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.text import printable
+from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT, Version, list_pollers
 from orderfleet.versions.judgement import FIRST_TASK_SECONDS, Order
-from orderfleet.versions.replay import of_queue
 
 # Of each build. A look at so many takes 0.1 s of Temporal's time.
 _MOST: Final = 1000
@@ -79,7 +79,7 @@ class OrderSampler:
         began = f" AND StartTime >= '{since.isoformat()}'"
         new = await self._list(self._of(self.new) + began, _MOST)
         current = await self._list(self._of(self.current) + began, _MOST)
-        of_type = of_queue(self.task_queue, self.workflow_type)
+        of_type = of_queue(self.workflow_type, self.task_queue)
         unbegun = await self._list(f"{of_type} AND {_VERSION.name} IS NULL{began}", _MOST_UNBEGUN)
         old_enough = [
             execution for execution in unbegun if _seconds(execution, now) > FIRST_TASK_SECONDS
@@ -115,7 +115,7 @@ class OrderSampler:
         return printable(messages[0])[:_SHOWN] if messages else ""
 
     def _of(self, version: Version) -> str:
-        return f"{of_queue(self.task_queue, self.workflow_type)} AND {_VERSION.name} = '{version}'"
+        return f"{of_queue(self.workflow_type, self.task_queue)} AND {_VERSION.name} = '{version}'"
 
     async def _list(self, query: str, limit: int) -> list[WorkflowExecution]:
         listed = self.client.list_workflows(query, limit=limit, rpc_timeout=TIMEOUT)

@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.temporal.task_queues import build_of, describe_task_queue, serving_build
+from orderfleet.temporal.visibility import quoted
 from orderfleet.versions.deployments import TIMEOUT
 
 # A worker without tasks polls once a minute.
@@ -83,9 +84,8 @@ async def _list_workers(client: Client, task_queue: str) -> list[WorkerListInfo]
 
     A worker is listed from its first heartbeat on, a minute after its start, or from its shutdown.
     """
-    name = task_queue.replace("\\", "\\\\").replace("'", "\\'")
     request = ListWorkersRequest(
-        namespace=client.namespace, query=f"TaskQueue = '{name}'", page_size=1000
+        namespace=client.namespace, query=f"TaskQueue = {quoted(task_queue)}", page_size=1000
     )
     try:
         answer = await client.workflow_service.list_workers(request, timeout=TIMEOUT)

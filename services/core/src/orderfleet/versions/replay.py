@@ -21,6 +21,7 @@ from temporalio.worker import Replayer
 from orderfleet.domain.text import printable
 from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
+from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT
 
 log = structlog.stdlib.get_logger(__name__)
@@ -87,7 +88,7 @@ async def fetch_histories(
         for name in types
         for status in ("=", "!=")
         async for execution in client.list_workflows(
-            f"{of_queue(task_queue, name)} AND ExecutionStatus {status} 'Running'",
+            f"{of_queue(name, task_queue)} AND ExecutionStatus {status} 'Running'",
             limit=most,
             rpc_timeout=TIMEOUT,
         )
@@ -138,12 +139,6 @@ async def replay_histories(
     except TimeoutError:
         log.warning("the replay took too long", replayed=replayed.done, wanted=replayed.wanted)
     return replayed
-
-
-def of_queue(task_queue: str, workflow_type: str) -> str:
-    """Return the query for a queue's workflows of a type."""
-    quoted = task_queue.replace("\\", "\\\\").replace("'", "\\'")
-    return f"TaskQueue = '{quoted}' AND WorkflowType = '{workflow_type}'"
 
 
 def executed_part(history: WorkflowHistory) -> WorkflowHistory | None:

@@ -28,11 +28,11 @@ from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.restore import restore_fulfilled, restore_payment
 from orderfleet.store.transitions import Transition, end_order, receive
+from orderfleet.temporal.visibility import of_queue
 from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 from orderfleet_order_worker.reconciliation.evidence import (
     Evidence,
     dispatched_keys,
-    of_fleet,
     read_evidence,
     workflow_ids,
 )
@@ -232,7 +232,7 @@ class ReconciliationActivities:
     async def _adopt_rowless(self, run: ReconciliationRun, since: datetime) -> None:
         """Write the row of closed workflows that have none, and end them."""
         query = (
-            f"{of_fleet(contract.ORDER_WORKFLOW, self._order_task_queue)}"
+            f"{of_queue(contract.ORDER_WORKFLOW, self._order_task_queue)}"
             f" AND CloseTime > '{since.isoformat()}'"
         )
 
@@ -269,5 +269,5 @@ class ReconciliationActivities:
 
     async def _running(self, workflow_type: str) -> set[str]:
         """Return the ids of this fleet's running workflows."""
-        query = f"{of_fleet(workflow_type, self._order_task_queue)} AND ExecutionStatus = 'Running'"
+        query = f"{of_queue(workflow_type, self._order_task_queue)} AND ExecutionStatus = 'Running'"
         return {id_ async for page in workflow_ids(self._client, query) for id_ in page}

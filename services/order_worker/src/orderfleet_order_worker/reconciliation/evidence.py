@@ -99,12 +99,6 @@ async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
             return
 
 
-def of_fleet(workflow_type: str, task_queue: str) -> str:
-    """Return the query for this fleet's workflows of a type."""
-    queue = task_queue.replace("\\", "\\\\").replace("'", "\\'")
-    return f"WorkflowType = '{workflow_type}' AND TaskQueue = '{queue}'"
-
-
 async def _events(
     client: Client, workflow_id: str, run_id: str | None = None
 ) -> Sequence[HistoryEvent] | None:

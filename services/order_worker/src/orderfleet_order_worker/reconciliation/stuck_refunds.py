@@ -8,15 +8,13 @@ would wait forever: it has no deadline.
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from google.protobuf.field_mask_pb2 import FieldMask
-from temporalio.api.common.v1 import WorkflowExecution
-from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
-from temporalio.api.workflowservice.v1 import UpdateWorkflowExecutionOptionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.contract import REFUND_WORKFLOW
-from orderfleet_order_worker.reconciliation.evidence import of_fleet, workflow_ids
+from orderfleet.temporal.visibility import of_queue
+from orderfleet.versions.override import unpin
+from orderfleet_order_worker.reconciliation.evidence import workflow_ids
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -28,7 +26,7 @@ async def stuck_refunds(client: Client, task_queue: str, *, older_than: timedelt
         RPCError: Temporal does not answer.
     """
     query = (
-        f"{of_fleet(REFUND_WORKFLOW, task_queue)} AND ExecutionStatus = 'Running'"
+        f"{of_queue(REFUND_WORKFLOW, task_queue)} AND ExecutionStatus = 'Running'"
         f" AND TemporalWorkflowVersioningBehavior = 'Pinned'"
         f" AND StartTime < '{(datetime.now(UTC) - older_than).isoformat()}'"
     )
@@ -47,15 +45,5 @@ async def free_refund(client: Client, workflow_id: str) -> None:
     Raises:
         RPCError: Temporal does not answer, or the refund has closed (NOT_FOUND).
     """
-    await client.workflow_service.update_workflow_execution_options(
-        UpdateWorkflowExecutionOptionsRequest(
-            namespace=client.namespace,
-            workflow_execution=WorkflowExecution(workflow_id=workflow_id),
-            workflow_execution_options=WorkflowExecutionOptions(
-                versioning_override=VersioningOverride(auto_upgrade=True)
-            ),
-            update_mask=FieldMask(paths=["versioning_override"]),
-        ),
-        retry=True,
-    )
+    await unpin(client, workflow_id)
     log.warning("refund moved to the current build", workflow_id=workflow_id)
