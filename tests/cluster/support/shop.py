@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _POLL: Final = 0.3
 _BUSY: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+_BUSY_SECONDS: Final = 10
 # What must never happen; each query returns ids of orders.
 _WRONG: Final = {
     "event numbers with a gap": """
@@ -50,21 +51,21 @@ class Shop:
         return await self.http.post(f"/orders/{order_id}/start", json=body)
 
     async def place(self, kind: str) -> str:
-        order_id = new_id(kind)
-        answer = await self.start(order_id)
-        assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
-        return order_id
+        """Place an order, again while the fleet is busy, as it is with orders that hang."""
+        return await self._place(kind, {HTTPStatus.TOO_MANY_REQUESTS}, seconds=_BUSY_SECONDS)
 
     async def place_when_up(self, kind: str, *, seconds: float) -> str:
-        """Place an order, with the same id until it is accepted, as a client does on a 503."""
+        """Place an order, again while the fleet is busy or away."""
+        return await self._place(kind, _BUSY, seconds=seconds)
+
+    async def _place(self, kind: str, refusals: Collection[int], *, seconds: float) -> str:
         order_id = new_id(kind)
-        await eventually(
+        answer = await eventually(
             "an accepted order",
             lambda: self.start(order_id),
-            lambda answer: answer.status_code not in _BUSY,
+            lambda answer: answer.status_code not in refusals,
             seconds,
         )
-        answer = await self.start(order_id)
         assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
         return order_id
 

@@ -47,12 +47,14 @@ class Orders:
         assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
         return order_id
 
-    async def start(self, order_id: str, **order: Any) -> httpx.Response:
+    async def start(
+        self, order_id: str, headers: Mapping[str, str] | None = None, **order: Any
+    ) -> httpx.Response:
         """Place an order, again while the fleet is busy, as it is with orders that hang."""
         body = {"payment_id": f"pay-{order_id}", "address": HOME, **order}
 
         async def place() -> httpx.Response:
-            return await self.http.post(f"/orders/{order_id}/start", json=body)
+            return await self.http.post(f"/orders/{order_id}/start", json=body, headers=headers)
 
         busy = HTTPStatus.TOO_MANY_REQUESTS
         return await eventually(place, lambda answer: answer.status_code != busy)

@@ -34,11 +34,8 @@ class Traced:
     async def start(self, kind: str, flags: str = "01") -> tuple[str, str, str]:
         """Place an order within a caller's trace; return the ids of order, trace and parent."""
         order_id, trace_id, parent_id = new_id(kind), secrets.token_hex(16), secrets.token_hex(8)
-        answer = await self.orders.http.post(
-            f"/orders/{order_id}/start",
-            json={"payment_id": f"pay-{order_id}", "address": HOME},
-            headers={"traceparent": f"00-{trace_id}-{parent_id}-{flags}"},
-        )
+        caller = {"traceparent": f"00-{trace_id}-{parent_id}-{flags}"}
+        answer = await self.orders.start(order_id, caller, address=HOME)
         assert answer.status_code == 202, answer.text
         return order_id, trace_id, parent_id
 
