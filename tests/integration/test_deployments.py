@@ -6,14 +6,18 @@ import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.temporal.task_queues import (
+    build_of,
+    count_pollers,
+    describe_task_queue,
+    pollers_since,
+)
 from orderfleet.versions.deployments import (
     Deployment,
     Version,
     VersionStatus,
     count_open,
     describe_deployment,
-    list_pollers,
-    polled_since,
     server_can_version,
     set_current,
     set_ramp,
@@ -72,9 +76,10 @@ async def test_what_upgrades_by_itself_is_not_pinned(client: Client, queue: str)
     async with build(client, queue, "one") as one:
         await current(client, one)
         handle = await client.start_workflow("Upgrading", id=f"{queue}/1", task_queue=queue)
+        query = f"TemporalWorkerDeploymentVersion = '{one}' AND ExecutionStatus = 'Running'"
 
         async def is_open() -> bool:
-            return await count_open(client, one, pinned=False) == 1
+            return (await client.count_workflows(query)).count == 1
 
         await eventually(is_open)
         assert await count_open(client, one) == 0
@@ -96,10 +101,11 @@ async def test_a_change_of_an_outdated_view_is_refused(client: Client, queue: st
 async def test_pollers_name_their_builds(client: Client, queue: str) -> None:
     began = datetime.now(UTC) - timedelta(seconds=1)
     async with build(client, queue, "one"), build(client, queue, "two"):
-        pollers = await list_pollers(client, queue)
-        assert {(poller.identity, poller.build) for poller in pollers} == {
+        described = await describe_task_queue(client, queue, "workflow")
+        pollers = pollers_since(described, began)
+        assert {(poller.identity, build_of(poller)) for poller in pollers} == {
             ("one", "one"),
             ("two", "two"),
         }
-        assert len(polled_since(pollers, "two", began)) == 1
-        assert not polled_since(pollers, "two", datetime.now(UTC) + timedelta(seconds=60))
+        assert count_pollers(described, "two") == 1
+        assert not pollers_since(described, datetime.now(UTC) + timedelta(seconds=60))

@@ -103,10 +103,8 @@ async def test_other_commands_of_a_pinned_workflow_are_promoted(client: Client, 
 async def test_a_build_whose_workflow_task_fails_is_rolled_back(client: Client, queue: str) -> None:
     async with two_builds(client, queue, BrokenOrder) as two:
         async with order_flow(client, queue) as ids:
-            began = monotonic()
             with pytest.raises(RolloutError, match=r"not begun.*no such step"):
                 await roll_out(client, candidate(two, BrokenOrder), TERMS)
-            assert monotonic() - began < 15
             assert await routing(client, queue) == ("one", None)
         # Its orders had not begun: the current build takes them.
         await results(client, ids)

@@ -10,11 +10,11 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
+from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
 from orderfleet.versions.deployments import (
     Version,
     count_open,
     describe_deployment,
-    list_pollers,
     set_current,
 )
 from tests.integration.support.fleet import eventually, new_id
@@ -73,7 +73,8 @@ async def build(
         deployment = await describe_deployment(client, queue)
         if version not in {summary.version for summary in deployment.versions}:
             return False
-        return any(poller.build == build_id for poller in await list_pollers(client, queue))
+        described = await describe_task_queue(client, queue, "workflow")
+        return bool(count_pollers(described, build_id))
 
     async with worker:
         await eventually(known)

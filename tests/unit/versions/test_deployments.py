@@ -6,18 +6,11 @@ from orderfleet.versions.deployments import Version, deployment_name, is_recent
 
 
 @pytest.mark.parametrize(
-    ("prefix", "task_queue", "name"),
-    [
-        ("", "orders-tq", "orders-tq"),
-        ("shop-", "orders-tq", "shop-orders-tq"),
-        ("", "orders.tq:eu", "orders-tq-eu"),
-        ("a.b-", "orders-tq", "a-b-orders-tq"),
-    ],
+    ("task_queue", "name"),
+    [("orders-tq", "orders-tq"), ("orders.tq:eu", "orders-tq-eu")],
 )
-def test_a_deployment_is_named_after_its_task_queue(
-    prefix: str, task_queue: str, name: str
-) -> None:
-    assert deployment_name(task_queue, prefix) == name
+def test_a_deployment_is_named_after_its_task_queue(task_queue: str, name: str) -> None:
+    assert deployment_name(task_queue) == name
 
 
 def test_a_version_reads_as_its_search_attribute() -> None:

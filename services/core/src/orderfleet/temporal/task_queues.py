@@ -1,4 +1,4 @@
-"""Pollers and backlog of a task queue, for `orderfleet doctor` and the API's metrics."""
+"""Pollers, backlog and routing of a task queue."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -12,8 +12,10 @@ TYPES: Final = {
     "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
-# A poll lasts a minute, and Temporal remembers pollers for five minutes: a poller not seen for
-# longer than this is gone.
+# A worker without tasks polls once a minute: one that has not for longer than this is taken for
+# gone where a decision hangs on it.
+POLL_LASTS: Final = timedelta(seconds=70)
+# The same for those who only look; a worker that is slow or cut off for a moment still counts.
 _SEEN: Final = timedelta(seconds=90)
 _VERSIONED: Final = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 _ALL: Final = 100
@@ -43,12 +45,17 @@ def count_pollers(queue: DescribeTaskQueueResponse, build: str | None = None) ->
 
     An empty build stands for the workers without versioning.
     """
-    now = datetime.now(UTC)
-    return sum(
-        now - poller.last_access_time.ToDatetime(UTC) < _SEEN
-        for poller in queue.pollers
-        if build is None or build_of(poller) == build
-    )
+    pollers = pollers_since(queue, datetime.now(UTC) - _SEEN)
+    return sum(build is None or build_of(poller) == build for poller in pollers)
+
+
+def pollers_since(queue: DescribeTaskQueueResponse, since: datetime) -> list[PollerInfo]:
+    """Return the workers that polled at this time or later.
+
+    Temporal keeps a worker that left without a farewell for 5 minutes, and a worker that waits in a
+    poll was last seen when the poll began.
+    """
+    return [poller for poller in queue.pollers if poller.last_access_time.ToDatetime(UTC) >= since]
 
 
 def build_of(poller: PollerInfo) -> str:

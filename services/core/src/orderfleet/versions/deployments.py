@@ -1,11 +1,10 @@
-"""Temporal's Worker Deployments as typed functions: who serves, who ramps, who polls.
+"""Temporal's Worker Deployments as typed functions: who serves, who ramps.
 
 A deployment is all workers of a task queue; its version is a build of them. New orders go to the
 current version, a share of them to the ramping one.
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,14 +22,14 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.temporal.task_queues import build_of, describe_task_queue
-
 # For each call. Setting the current version took 0.1 to 1.0 s.
 TIMEOUT: Final = timedelta(seconds=5)
 # The first server whose Worker Deployments are generally available.
 _FIRST_SERVER: Final = (1, 29)
-_OPEN: Final = "TemporalWorkerDeploymentVersion = '{version}' AND ExecutionStatus = 'Running'"
-_PINNED: Final = " AND TemporalWorkflowVersioningBehavior = 'Pinned'"
+_PINNED: Final = (
+    "TemporalWorkerDeploymentVersion = '{version}' AND ExecutionStatus = 'Running'"
+    " AND TemporalWorkflowVersioningBehavior = 'Pinned'"
+)
 
 
 class VersionStatus(StrEnum):
@@ -89,22 +88,12 @@ class Deployment:
     token: bytes = b""
 
 
-@dataclass(frozen=True)
-class Poller:
-    """A process that polls a task queue."""
-
-    identity: str
-    # Empty if the process is unversioned.
-    build: str
-    seen: datetime
-
-
-def deployment_name(task_queue: str, prefix: str = "") -> str:
+def deployment_name(task_queue: str) -> str:
     """Return the name of a task queue's deployment.
 
     Dots and colons separate name and build in Temporal's texts: they become dashes.
     """
-    return re.sub(r"[.:]", "-", prefix + task_queue)
+    return re.sub(r"[.:]", "-", task_queue)
 
 
 async def server_can_version(client: Client) -> tuple[bool, str]:
@@ -196,41 +185,16 @@ async def unset_ramp(client: Client, name: str, *, token: bytes = b"") -> None:
     await _set_ramp(client, name, "", 0.0, token)
 
 
-async def count_open(client: Client, version: Version, *, pinned: bool = True) -> int:
-    """Count the running workflows of a version: the pinned ones, or all.
+async def count_open(client: Client, version: Version) -> int:
+    """Count the running workflows that are pinned to a version.
 
     The visibility store answers; a workflow appears there some 0.1 s after its first task.
 
     Raises:
         RPCError: the call failed.
     """
-    query = _OPEN.format(version=version) + (_PINNED if pinned else "")
+    query = _PINNED.format(version=version)
     return (await client.count_workflows(query, rpc_timeout=TIMEOUT)).count
-
-
-async def list_pollers(client: Client, task_queue: str) -> list[Poller]:
-    """Return the processes that polled a queue's workflow tasks within the last 5 minutes.
-
-    Temporal keeps a process that ended without a farewell for that long, and a process that waits
-    in a poll was last seen when the poll began, up to a minute ago.
-
-    Raises:
-        RPCError: the call failed.
-    """
-    queue = await describe_task_queue(client, task_queue, "workflow", timeout=TIMEOUT)
-    return [
-        Poller(
-            poller.identity,
-            build_of(poller),
-            poller.last_access_time.ToDatetime(UTC),
-        )
-        for poller in queue.pollers
-    ]
-
-
-def polled_since(pollers: Iterable[Poller], build: str, since: datetime) -> list[Poller]:
-    """Return the processes of a build that polled at this time or later."""
-    return [poller for poller in pollers if poller.build == build and poller.seen >= since]
 
 
 async def _set_ramp(client: Client, name: str, build: str, percent: float, token: bytes) -> None:

@@ -15,8 +15,9 @@ from temporalio.service import RPCError
 from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.text import printable
+from orderfleet.temporal.task_queues import build_of, describe_task_queue
 from orderfleet.temporal.visibility import of_queue
-from orderfleet.versions.deployments import TIMEOUT, Version, list_pollers
+from orderfleet.versions.deployments import TIMEOUT, Version
 from orderfleet.versions.judgement import FIRST_TASK_SECONDS, Order
 
 # Of each build. A look at so many takes 0.1 s of Temporal's time.
@@ -122,8 +123,8 @@ class OrderSampler:
         return [execution async for execution in listed]
 
     async def _note_pollers(self) -> None:
-        for poller in await list_pollers(self.client, self.task_queue):
-            self._builds[poller.identity] = poller.build
+        queue = await describe_task_queue(self.client, self.task_queue, "workflow", timeout=TIMEOUT)
+        self._builds |= {poller.identity: build_of(poller) for poller in queue.pollers}
 
     async def _taker(self, execution: WorkflowExecution) -> str:
         """Return the build whose worker took the first task; nothing if none did."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from temporalio.api.enums.v1 import WorkerStatus
@@ -11,12 +11,16 @@ from temporalio.api.workflowservice.v1 import ListWorkersRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.temporal.task_queues import build_of, describe_task_queue, serving_build
+from orderfleet.temporal.task_queues import (
+    POLL_LASTS,
+    build_of,
+    describe_task_queue,
+    pollers_since,
+    serving_build,
+)
 from orderfleet.temporal.visibility import quoted
 from orderfleet.versions.deployments import TIMEOUT
 
-# A worker without tasks polls once a minute.
-_SEEN: Final = timedelta(seconds=70)
 _RUNNING: Final = WorkerStatus.WORKER_STATUS_RUNNING
 # Servers that do not list workers, or do not understand the name of the queue in a query.
 _NO_LIST: Final = frozenset(
@@ -67,14 +71,13 @@ async def list_queue_workers(client: Client, task_queue: str) -> QueueWorkers:
     )
     running = {worker.worker_identity for worker in listed if worker.status == _RUNNING}
     left = {worker.worker_identity for worker in listed} - running
-    since = datetime.now(UTC) - _SEEN
     return QueueWorkers(
         serving_build(queue),
         queue.versioning_info.ramping_deployment_version.build_id,
         tuple(
             QueueWorker(poller.identity, build_of(poller))
-            for poller in queue.pollers
-            if poller.identity not in left and poller.last_access_time.ToDatetime(UTC) >= since
+            for poller in pollers_since(queue, datetime.now(UTC) - POLL_LASTS)
+            if poller.identity not in left
         ),
     )
 

@@ -12,7 +12,13 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orderfleet.polling import poll
-from orderfleet.versions.deployments import Version, list_pollers, polled_since
+from orderfleet.temporal.task_queues import (
+    POLL_LASTS,
+    build_of,
+    describe_task_queue,
+    pollers_since,
+)
+from orderfleet.versions.deployments import TIMEOUT, Version
 from orderfleet.versions.judgement import (
     Judgement,
     Limits,
@@ -28,8 +34,6 @@ from orderfleet.versions.routing import RolloutError, Routing
 
 log = structlog.stdlib.get_logger(__name__)
 
-# A worker without tasks polls once a minute.
-_POLL_LASTS: Final = timedelta(seconds=65)
 _LOOK_SECONDS: Final = 1.0
 # How long Temporal may be away before the watch ends.
 _AWAY_SECONDS: Final = 15.0
@@ -106,7 +110,7 @@ async def roll_out(client: Client, candidate: Candidate, terms: Terms) -> None:
 
 async def _wait_for_poller(client: Client, candidate: Candidate, seconds: float) -> None:
     queue, build = candidate.task_queue, candidate.version.build
-    since = datetime.now(UTC) - _POLL_LASTS
+    since = datetime.now(UTC) - POLL_LASTS
     log.info("waiting for a worker of the build", task_queue=queue)
 
     async def polls() -> bool:
@@ -121,7 +125,8 @@ async def _wait_for_poller(client: Client, candidate: Candidate, seconds: float)
 
 
 async def _polls(client: Client, task_queue: str, build: str, since: datetime) -> bool:
-    return bool(polled_since(await list_pollers(client, task_queue), build, since))
+    queue = await describe_task_queue(client, task_queue, "workflow", timeout=TIMEOUT)
+    return any(build_of(poller) == build for poller in pollers_since(queue, since))
 
 
 async def _replay(client: Client, candidate: Candidate, most: int) -> None:
@@ -209,7 +214,7 @@ class _Watch:
 
     async def _check_poller(self, now: datetime) -> None:
         client, build = self._routing.client, self._routing.version.build
-        if not await _polls(client, self._sampler.task_queue, build, now - _POLL_LASTS):
+        if not await _polls(client, self._sampler.task_queue, build, now - POLL_LASTS):
             raise RolloutError(f"no worker of build {build} polls any more")
 
     def _judge(self, samples: Samples, before: Sequence[Order]) -> Judgement:
