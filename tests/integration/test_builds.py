@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 import orderfleet_order_worker
 from orderfleet.domain.orders import OrderState
 from orderfleet.versions.build import build_id
-from orderfleet.versions.deployments import Version, set_current
+from orderfleet.versions.deployments import Version, describe_deployment, set_current
 from orderfleet.versions.queue_workers import list_queue_workers
 from orderfleet.versions.serving import find_version
 from tests.integration.support.builds import (
@@ -24,7 +24,8 @@ from tests.integration.support.builds import (
     pod,
     ready,
 )
-from tests.integration.support.fleet import Fleet, eventually
+from tests.integration.support.fleet import Fleet, eventually, new_id
+from tests.integration.support.versions import current as make_current
 
 # What a scale-in may take: half a second at random, and the calls.
 AT_ONCE = 1.2
@@ -89,6 +90,29 @@ async def test_without_a_promotion_of_its_own_a_worker_is_ready_at_once(fleet: F
         assert first.serving.ready
         await asyncio.sleep(2)
         assert await current(fleet) is None
+
+
+async def test_who_promotes_a_build_may_name_its_version(fleet: Fleet) -> None:
+    """As Temporal's Worker Controller does, which makes the build current once it polls."""
+    version = Version(f"shop/{new_id()}", "1.2.0-3f2a")
+    settings = fleet.order_settings(
+        versioning="on",
+        version_promotion="none",
+        deployment_name=version.deployment,
+        worker_build_id=version.build,
+    )
+    named = await find_version(
+        fleet.temporal, settings, settings.order_task_queue, orderfleet_order_worker
+    )
+    assert named == version
+    async with pod(
+        fleet, version.build, promotion="none", deployment=version.deployment
+    ) as controlled:
+        await make_current(fleet.temporal, version)
+        begun = await place_begun(fleet)
+        await controlled.stop()
+        assert await ended_cleanly(fleet, begun) == version.build
+    assert (await describe_deployment(fleet.temporal, version.deployment)).current == version.build
 
 
 # --- Farewell ----------------------------------------------------------------------------------

@@ -93,6 +93,13 @@ def test_what_is_no_url_of_postgres(url: str) -> None:
         ("LOG_LEVEL", "info\n"),
         ("ORDERFLEET_LOG_FORMAT", "xml"),
         ("ORDERFLEET_LOG_FORMAT", "json\n"),
+        ("TEMPORAL_DEPLOYMENT_NAME", "orders.tq"),
+        ("TEMPORAL_DEPLOYMENT_NAME", "orders:tq"),
+        ("TEMPORAL_DEPLOYMENT_NAME", "__orders"),
+        ("TEMPORAL_DEPLOYMENT_NAME", "it's"),
+        ("TEMPORAL_WORKER_BUILD_ID", "v1:2"),
+        ("TEMPORAL_WORKER_BUILD_ID", "__unversioned__"),
+        ("TEMPORAL_WORKER_BUILD_ID", "v1\n"),
     ],
 )
 def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
@@ -222,6 +229,11 @@ _KEY = f"shop:{'1' * 64}"
             for class_ in ALL
         ),
         (CommonSettings, {"ORDER_TASK_QUEUE": "shipping-tq"}, "ORDER_TASK_QUEUE"),
+        *(
+            (class_, {name: "v1"}, name)
+            for class_ in (OrderWorkerSettings, ShippingWorkerSettings)
+            for name in ("TEMPORAL_DEPLOYMENT_NAME", "TEMPORAL_WORKER_BUILD_ID")
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(
@@ -237,6 +249,12 @@ def test_settings_that_go_together_are_taken() -> None:
     ApiSettings.from_env({"ORDERFLEET_API_OPEN": "true"})
     ApiSettings.from_env({"ORDERFLEET_API_OPEN": "false", "ORDERFLEET_API_KEYS": _KEY})
     WorkerSettings.from_env({"ORDERFLEET_WORKFLOW_SLOTS": "2"})
+    # As Temporal's Worker Controller makes them.
+    version = {
+        "TEMPORAL_DEPLOYMENT_NAME": "shop/orderfleet-order-worker",
+        "TEMPORAL_WORKER_BUILD_ID": "1.2.0-rc_1-3f2a",
+    }
+    assert version.items() <= WorkerSettings.from_env(version).shown().items()
 
 
 @pytest.mark.parametrize("name", ["ORDERFLEET_RECONCILE_SECONDS", "ORDERFLEET_SETTLE_SECONDS"])

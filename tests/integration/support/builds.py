@@ -72,6 +72,7 @@ async def pod(
     build: str,
     *,
     promotion: str = "self",
+    deployment: str = "",
     workflows: Sequence[type] = TODAY,
     **more: Any,
 ) -> AsyncIterator[Pod]:
@@ -80,7 +81,7 @@ async def pod(
     client = await Client.connect(
         fleet.address, data_converter=DATA_CONVERTER, identity=f"{build}-{uuid4().hex[:4]}"
     )
-    version = Version(queue, build) if build else None
+    version = Version(deployment or queue, build) if build else None
     worker = fleet.order_worker(
         client=client, version=version, workflows=workflows, sandbox=False, **more
     )

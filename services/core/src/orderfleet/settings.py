@@ -184,6 +184,25 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
             "somebody else, and the worker is ready at once (none)."
         ),
     ] = "self"
+    # Of what Temporal accepts, what needs no quoting in a query.
+    deployment_name: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9/_-]*$(?!\n)"),
+        Env(
+            "The worker's deployment, as Temporal's Worker Controller sets it; used with "
+            "ORDERFLEET_VERSION_PROMOTION=none. Empty: called like the task queue.",
+            ("TEMPORAL_DEPLOYMENT_NAME",),
+        ),
+    ] = ""
+    worker_build_id: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)"),
+        Env(
+            "The worker's build in that deployment; set both or neither. Empty: a hash of the "
+            "worker's files.",
+            ("TEMPORAL_WORKER_BUILD_ID",),
+        ),
+    ] = ""
     flaky: Annotated[
         str,
         Env(
@@ -191,6 +210,14 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
             "probability 0.33 and hang with 0.34. Empty is off."
         ),
     ] = ""
+
+    def check(self) -> None:
+        """Check that a version from outside has both of its parts."""
+        super().check()
+        if bool(self.deployment_name) != bool(self.worker_build_id):
+            raise SettingsError(
+                "TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID: set both or neither"
+            )
 
     @property
     def pinned_seconds(self) -> float:

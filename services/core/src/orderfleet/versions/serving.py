@@ -46,6 +46,8 @@ async def find_version(
 ) -> Version | None:
     """Return the version of this process; None if it works without versioning.
 
+    Who promotes the worker's build in its place may name the version, too.
+
     Raises:
         RPCError: Temporal does not answer.
     """
@@ -57,6 +59,8 @@ async def find_version(
             "working without versioning, which needs Temporal 1.29 or later", server_version=server
         )
         return None
+    if settings.version_promotion == "none" and settings.deployment_name:
+        return Version(settings.deployment_name, settings.worker_build_id)
     return Version(deployment_name(task_queue), build_id(package))
 
 
