@@ -17,6 +17,8 @@ case "$*" in
   */apiservices/*) name=apiservice ;;
   *keda-operator*--namespace=keda*) name=keda ;;
   "get configmaps"*) name=configmaps ;;
+  "get jobs"*) name=jobs ;;
+  "logs job/"*) name=log ;;
   "get deployments"*) name=deployments ;;
   "get pods"*) name=pods ;;
   */monitoring/services/prometheus:9090/proxy/*build_info*) name=scrape ;;
@@ -54,6 +56,8 @@ class Cluster:
             path = self.cli.cwd / f"{name}.json"
             if isinstance(answer, str):
                 path.with_suffix(".error").write_text(answer)
+            elif isinstance(answer, bytes):
+                path.write_bytes(answer)
             else:
                 path.write_bytes(msgspec.json.encode(answer))
 

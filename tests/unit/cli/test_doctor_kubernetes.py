@@ -31,7 +31,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     cli = Cli(tmp_path, {**NOWHERE, "PATH": os.environ["PATH"]})
     answers = deepcopy(_RECORDED["healthy"])
-    return Cluster(cli, {**answers, "backlog": answers["value"]})
+    return Cluster(cli, {**answers, "backlog": answers["value"], "jobs": {"items": []}})
 
 
 async def test_all_is_well(cluster: Cluster) -> None:
@@ -92,6 +92,41 @@ def _admission_off_by_extra_env(cluster: Cluster) -> None:
     variable = {"name": "ORDERFLEET_ADMISSION", "value": "off"}
     template = {"spec": {"containers": [{"name": "api", "env": [variable]}]}}
     cluster.of("deployments", "api")["spec"]["template"] = template
+
+
+def _stuck(cluster: Cluster) -> None:
+    message = 'ReplicaSet "shop-orderfleet-order-worker-7c9" has timed out progressing.'
+    condition = {"type": "Progressing", "status": "False", "message": message}
+    cluster.of("deployments", "order-worker")["status"]["conditions"] = [condition]
+
+
+def _gate(cluster: Cluster, condition: str, *, image: str = "worker:2", minute: int = 0) -> None:
+    """Add a gate of the order worker; the worker's image is worker:2."""
+    deployment = cluster.of("deployments", "order-worker")
+    deployment["spec"]["template"] = {"spec": {"containers": [{"image": "worker:2"}]}}
+    labels = deployment["metadata"]["labels"] | {"app.kubernetes.io/component": "order-gate"}
+    cluster.answers["jobs"]["items"].append(
+        {
+            "metadata": {
+                "name": f"shop-orderfleet-order-gate-{minute}",
+                "creationTimestamp": f"2026-01-31T12:{minute:02}:00Z",
+                "labels": labels,
+            },
+            "spec": {"template": {"spec": {"containers": [{"image": image}]}}},
+            "status": {"conditions": [{"type": condition, "status": "True"}]},
+        }
+    )
+
+
+def _refused(cluster: Cluster) -> None:
+    _gate(cluster, "Complete")
+    _gate(cluster, "Failed", minute=1)
+    cluster.answers["log"] = b"orderfleet-order-gate: 5 of 9 orders of the new build are bad\n"
+
+
+def _refused_without_a_log(cluster: Cluster) -> None:
+    _gate(cluster, "Failed")
+    cluster.answers["log"] = "error: timed out waiting for the condition"
 
 
 def _no_deployment(cluster: Cluster) -> None:
@@ -190,6 +225,17 @@ _HPA: Final = "HPA of order-worker"
         (_admission_off, "admission", ["off", "helm upgrade with api.admission true"]),
         (_admission_off_by_extra_env, "admission", ["off", "api.extraEnv"]),
         (_no_deployment, "pods of shipping-worker", ["no Deployment"]),
+        (_stuck, "pods of order-worker", ["1 of 1 ready; ReplicaSet", "timed out progressing"]),
+        (
+            _refused,
+            "gate of order-worker",
+            [
+                "5 of 9 orders",
+                "helm rollback shop",
+                "logs job/shop-orderfleet-order-gate-1",
+            ],
+        ),
+        (_refused_without_a_log, "gate of order-worker", ["refused the build", "timed out"]),
         (_half_scaled, "autoscaling", ["nobody scales api", "autoscaling.mode"]),
         (_scrape(_is_stale), _LOST, ["1 of 1", "podMonitor.enabled"]),
         (_scrape(_is_gone), _LOST, ["1 of 1", "global.metrics.annotations"]),
@@ -246,6 +292,22 @@ async def test_each_fault_has_its_fix(
         assert word in bad[name], bad
 
 
+@pytest.mark.parametrize(
+    ("condition", "found"), [("Complete", "passed"), ("Suspended", "runs: the new build")]
+)
+async def test_a_gate_that_passed_or_runs_is_no_fault(
+    cluster: Cluster, condition: str, found: str
+) -> None:
+    _gate(cluster, "Failed", image="worker:1", minute=2)
+    _gate(cluster, "Failed")
+    _gate(cluster, condition, minute=1)
+    outcome = await cluster.doctor()
+    assert outcome.status == 0, outcome
+    [line] = [line for line in outcome.out.splitlines() if "gate of" in line]
+    assert line.split(maxsplit=4)[:4] == ["OK", "gate", "of", "order-worker"]
+    assert found in line
+
+
 async def test_a_fallback_is_shown_beside_the_trigger_that_failed(cluster: Cluster) -> None:
     _status("shipping-worker", "fallback")(cluster)
     outcome = await cluster.doctor()
@@ -295,12 +357,12 @@ async def test_mode_hpa(cluster: Cluster) -> None:
 
 
 async def test_what_needs_a_missing_permission_is_skipped(cluster: Cluster) -> None:
-    for name in ("scrape", "apiservice", "configmaps"):
+    for name in ("scrape", "apiservice", "configmaps", "jobs"):
         cluster.answers[name] = f"Error from server (Forbidden): {name} is forbidden"
     outcome = await cluster.doctor()
     assert outcome.status == 0
     skipped = [line.split()[1] for line in outcome.out.splitlines() if line.startswith("SKIP")]
-    assert skipped == ["admission", "Prometheus", "external"]
+    assert skipped == ["gates", "admission", "Prometheus", "external"]
     document = (await cluster.doctor("--json")).json
     assert (document["ok"], {check["ok"] for check in document["checks"]}) == (True, {True, None})
     assert "--prometheus" in (await cluster.bad())["Prometheus"]

@@ -152,9 +152,9 @@ async def doctor(
 ) -> None:
     """Check the fleet: what is reachable, set up and in time. It changes nothing.
 
-    With --kubernetes, check how a release is scaled, from end to end: its pods, the scrape of
-    their metrics, the triggers' queries, KEDA, ScaledObjects and autoscalers. A check that
-    cannot be made from here is SKIP, and no failure.
+    With --kubernetes, check a release: its pods, the gates of its builds, and how it is scaled,
+    from the scrape of metrics over the triggers' queries, KEDA and ScaledObjects to the
+    autoscalers. A check that cannot be made from here is SKIP, and no failure.
     """
     from orderfleet_cli.doctor.run_checks import check_fleet, check_kubernetes
 

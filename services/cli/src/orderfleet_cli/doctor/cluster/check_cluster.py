@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from orderfleet_cli.doctor.cluster.check_admission import check_admission
+from orderfleet_cli.doctor.cluster.check_gates import check_gates
 from orderfleet_cli.doctor.cluster.check_metrics_api import check_metrics_api
 from orderfleet_cli.doctor.cluster.check_pods import check_pods
 from orderfleet_cli.doctor.cluster.check_queries import addresses, check_queries
@@ -28,7 +29,8 @@ async def check_cluster(namespace: str, name: str, address: str) -> list[Finding
     """
     kubectl = find_kubectl()
     release = await read_release(kubectl, namespace, name)
-    admission, metrics_api, metrics = await asyncio.gather(
+    gates, admission, metrics_api, metrics = await asyncio.gather(
+        check_gates(kubectl, release),
         check_admission(kubectl, release),
         check_metrics_api(kubectl, release),
         _check_metrics(kubectl, release, address),
@@ -37,6 +39,7 @@ async def check_cluster(namespace: str, name: str, address: str) -> list[Finding
     return [
         Finding("Kubernetes", ok=True, found=found),
         *check_pods(release),
+        *gates,
         admission,
         check_mode(release),
         *metrics,

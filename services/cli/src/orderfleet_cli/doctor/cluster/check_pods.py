@@ -7,7 +7,7 @@ from orderfleet_cli.doctor.finding import Finding
 
 
 def check_pods(release: Release) -> Iterator[Finding]:
-    """Check that every service has a Deployment, and that its pods are ready."""
+    """Check that every service has a Deployment, that its pods are ready, and that all are new."""
     for service in release.services:
         name = f"pods of {service.component}"
         if not service.deployments:
@@ -20,4 +20,9 @@ def check_pods(release: Release) -> Iterator[Finding]:
             f"kubectl describe pods --namespace {release.namespace} "
             f"--selector {INSTANCE}={release.name},{COMPONENT}={service.component}"
         )
-        yield Finding(name, ready >= desired, f"{ready} of {desired} ready", fix)
+        found = f"{ready} of {desired} ready"
+        # While the pods of a new build are not ready, those of the old one are.
+        rollouts = [item.status.condition("Progressing") for item in service.deployments]
+        stuck = [rollout.message for rollout in rollouts if rollout.status == "False"]
+        ok = ready >= desired and not stuck
+        yield Finding(name, ok, "; ".join([found, *stuck]), fix)

@@ -15,6 +15,7 @@ class Metadata(Struct, frozen=True, rename="camel"):
     namespace: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
+    creation_timestamp: str = ""
     deletion_timestamp: str = ""
 
 
@@ -53,8 +54,9 @@ class Variable(Struct, frozen=True):
 
 
 class Container(Struct, frozen=True):
-    """A container, with the variables that its template sets."""
+    """A container: its image, and the variables that its template sets."""
 
+    image: str = ""
     env: list[Variable] = []
 
 
@@ -65,7 +67,7 @@ class PodSpec(Struct, frozen=True):
 
 
 class PodTemplate(Struct, frozen=True):
-    """The template of a Deployment's pods."""
+    """The template of the pods of a Deployment or a Job."""
 
     spec: PodSpec = PodSpec()
 
@@ -77,8 +79,8 @@ class DeploymentSpec(Struct, frozen=True):
     template: PodTemplate = PodTemplate()
 
 
-class DeploymentStatus(Struct, frozen=True, rename="camel"):
-    """The number of ready pods."""
+class DeploymentStatus(Status, frozen=True, rename="camel"):
+    """The number of ready pods, and how the rollout goes."""
 
     ready_replicas: int = 0
 
@@ -89,6 +91,20 @@ class Deployment(Struct, frozen=True):
     metadata: Metadata
     spec: DeploymentSpec
     status: DeploymentStatus = DeploymentStatus()
+
+
+class JobSpec(Struct, frozen=True):
+    """What a Job runs."""
+
+    template: PodTemplate = PodTemplate()
+
+
+class Job(Struct, frozen=True):
+    """A Job."""
+
+    metadata: Metadata
+    spec: JobSpec = JobSpec()
+    status: Status = Status()
 
 
 class Pod(Struct, frozen=True):
