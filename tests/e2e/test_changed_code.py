@@ -2,96 +2,134 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
-import httpx
 import pytest
 from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflow.v1 import WorkflowExecutionVersioningInfo
 from temporalio.client import Client
 
 import orderfleet_order_worker
 from orderfleet.domain.orders import OrderState
 from orderfleet.settings import CommonSettings
+from orderfleet.store.pool import open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet
-from tests.e2e.support.orders import HOME, PATIENCE, eventually
+from tests.e2e.support.orders import ENDS, Orders, clients, eventually
 
 pytestmark = pytest.mark.alone
 
 _FAILED = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 _EVERY_SECONDS = 0.4
+# The begin of each order; the same commands in another build; a command more.
+_BEGIN = "        await self._receive()\n"
+_SAME = f"        # Changed.\n{_BEGIN}"
+_OTHER = f"        await workflow.sleep(0.02)\n{_BEGIN}"
 
 
 @pytest.fixture
-async def versioned(tmp_path: Path) -> AsyncIterator[Fleet]:
+async def orders(tmp_path: Path) -> AsyncIterator[Orders]:
     options = FleetOptions(
         data=tmp_path / "fleet", env={"ORDERFLEET_VERSIONING": "on"}, ports=Ports.anywhere()
     )
-    async with run_fleet(options) as fleet:
-        yield fleet
+    async with (
+        run_fleet(options) as fleet,
+        clients(fleet) as http,
+        open_pool(fleet.database_url, size=2, wait_seconds=5) as pool,
+    ):
+        yield Orders(http, pool, fleet)
 
 
-@pytest.fixture
-def changed(tmp_path: Path) -> Path:
-    """Copy the order worker's source, with a command more at the begin of each order."""
-    source = tmp_path / "source"
+async def _restart(
+    fleet: Fleet, source: Path, begin: str, number: signal.Signals | None = None
+) -> None:
+    """Stop the order worker, and start it with a copy of its source that begins orders so."""
     [package] = orderfleet_order_worker.__path__
-    shutil.copytree(package, source / orderfleet_order_worker.__name__)
-    workflow = source / orderfleet_order_worker.__name__ / "workflow.py"
-    first = "        await self._receive()\n"
-    text = workflow.read_text()
-    assert text.count(first) == 1
-    workflow.write_text(text.replace(first, f"        await workflow.sleep(0.02)\n{first}"))
-    return source
+    copy = source / orderfleet_order_worker.__name__
+    shutil.copytree(package, copy)
+    text = (copy / "workflow.py").read_text()
+    assert text.count(_BEGIN) == 1
+    (copy / "workflow.py").write_text(text.replace(_BEGIN, begin))
+    assert await fleet.stop("order-worker", number) == -(number or 0)
+    await fleet.start("order-worker", {"PYTHONPATH": str(source)})
 
 
-async def _flow(http: httpx.AsyncClient, placed: list[str]) -> None:
-    while True:
-        order_id = f"flow-{len(placed)}"
-        body = {"payment_id": f"pay-{order_id}", "address": HOME}
-        assert (await http.post(f"/orders/{order_id}/start", json=body)).status_code == 202
-        placed.append(order_id)
-        await asyncio.sleep(_EVERY_SECONDS)
+async def _placed_around(orders: Orders, restart: Awaitable[None]) -> list[str]:
+    """Place orders before, during and after a restart."""
+    placed: list[str] = []
+
+    async def flow() -> None:
+        while True:
+            placed.append(await orders.place("flow"))
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    flowing = asyncio.create_task(flow())
+    try:
+        await asyncio.sleep(4)
+        await restart
+        await asyncio.sleep(4)
+    finally:
+        flowing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flowing
+    return placed
 
 
-async def _end(http: httpx.AsyncClient, order_id: str) -> OrderState:
-    """Wait for the order's end."""
-
-    async def state() -> OrderState:
-        return OrderState((await http.get(f"/orders/{order_id}")).json()["state"])
-
-    return await eventually(state, lambda state: state.ended)
+async def _all_fulfilled(orders: Orders, placed: list[str]) -> None:
+    ended = await asyncio.gather(*map(orders.ended, placed))
+    assert {order["state"] for order in ended} == {OrderState.FULFILLED}
 
 
-async def _build(temporal: Client, order_id: str) -> str:
-    """Return an order's build; none of its workflow tasks failed."""
+async def _versioning(orders: Orders, placed: list[str]) -> list[WorkflowExecutionVersioningInfo]:
+    """Return what Temporal has of the orders' builds; none of their workflow tasks failed."""
+    temporal = await connect(CommonSettings(temporal_address=orders.fleet.temporal_address))
+    return [await _info(temporal, order_id) for order_id in placed]
+
+
+async def _info(temporal: Client, order_id: str) -> WorkflowExecutionVersioningInfo:
     handle = temporal.get_workflow_handle(order_id)
     types = [event.event_type for event in (await handle.fetch_history()).events]
     assert _FAILED not in types
     info = (await handle.describe()).raw_description.workflow_execution_info
-    return info.versioning_info.deployment_version.build_id
+    return info.versioning_info
 
 
 async def test_every_order_ends_in_time_on_the_code_on_which_it_began(
-    versioned: Fleet, changed: Path
+    orders: Orders, tmp_path: Path
 ) -> None:
-    placed: list[str] = []
-    async with httpx.AsyncClient(
-        base_url=versioned.api_url, trust_env=False, timeout=PATIENCE
-    ) as http:
-        flow = asyncio.create_task(_flow(http, placed))
-        try:
-            await asyncio.sleep(4)
-            assert await versioned.stop("order-worker") == 0
-            await versioned.start("order-worker", {"PYTHONPATH": str(changed)})
-            await asyncio.sleep(4)
-        finally:
-            flow.cancel()
-            await asyncio.gather(flow, return_exceptions=True)
-        ends = await asyncio.gather(*(_end(http, order_id) for order_id in placed))
-    assert set(ends) == {OrderState.FULFILLED}
-    temporal = await connect(CommonSettings(temporal_address=versioned.temporal_address))
-    builds = [await _build(temporal, order_id) for order_id in placed]
+    placed = await _placed_around(orders, _restart(orders.fleet, tmp_path / "source", _OTHER))
+    await _all_fulfilled(orders, placed)
+    infos = await _versioning(orders, placed)
+    builds = [info.deployment_version.build_id for info in infos]
     assert len(set(builds)) == 2
     assert builds == sorted(builds, key=builds.index)
+    assert not any(info.versioning_override.auto_upgrade for info in infos)
+
+
+async def test_the_next_build_goes_on_with_the_orders_of_a_killed_worker(
+    orders: Orders, tmp_path: Path
+) -> None:
+    restart = _restart(orders.fleet, tmp_path / "source", _SAME, signal.SIGKILL)
+    placed = await _placed_around(orders, restart)
+    await _all_fulfilled(orders, placed)
+    infos = await _versioning(orders, placed)
+    assert len({info.deployment_version.build_id for info in infos}) == 2
+    assert any(info.versioning_override.auto_upgrade for info in infos)
+
+
+async def test_an_order_that_the_next_build_cannot_replay_times_out_and_keeps_no_money(
+    orders: Orders, tmp_path: Path
+) -> None:
+    restart = _restart(orders.fleet, tmp_path / "source", _OTHER, signal.SIGKILL)
+    placed = await _placed_around(orders, restart)
+
+    async def states() -> set[str]:
+        return {(await orders.show(order_id))["state"] for order_id in placed}
+
+    assert await eventually(states, ENDS.issuperset) == {
+        OrderState.FULFILLED,
+        OrderState.TIMED_OUT,
+    }
+    await orders.balanced()

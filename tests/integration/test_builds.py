@@ -205,6 +205,16 @@ async def test_new_orders_wait_for_what_comes_after_the_last_worker(fleet: Fleet
         assert await ended_cleanly(fleet, waiting) == "new"
 
 
+async def test_the_next_build_goes_on_with_orders_whose_workers_are_gone(fleet: Fleet) -> None:
+    """As after a kill: nobody waited for them."""
+    async with pod(fleet, "old") as old:
+        await ready(old)
+        order_id = await place_begun(fleet)
+        await old.stop(0)
+    async with pod(fleet, "new"):
+        assert await ended_cleanly(fleet, order_id) == "new"
+
+
 # --- On and off --------------------------------------------------------------------------------
 
 

@@ -7,10 +7,12 @@ import pytest
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.gateways.simulated import Fault
+from orderfleet.versions.deployments import Version
 from tests.integration.support.books import books
 from tests.integration.support.builds import TODAY, place, pod, ready
 from tests.integration.support.fleet import Fleet
 from tests.integration.support.reconciliation import reconciled
+from tests.integration.support.versions import current as make_current
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +32,8 @@ async def test_it_begins_on_the_current_build(fleet: Fleet) -> None:
             await ready(bad)
             order_id = await place(fleet, review=0)
             assert (await fleet.result(order_id)).state is OrderState.FAILED
-        async with pod(fleet, "good") as good:
+        async with pod(fleet, "good", promotion="gate") as good:
+            await make_current(fleet.temporal, Version(good.worker.task_queue, "good"))
             await ready(good)
             # It would begin within milliseconds.
             await asyncio.sleep(2)

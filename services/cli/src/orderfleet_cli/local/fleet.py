@@ -34,7 +34,8 @@ from orderfleet_cli.local.processes import (
 from orderfleet_cli.local.temporal import Temporal
 from orderfleet_cli.private_files import file_errors, private_umask
 
-SERVICES: Final = ("api", "order-worker", "shipping-worker")
+_SHIPPING: Final = "shipping-worker"
+SERVICES: Final = ("api", "order-worker", _SHIPPING)
 _LOCK: Final = "lock"
 
 
@@ -136,9 +137,14 @@ class Fleet:
         await together(*(service.start() for service in self._services.values()))
 
     async def close(self) -> None:
-        """Stop all processes, the services first, so that they can drain."""
+        """Stop all processes, the services first, so that they can drain.
+
+        Shipping comes last of them: a versioned order worker stops once its orders have ended.
+        """
         self._say("stopping")
-        await asyncio.gather(*(service.stop() for service in self._services.values()))
+        last = [name for name in self._services if name.startswith(_SHIPPING)]
+        for names in (self._services.keys() - last, last):
+            await asyncio.gather(*(self._services[name].stop() for name in names))
         await self._temporal.process.stop()
         await self._postgres.process.stop()
 

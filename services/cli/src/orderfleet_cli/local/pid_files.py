@@ -33,9 +33,9 @@ MARK: Final = "ORDERFLEET_LOCAL_DATA"
 
 # psutil adds the boot time to a process's start; it may move by a second when the clock is set.
 _SAME_START: Final = 2.0
-# The owner stops its services first, which go on for up to 32 s by default.
+# A versioned worker goes on for up to 32 s by default. The owner stops the workers one by one.
 _OWNER_STOP_SECONDS: Final = 75.0
-_STOP_SECONDS: Final = 15.0
+_STOP_SECONDS: Final = 35.0
 _POLL: Final = 0.05
 
 

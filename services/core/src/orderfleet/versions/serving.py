@@ -27,12 +27,15 @@ from orderfleet.versions.deployments import (
     unset_ramp,
 )
 from orderfleet.versions.queue_workers import QueueWorker, QueueWorkers, list_queue_workers
+from orderfleet.versions.stranded import free_stranded
 
 log = structlog.stdlib.get_logger(__name__)
 
-# Between two looks: until the worker is ready, and from then on.
+# Between two looks: until the worker is ready and what a killed one left behind has moved or
+# ended, and from then on.
 _LOOK_SECONDS: Final = 0.5
 _WATCH_SECONDS: Final = 5.0
+_SETTLING_SECONDS: Final = 20.0
 # The server knows a new version some 0.2 to 1 s after its first poll.
 _LOGGED_EVERY: Final = 10
 # Of two workers of a build that are stopped at once, the later one sees the first one leave.
@@ -77,6 +80,7 @@ class Serving:
         # Workers without versioning that were there before this one.
         self._before: set[str] | None = None
         self._promoted = False
+        self._began = monotonic()
         self.ready = version is None or promotion == "none"
 
     @property
@@ -90,6 +94,9 @@ class Serving:
         With `self`, that is once the worker polls. In any case a build is promoted to which no
         other may be preferred: nobody takes new orders. A worker without versioning sends them
         back to such workers, if a build was current.
+
+        With `self`, workers may be started again with other code at any time: the current build
+        goes on with the orders of a build that was killed.
         """
         if self._promotion == "none":
             return
@@ -102,7 +109,8 @@ class Serving:
                 failures += 1
                 if failures % _LOGGED_EVERY == 0:
                     log.warning("cannot promote this build", build=self.build, error=str(error))
-            await asyncio.sleep(_WATCH_SECONDS if self._promoted else _LOOK_SECONDS)
+            settled = self._promoted and monotonic() - self._began > _SETTLING_SECONDS
+            await asyncio.sleep(_WATCH_SECONDS if settled else _LOOK_SECONDS)
 
     async def _look(self) -> None:
         queue = await list_queue_workers(self._client, self._task_queue)
@@ -118,6 +126,8 @@ class Serving:
                 return
             await self._promote(queue.current)
         self._promoted = self.ready = True
+        if self._version is not None and self._promotion == "self":
+            await free_stranded(self._client, self._task_queue, self._version)
 
     async def _promote(self, before: str) -> None:
         version = self._version or Version(deployment_name(self._task_queue), "")
