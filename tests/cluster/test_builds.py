@@ -1,4 +1,7 @@
-"""Builds of the order worker, good and bad, by `helm upgrade` alone, under 3 orders a second."""
+"""Builds of the order worker, good and bad, by `helm upgrade` alone, under 3 orders a second.
+
+By `make test-builds`, not by `make test-cluster`: the chart has versions off by default.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,32 +9,27 @@ from math import sqrt
 from typing import Final
 
 import pytest
-import yaml
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 
 from orderfleet.domain.contract import ORDER_TASK_QUEUE, ORDER_WORKFLOW
 from orderfleet.versions.deployments import Deployment, deployment_name, describe_deployment
+from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.builds import CRASHES, DECLINES, ONE_MORE_COMMAND, Build
 from tests.cluster.support.cluster import Json
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Flow, Load, flow
-from tests.cluster.support.release import CHART, Release
+from tests.cluster.support.release import Release
 from tests.cluster.support.shop import balanced
 from tests.cluster.support.steps import Steps
 from tests.e2e.support.orders import DEADLINE, ENDS
 
-_VERSIONING: Final = yaml.safe_load((CHART / "values.yaml").read_text())["versioning"]
+pytestmark = pytest.mark.timeout(900)
 
-pytestmark = [
-    pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not _VERSIONING["enabled"], reason="versioning.enabled is false in the chart's values"
-    ),
-]
-
+# The chart's default is off.
+_VERSIONED: Final = {"versioning.enabled": "true"}
 _LOAD: Final = Load(rate=3)
 # The share of new orders that a new build may get: 10 %, and three times as much as 3 orders a
 # second bring few orders.
@@ -47,13 +45,18 @@ _VERSION: Final = SearchAttributeKey.for_keyword("TemporalWorkerDeploymentVersio
 _FAILED_TASK: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 
 
+@pytest.fixture
+def release(release_with: ReleaseWith) -> Release:
+    return release_with(images.values(images.OLD) | _VERSIONED)
+
+
 async def test_good_build(release: Release, steps: Steps) -> None:
     with steps.step("build and load an order worker with one more command"):
         ONE_MORE_COMMAND.make()
     before = await _deployment(release)
     with steps.step("helm upgrade to it, under 3 orders a second") as step:
         with flow(release, "good-build", images.OLD, _LOAD) as orders:
-            release.upgrade(ONE_MORE_COMMAND.values)
+            release.upgrade(ONE_MORE_COMMAND.values | _VERSIONED)
             _until_alone(release, ONE_MORE_COMMAND.tag)
         orders.show(step)
         orders.check()
@@ -83,7 +86,7 @@ async def test_bad_build(release: Release, steps: Steps, build: Build) -> None:
     with steps.step("helm upgrade to it, and helm rollback, under 3 orders a second") as step:
         with flow(release, f"build-{build.name}", images.OLD, _LOAD) as orders:
             with pytest.raises(AssertionError, match="order-gate"):
-                release.upgrade(build.values, seconds=_HELM_SECONDS)
+                release.upgrade(build.values | _VERSIONED, seconds=_HELM_SECONDS)
             gate = _gate(release, build)
             after = await _deployment(release)
             # Without a hand: all new orders to the old build, and none of its pods gone.
@@ -130,8 +133,7 @@ class Gate:
 def _gate(release: Release, build: Build) -> Gate:
     """Return the end of a build's gate, which is the only one: helm deletes those before."""
     (job,) = release.namespace.get("jobs", component="order-gate")
-    image = job["spec"]["template"]["spec"]["containers"][0]["image"]
-    assert image == images.image("order_worker", build.tag)
+    assert _tag(job["spec"]["template"]) == build.tag
     ends = {one["type"]: one for one in job["status"]["conditions"] if one["status"] == "True"}
     end = ends.get("Complete") or ends["Failed"]
     log = release.namespace.kubectl("logs", f"job/{job['metadata']['name']}")
@@ -146,9 +148,13 @@ def _pods(release: Release, tag: str) -> list[Json]:
     return [
         pod
         for pod in release.namespace.get("pods", component="order-worker")
-        if pod["spec"]["containers"][0]["image"] == images.image("order_worker", tag)
-        and "deletionTimestamp" not in pod["metadata"]
+        if _tag(pod) == tag and "deletionTimestamp" not in pod["metadata"]
     ]
+
+
+def _tag(pod: Json) -> str:
+    image: str = pod["spec"]["containers"][0]["image"]
+    return image.rpartition(":")[2]
 
 
 def _ready(release: Release, tag: str) -> int:
@@ -173,11 +179,10 @@ def _time(text: str) -> datetime:
 
 def _until_alone(release: Release, tag: str) -> None:
     """Wait until no pod of another build is left, also none that drains."""
-    image = images.image("order_worker", tag)
     wait_until(
         f"order workers on {tag}",
-        lambda: release.running()["order-worker"],
-        lambda running: running == {image},
+        lambda: set(map(_tag, release.namespace.get("pods", component="order-worker"))),
+        lambda running: running == {tag},
         _GONE_SECONDS,
     )
 
