@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import monotonic
 
 import pytest
 from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_WORKFLOW, REFUND_WORKFLOW
+from orderfleet.polling import poll
 from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet.versions.deployments import (
     Version,
@@ -16,7 +18,8 @@ from orderfleet.versions.deployments import (
     set_ramp,
     unset_ramp,
 )
-from orderfleet.versions.judgement import Limits
+from orderfleet.versions.judgement import Limits, Order
+from orderfleet.versions.order_samples import OrderSampler
 from orderfleet.versions.rollout import Candidate, Terms, roll_out
 from orderfleet.versions.routing import RolloutError
 from tests.integration.support.fleet import eventually
@@ -27,6 +30,7 @@ from tests.integration.support.gate_builds import (
     OtherOrder,
     OtherRefund,
     Refund,
+    SlowOrder,
     order_flow,
     results,
     two_builds,
@@ -115,6 +119,32 @@ async def test_a_build_whose_orders_end_badly_is_rolled_back(client: Client, que
         with pytest.raises(RolloutError, match=r"orders of the new build are bad \(\d+ failed"):
             await roll_out(client, candidate(two, FailedOrder), TERMS)
         assert await routing(client, queue) == ("one", None)
+
+
+async def test_a_build_that_works_longer_is_rolled_back(client: Client, queue: str) -> None:
+    limits = Limits(least_orders=20, least_seconds=3, most_seconds=30)
+    async with two_builds(client, queue, SlowOrder) as two:
+        async with order_flow(client, queue) as ids:
+            # The ramp's orders are compared with those that ended before it.
+            await asyncio.sleep(2)
+            with pytest.raises(RolloutError, match=r"orders take .*, 0\.\d s of it by timers"):
+                await roll_out(client, candidate(two, SlowOrder), replace(TERMS, limits=limits))
+            assert await routing(client, queue) == ("one", None)
+        await results(client, ids)
+
+
+async def test_the_time_for_which_orders_wait_for_timers(client: Client, queue: str) -> None:
+    async with build(client, queue, "one", GoodOrder) as one:
+        await current(client, one)
+        async with order_flow(client, queue) as ids:
+            await asyncio.sleep(1)
+        await results(client, ids)
+        sampler = OrderSampler(client, queue, ORDER_WORKFLOW, replace(one, build="two"), one)
+        orders = await poll(lambda: sampler.before(datetime.now(UTC)), seconds=10)
+        assert 0.3 <= await sampler.timer_seconds(orders) < 1
+        assert await sampler.timer_seconds([]) == 0
+        gone = Order("gone", 1.0, "fulfilled", good=True)
+        assert await sampler.timer_seconds([gone]) == 0
 
 
 async def test_a_refund_that_does_not_replay_is_refused_before_any_ramp(

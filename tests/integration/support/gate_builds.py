@@ -30,6 +30,16 @@ class GoodOrder:
 
 
 @workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
+class SlowOrder(GoodOrder):
+    """The same, half a second later."""
+
+    @workflow.run
+    async def run(self, *_: Any) -> None:
+        await workflow.sleep(0.5)
+        await super().run()
+
+
+@workflow.defn(name=ORDER_WORKFLOW, versioning_behavior=VersioningBehavior.PINNED)
 class OtherOrder:
     """The same with other commands: it does not replay the history of `GoodOrder`."""
 

@@ -35,9 +35,13 @@ def still_open(count: int, seconds: float, *, begun: bool = True) -> list[Order]
 
 
 def judged(
-    new: list[Order], current: list[Order], seconds: float, before: list[Order] | None = None
+    new: list[Order],
+    current: list[Order],
+    seconds: float,
+    before: list[Order] | None = None,
+    timers: float = 0.0,
 ) -> Judgement:
-    return judge(new, current, before or [], seconds=seconds, limits=LIMITS)
+    return judge(new, current, before or [], seconds=seconds, limits=LIMITS, timers=timers)
 
 
 def test_a_good_build_has_ended_enough_orders_in_enough_time() -> None:
@@ -127,8 +131,27 @@ def test_a_slow_build_is_bad() -> None:
     assert judgement.reason == "orders take 4.0 s on the new build and 2.5 s on the current one"
     # Not half as long again; not a second more; too few orders.
     assert judged(ended(20, 3.6), ended(90, 2.5), 30).verdict is Verdict.GOOD
-    assert judged(ended(20, 1.0), ended(90, 0.3), 30).verdict is Verdict.GOOD
+    assert judged(ended(14, 1.0), ended(90, 0.3), 60).verdict is Verdict.GOOD
     assert judged(ended(9, 4.0), ended(90, 2.5), 30).verdict is Verdict.UNDECIDED
+
+
+def test_a_build_whose_work_takes_twice_as_long_is_bad() -> None:
+    judgement = judged(ended(15, 2.9), ended(90, 2.3), 20, timers=2.0)
+    assert judgement.verdict is Verdict.BAD
+    assert judgement.reason == (
+        "orders take 2.9 s on the new build and 2.3 s on the current one, 2.0 s of it by timers"
+    )
+    # Not twice the work; not 0.4 s more; too few orders.
+    assert judged(ended(20, 3.0), ended(90, 2.5), 30, timers=1.9).verdict is Verdict.GOOD
+    assert judged(ended(20, 2.4), ended(90, 2.1), 30, timers=2.0).verdict is Verdict.GOOD
+    assert judged(ended(14, 2.9), ended(90, 2.3), 30, timers=2.0).verdict is Verdict.UNDECIDED
+
+
+def test_open_orders_count_as_slow_once_they_are_older_than_the_usual_one() -> None:
+    current = ended(90, 2.3)
+    young, old = still_open(10, 2.2), still_open(15, 2.7)
+    assert judged(ended(15, 2.9) + young, current, 20, timers=2.0).verdict is Verdict.BAD
+    assert judged(old, current, 20, timers=2.0).verdict is Verdict.BAD
 
 
 def test_bad_orders_are_those_that_count() -> None:
@@ -164,6 +187,8 @@ RATE = 3.0
 PERCENT = 10.0
 # Until visibility shows what happened.
 LAG = 0.3
+# The review.
+TIMERS = 2.0
 
 
 @dataclass(frozen=True)
@@ -208,6 +233,10 @@ def charge_fails(rng: random.Random, number: int, life: Life) -> Life:
 
 def three_times_slower(_: random.Random, number: int, life: Life) -> Life:
     return Life(3 * life.seconds, life.end)
+
+
+def three_times_the_work(_: random.Random, number: int, life: Life) -> Life:
+    return Life(TIMERS + 3 * (life.seconds - TIMERS), life.end)
 
 
 def wrong_schema(_: random.Random, number: int, life: Life) -> Life:
@@ -272,7 +301,7 @@ def rolled_out(build: Build, seed: int, bad_share: float = 0.0, before: int = 20
             ]
             for wanted in (True, False)
         )
-        judgement = judge(new, current, past, seconds=now, limits=LIMITS)
+        judgement = judge(new, current, past, seconds=now, limits=LIMITS, timers=TIMERS)
         if judgement.verdict is not Verdict.UNDECIDED:
             return Rollout(judgement.verdict, now, new_orders)
         percent = max(percent, widened(PERCENT, len(new), seconds=now, limits=LIMITS))
@@ -285,6 +314,13 @@ def test_every_bad_build_is_stopped_in_time(build: Build) -> None:
     assert {rollout.verdict for rollout in rollouts} == {Verdict.BAD}
     assert max(rollout.seconds for rollout in rollouts) <= 50
     assert sorted(rollout.seconds for rollout in rollouts)[100] <= 25
+
+
+def test_a_build_whose_work_takes_three_times_as_long_is_stopped_in_time() -> None:
+    rollouts = [rolled_out(three_times_the_work, seed) for seed in range(200)]
+    assert {rollout.verdict for rollout in rollouts} == {Verdict.BAD}
+    assert max(rollout.seconds for rollout in rollouts) <= 50
+    assert sorted(rollout.seconds for rollout in rollouts)[100] <= 30
 
 
 def test_a_build_that_fails_three_orders_in_ten_is_stopped_in_time() -> None:

@@ -1,8 +1,10 @@
 """The orders of two builds since a ramp began, as Temporal's visibility shows them."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from statistics import median
 from typing import Final
 
 from temporalio.api.enums.v1 import EventType
@@ -10,7 +12,7 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW
 from orderfleet.domain.orders import OrderState
@@ -23,6 +25,8 @@ from orderfleet.versions.judgement import FIRST_TASK_SECONDS, Order
 # Of each build. A look at so many takes 0.1 s of Temporal's time.
 _MOST: Final = 1000
 _MOST_BEFORE: Final = 200
+# Good orders whose histories are read for their timers.
+_MOST_TIMED: Final = 20
 # Orders without a first task whose histories are read, per look.
 _MOST_UNBEGUN: Final = 20
 # So many younger orders of the current build have begun: then the task queue is not what delays.
@@ -66,6 +70,18 @@ class OrderSampler:
         """
         query = f"{self._of(self.current)} AND CloseTime <= '{until.isoformat()}'"
         return [_order(execution, until) for execution in await self._list(query, _MOST_BEFORE)]
+
+    async def timer_seconds(self, orders: Sequence[Order]) -> float:
+        """Return for how long a usual one of these orders waited for its timers.
+
+        That is the same on every build; a timer that was cancelled does not count.
+
+        Raises:
+            RPCError: Temporal did not answer.
+        """
+        timed = [order.id for order in orders if order.good][:_MOST_TIMED]
+        seconds = await asyncio.gather(*map(self._timer_seconds, timed))
+        return median(seconds) if seconds else 0.0
 
     async def look(self, since: datetime, now: datetime) -> Samples:
         """Return the orders that began since then.
@@ -114,6 +130,23 @@ class OrderSampler:
         failures += [failure for event in reversed(events) if (failure := _failure(event))]
         messages = [failure.message for failure in failures if failure.message]
         return printable(messages[0])[:_SHOWN] if messages else ""
+
+    async def _timer_seconds(self, order_id: str) -> float:
+        handle = self.client.get_workflow_handle(order_id)
+        try:
+            events = (await handle.fetch_history(rpc_timeout=TIMEOUT)).events
+        except RPCError as error:
+            # Its retention ended meanwhile.
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return 0.0
+            raise
+        times = {event.event_id: event.event_time.ToDatetime() for event in events}
+        fired = [
+            (event.event_id, event.timer_fired_event_attributes.started_event_id)
+            for event in events
+            if event.event_type == EventType.EVENT_TYPE_TIMER_FIRED
+        ]
+        return sum((times[end] - times[begin]).total_seconds() for end, begin in fired)
 
     def _of(self, version: Version) -> str:
         return f"{of_queue(self.workflow_type, self.task_queue)} AND {_VERSION.name} = '{version}'"
@@ -180,6 +213,9 @@ def _failure(event: HistoryEvent) -> Failure | None:
             return event.workflow_execution_failed_event_attributes.failure
         case "activity_task_failed_event_attributes":
             return event.activity_task_failed_event_attributes.failure
+        case "marker_recorded_event_attributes":
+            # Of a local activity.
+            return event.marker_recorded_event_attributes.failure
         case "child_workflow_execution_failed_event_attributes":
             return event.child_workflow_execution_failed_event_attributes.failure
         case _:

@@ -166,6 +166,7 @@ class _Watch:
         most = terms.limits.most_seconds - (self._began - seen)
         self._limits = replace(terms.limits, most_seconds=max(most, terms.limits.least_seconds))
         self._percent = terms.percent
+        self._timers = 0.0
         self._logged_at = -_LOG_SECONDS
 
     async def run(self) -> None:
@@ -177,6 +178,7 @@ class _Watch:
         """
         since = await self._ramping_since()
         before = await self._sampler.before(since)
+        self._timers = await self._sampler.timer_seconds(before)
         answered = monotonic()
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -225,6 +227,7 @@ class _Watch:
             before,
             seconds=now - self._began,
             limits=self._limits,
+            timers=self._timers,
         )
         decided = judgement.verdict is not Verdict.UNDECIDED
         if decided or now - self._logged_at >= _LOG_SECONDS:
