@@ -23,8 +23,9 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
-	test-integration test-e2e test-monitoring fuzz images test-images test-cluster test-builds test-scaling \
-	bench bench-full bench-overload bench-overload-short bench-budget test-bench deploy k8s \
+	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
+	test-builds test-scaling bench bench-full bench-overload bench-overload-short bench-budget \
+	test-bench deploy k8s \
 	k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
@@ -61,6 +62,9 @@ test-e2e: .venv/.dev-stamp  ## the whole fleet, from the outside
 test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-unittest, kubeconform, npm
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
 	$(BIN)/pytest tests/chart $(TESTS_chart) $(PYTEST_ARGS)
+
+test-versions: .venv/.dev-stamp  ## good and bad builds of the workers, under 3 orders a second, in 13 minutes
+	$(BIN)/pytest tests/versions $(PYTEST_ARGS)
 
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s
