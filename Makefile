@@ -24,9 +24,8 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
-	test-builds test-scaling bench bench-full bench-overload bench-overload-short bench-budget \
-	test-bench deploy k8s \
-	k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
+	test-builds test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
+	bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
@@ -95,6 +94,9 @@ bench-overload: .venv/.bench-stamp  ## what becomes of orders beyond the fleet's
 
 bench-overload-short: .venv/.bench-stamp  ## the same, its first seven goals, in 8 minutes
 	@$(BIN)/python -m tests.bench overload-short $(BENCH_ARGS)
+
+bench-versions: .venv/.bench-stamp  ## what workers with versions cost an order, in 10 minutes
+	@$(BIN)/python -m tests.bench versions $(BENCH_ARGS)
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
 	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)

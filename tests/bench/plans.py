@@ -103,6 +103,14 @@ PLANS: Final = {
             "open orders": open_orders,
         },
     ),
+    "versions": Plan(
+        runs=5,
+        parts=_rates(
+            Rates("orderfleet, versions", orderfleet(2, versions=True), SHORT),
+            Rates("orderfleet", orderfleet(2), SHORT),
+        ),
+        once={},
+    ),
     "overload": _overload(
         {
             "3 P": StepLoad(TO_PEAK, above=300, below=300),

@@ -77,9 +77,15 @@ async def _check(bench: Bench, subject: Subject, name: str, prefix: str, placed:
         bench.results.add(BOOKS, name, books)
 
 
-def orderfleet(review: float, *, workers: int = 1, sandbox: bool = True) -> Start:
-    # No subject refuses orders: the rise shows where they begin to end late.
-    env = {"ORDERFLEET_ADMISSION": "off"} | ({} if sandbox else {"ORDERFLEET_SANDBOX": "false"})
+def orderfleet(
+    review: float, *, workers: int = 1, sandbox: bool = True, versions: bool = False
+) -> Start:
+    env = {
+        # No subject refuses orders: the rise shows where they begin to end late.
+        "ORDERFLEET_ADMISSION": "off",
+        "ORDERFLEET_SANDBOX": str(sandbox).lower(),
+        "ORDERFLEET_VERSIONING": "on" if versions else "off",
+    }
     return lambda bench: run_orderfleet(
         bench.data, bench.server, Options(review=review, workers=workers, env=env)
     )

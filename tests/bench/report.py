@@ -21,6 +21,8 @@ _GOALS: Final = (
     ("orderfleet", "common way", "python", "<= 0.7"),
     ("orderfleet", "DBOS", "peak", ""),
     ("orderfleet", "floor", "cpu", ""),
+    ("orderfleet, versions", "orderfleet", "peak", ">= 0.97"),
+    ("orderfleet, versions", "orderfleet", "cpu", "<= 1.03"),
 )
 _WORDS: Final = {
     "peak": "orders a second",
