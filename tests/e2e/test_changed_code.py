@@ -4,6 +4,8 @@ import asyncio
 import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,10 +31,13 @@ _SAME = f"        # Changed.\n{_BEGIN}"
 _OTHER = f"        await workflow.sleep(0.02)\n{_BEGIN}"
 
 
-@pytest.fixture
-async def orders(tmp_path: Path) -> AsyncIterator[Orders]:
+@asynccontextmanager
+async def _fleet(data: Path, *, durable: bool = False) -> AsyncIterator[Orders]:
     options = FleetOptions(
-        data=tmp_path / "fleet", env={"ORDERFLEET_VERSIONING": "on"}, ports=Ports.anywhere()
+        data=data,
+        env={"ORDERFLEET_VERSIONING": "on"},
+        ports=Ports.anywhere(),
+        durable=durable,
     )
     async with (
         run_fleet(options) as fleet,
@@ -40,6 +45,12 @@ async def orders(tmp_path: Path) -> AsyncIterator[Orders]:
         open_pool(fleet.database_url, size=2, wait_seconds=5) as pool,
     ):
         yield Orders(http, pool, fleet)
+
+
+@pytest.fixture
+async def orders(tmp_path: Path) -> AsyncIterator[Orders]:
+    async with _fleet(tmp_path / "fleet") as orders:
+        yield orders
 
 
 async def _restart(
@@ -133,3 +144,14 @@ async def test_an_order_that_the_next_build_cannot_replay_times_out_and_keeps_no
         OrderState.TIMED_OUT,
     }
     await orders.balanced()
+
+
+async def test_a_fleet_that_stops_ends_its_orders_first(tmp_path: Path) -> None:
+    async with _fleet(tmp_path / "fleet", durable=True) as orders:
+        order_id = await orders.place("flow")
+        await orders.until(order_id, "validated")
+    stopped = datetime.now(UTC)
+    async with _fleet(tmp_path / "fleet", durable=True) as orders:
+        order = await orders.show(order_id)
+    assert order["state"] == OrderState.FULFILLED
+    assert datetime.fromisoformat(order["events"][-1]["ts"]) < stopped
