@@ -6,7 +6,7 @@ becomes current, and the last is the one before it again.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import sqrt
 from pathlib import Path
 from typing import Final
@@ -128,7 +128,8 @@ async def test_a_good_build_becomes_current(
     traces = await trace_orders(stage.temporal, orders.accepted)
     share = _share(upgrade, traces)
     rows.add(_row(title, "promoted", upgrade, orders, share))
-    assert not orders.hurt, [str(traces[order_id]) for order_id in orders.hurt]
+    if orders.hurt:
+        _fail(traces, orders.hurt)
     assert not orders.report["lost"]
     assert not sum(trace.failed_tasks for trace in traces.values())
     assert 0 < len(share) < len(orders.accepted)
@@ -166,7 +167,8 @@ def _check_harm(
     reasons = "; ".join(gate.reason for gate in upgrade.gates.values())
     rows.add(_row(build.name, reasons, upgrade, orders, share))
     others = orders.hurt - share
-    assert len(others) <= _BEYOND * len(orders.accepted), [str(traces[order]) for order in others]
+    if len(others) > _BEYOND * len(orders.accepted):
+        _fail(traces, others)
     assert not orders.open
     assert not orders.report["lost"]
     assert set(orders.late) <= share
@@ -176,6 +178,10 @@ def _check_harm(
     assert not sum(
         trace.failed_tasks for order_id, trace in traces.items() if order_id not in share
     )
+
+
+def _fail(traces: Mapping[str, Trace], order_ids: Iterable[str]) -> None:
+    pytest.fail("\n".join(str(traces[order_id]) for order_id in order_ids), pytrace=False)
 
 
 def _row(name: str, reason: str, upgrade: Upgrade, orders: Flow, share: set[str]) -> Row:

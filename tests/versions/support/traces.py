@@ -28,11 +28,11 @@ class Trace:
     # Until a worker took its first workflow task.
     waited: float = 0.0
     failed_tasks: int = 0
-    # Of all its workflows, for a failing test's message.
+    # Of all its workflows.
     events: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return "; ".join(self.events)
+        return "\n".join(self.events)
 
 
 async def trace_orders(client: Client, order_ids: Iterable[str]) -> dict[str, Trace]:
