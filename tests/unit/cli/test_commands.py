@@ -164,7 +164,9 @@ async def test_ctrl_c_while_it_loads_is_no_traceback(tmp_path: Path) -> None:
     package = tmp_path / "typer.py"
     # A signal may be some moments on its way.
     package.write_text(
-        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+        # A shell's background job ignores SIGINT, and so would this.
+        "import os, signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
     )
     outcome = await Cli(tmp_path, {**NOWHERE, "PYTHONPATH": str(tmp_path)})("list")
     assert (outcome.status, outcome.out, outcome.err) == (130, "", "")
