@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from itertools import count
 from typing import Any, Final
 
 from temporalio import workflow
@@ -98,15 +99,17 @@ async def two_builds(client: Client, queue: str, *workflows: type) -> AsyncItera
 
 @asynccontextmanager
 async def order_flow(client: Client, queue: str, *, pause: float = 0.1) -> AsyncIterator[list[str]]:
-    """Place orders until the block ends; yield their ids."""
+    """Place orders until the block ends; yield the ids of those that were started."""
     ids: list[str] = []
 
     async def place() -> None:
-        while True:
-            ids.append(f"{queue}-{len(ids)}")
+        for number in count():
+            order_id = f"{queue}-{number}"
             await client.start_workflow(
-                ORDER_WORKFLOW, id=ids[-1], task_queue=queue, task_timeout=_TASK_TIMEOUT
+                ORDER_WORKFLOW, id=order_id, task_queue=queue, task_timeout=_TASK_TIMEOUT
             )
+            # Only now: the block's end may cut the start off.
+            ids.append(order_id)
             await asyncio.sleep(pause)
 
     placing = asyncio.create_task(place())

@@ -1,5 +1,6 @@
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,12 @@ def test_any_port_comes_without_a_message() -> None:
     find = PortFinder(messages.append)
     assert len({find.take("probes", 0) for _ in range(20)}) == 20
     assert messages == []
+
+
+def test_any_port_is_none_that_a_connection_may_take_meanwhile() -> None:
+    system = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    if not system.exists():
+        pytest.skip("the system does not say which ports it gives to connections")
+    least, most = map(int, system.read_text().split())
+    find = PortFinder(print)
+    assert not [port for _ in range(50) if least <= (port := find.take("UI", 0)) <= most]

@@ -1,5 +1,6 @@
 """Ports on loopback: the preferred one, or the next on which nothing listens."""
 
+import secrets
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -8,6 +9,9 @@ from orderfleet_cli.errors import CommandError
 
 LOOPBACK: Final = "127.0.0.1"
 _TRIES: Final = 100
+# Below those that Linux (from 32768) and macOS (from 49152) give to connections and to who asks for
+# any port: an assigned port must still be free when its server binds it, a second or so later.
+_ANY: Final = range(20_000, 32_768)
 _CONNECT_SECONDS: Final = 0.2
 _LAST: Final = 65535
 
@@ -39,10 +43,8 @@ class PortFinder:
 
     def _any_port(self) -> int:
         while True:
-            with socket.socket() as probe:
-                probe.bind((LOOPBACK, 0))
-                port = int(probe.getsockname()[1])
-            if port not in self._assigned:
+            port = secrets.choice(_ANY)
+            if port not in self._assigned and is_free(port):
                 return port
 
     def _assign(self, port: int) -> int:
