@@ -1,8 +1,8 @@
 """Ports on loopback: the preferred one, or the next on which nothing listens."""
 
-import secrets
 import socket
 from collections.abc import Callable
+from random import SystemRandom
 from typing import Final
 
 from orderfleet_cli.errors import CommandError
@@ -29,27 +29,18 @@ class PortFinder:
         """Return the preferred port, or the next free one with a message; 0 is any free one.
 
         Raises:
-            CommandError: a hundred ports in a row are in use.
+            CommandError: a hundred ports are in use, in a row or at random.
         """
-        if not preferred:
-            return self._assign(self._any_port())
         last = min(preferred + _TRIES - 1, _LAST)
-        for port in range(preferred, last + 1):
+        tried = range(preferred, last + 1) if preferred else SystemRandom().sample(_ANY, _TRIES)
+        for port in tried:
             if port not in self._assigned and is_free(port):
-                if port != preferred:
+                if preferred and port != preferred:
                     self._say(f"port {preferred} is in use, using {port} ({purpose})")
-                return self._assign(port)
-        raise CommandError(f"no free port for {purpose}: {preferred} to {last} are in use")
-
-    def _any_port(self) -> int:
-        while True:
-            port = secrets.choice(_ANY)
-            if port not in self._assigned and is_free(port):
+                self._assigned.add(port)
                 return port
-
-    def _assign(self, port: int) -> int:
-        self._assigned.add(port)
-        return port
+        ports = f"{preferred} to {last}" if preferred else f"{_TRIES} ports"
+        raise CommandError(f"no free port for {purpose}: {ports} are in use")
 
 
 def is_free(port: int) -> bool:

@@ -12,11 +12,12 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.text import printable
+from orderfleet.temporal.client import is_absent
 from orderfleet.temporal.task_queues import build_of, describe_task_queue
 from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT, Version
@@ -137,7 +138,7 @@ class OrderSampler:
             events = (await handle.fetch_history(rpc_timeout=TIMEOUT)).events
         except RPCError as error:
             # Its retention ended meanwhile.
-            if error.status is RPCStatusCode.NOT_FOUND:
+            if is_absent(error):
                 return 0.0
             raise
         times = {event.event_id: event.event_time.ToDatetime() for event in events}

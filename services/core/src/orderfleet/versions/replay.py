@@ -15,10 +15,11 @@ from temporalio.api.history.v1 import (
     WorkflowTaskStartedEventAttributes,
 )
 from temporalio.client import Client, WorkflowHistory
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
 from orderfleet.domain.text import printable
+from orderfleet.temporal.client import is_absent
 from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.visibility import of_queue
@@ -102,7 +103,7 @@ async def fetch_histories(
                 return executed_part(await handle.fetch_history(rpc_timeout=TIMEOUT))
             except RPCError as error:
                 # Its retention ended between the two calls.
-                if error.status is RPCStatusCode.NOT_FOUND:
+                if is_absent(error):
                     return None
                 raise
 

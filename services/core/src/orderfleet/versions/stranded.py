@@ -12,8 +12,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import PendingActivityState, PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from orderfleet.temporal.client import is_absent
 from orderfleet.temporal.visibility import quoted
 from orderfleet.versions.deployments import TIMEOUT, Version
 from orderfleet.versions.override import unpin
@@ -38,7 +39,7 @@ async def free_stranded(client: Client, task_queue: str, current: Version) -> No
     """
     query = (
         f"TaskQueue = {quoted(task_queue)} AND ExecutionStatus = 'Running'"
-        f" AND TemporalWorkflowVersioningBehavior = 'Pinned'"
+        " AND TemporalWorkflowVersioningBehavior = 'Pinned'"
         f" AND TemporalWorkerDeploymentVersion != '{current}'"
     )
     async for execution in client.list_workflows(query, limit=_MOST, rpc_timeout=TIMEOUT):
@@ -51,7 +52,7 @@ async def free_stranded(client: Client, task_queue: str, current: Version) -> No
                 )
         except RPCError as error:
             # It has ended meanwhile.
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if not is_absent(error):
                 raise
 
 

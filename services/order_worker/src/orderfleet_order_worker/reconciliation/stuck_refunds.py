@@ -27,7 +27,7 @@ async def stuck_refunds(client: Client, task_queue: str, *, older_than: timedelt
     """
     query = (
         f"{of_queue(REFUND_WORKFLOW, task_queue)} AND ExecutionStatus = 'Running'"
-        f" AND TemporalWorkflowVersioningBehavior = 'Pinned'"
+        " AND TemporalWorkflowVersioningBehavior = 'Pinned'"
         f" AND StartTime < '{(datetime.now(UTC) - older_than).isoformat()}'"
     )
     try:

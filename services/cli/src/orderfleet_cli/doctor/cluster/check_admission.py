@@ -4,7 +4,7 @@ from typing import Final
 
 from orderfleet_cli.doctor.check_admission import admission
 from orderfleet_cli.doctor.cluster.kubernetes_objects import ConfigMap
-from orderfleet_cli.doctor.cluster.release import COMPONENT, INSTANCE, Listed, Release, decode
+from orderfleet_cli.doctor.cluster.release import Listed, Release, decode, get, unlisted
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.kubectl import Kubectl, KubectlError
 
@@ -14,18 +14,12 @@ _FIX: Final = "helm upgrade with api.admission true, and no ORDERFLEET_ADMISSION
 
 async def check_admission(kubectl: Kubectl, release: Release) -> Finding:
     """Check the setting: in the ConfigMap, or in the Deployment's own environment, which wins."""
-    selector = f"--selector={INSTANCE}={release.name},{COMPONENT}=api"
-    inside = f"--namespace={release.namespace}"
     try:
-        answer = await kubectl.answer("get", "configmaps", selector, inside, "--output=json")
+        answer = await get(kubectl, "configmaps", release, "=api")
     except KubectlError as error:
-        ok = None if error.forbidden else False
-        return Finding("admission", ok=ok, found=str(error), fix="check the permissions of kubectl")
-    values = [
-        config.data[_NAME]
-        for config in decode(answer, Listed[ConfigMap]).items
-        if _NAME in config.data
-    ]
+        return unlisted("admission", error)
+    configs = decode(answer, Listed[ConfigMap]).items
+    values = [config.data[_NAME] for config in configs if _NAME in config.data]
     values += [
         variable.value
         for service in release.services

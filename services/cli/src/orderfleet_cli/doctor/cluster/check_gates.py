@@ -5,11 +5,12 @@ from typing import Final
 from orderfleet_cli.doctor.cluster.kubernetes_objects import Container, Job
 from orderfleet_cli.doctor.cluster.release import (
     COMPONENT,
-    INSTANCE,
     Listed,
     Release,
     Service,
     decode,
+    get,
+    unlisted,
 )
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.kubectl import Kubectl, KubectlError
@@ -23,13 +24,11 @@ async def check_gates(kubectl: Kubectl, release: Release) -> list[Finding]:
     There is nothing to say of an image without one: versions may be off, or the finished Job
     deleted. A gate of another image has judged another build.
     """
-    selector = f"--selector={INSTANCE}={release.name},{COMPONENT} in ({','.join(_GATES.values())})"
-    inside = f"--namespace={release.namespace}"
+    gates = f" in ({','.join(_GATES.values())})"
     try:
-        answer = await kubectl.answer("get", "jobs", selector, inside, "--output=json")
+        answer = await get(kubectl, "jobs", release, gates)
     except KubectlError as error:
-        ok = None if error.forbidden else False
-        return [Finding("gates", ok=ok, found=str(error), fix="check the permissions of kubectl")]
+        return [unlisted("gates", error)]
     jobs = decode(answer, Listed[Job]).items
     findings = []
     for service in release.services:

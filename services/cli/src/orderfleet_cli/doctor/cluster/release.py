@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from orderfleet_cli.doctor.cluster.kubernetes_objects import Deployment, Hpa, Pod, ScaledObject
+from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.kubectl import Kubectl, KubectlError
 
@@ -126,6 +127,23 @@ async def _raw_list(
             return []
         raise
     return decode(answer, kind).items
+
+
+async def get(kubectl: Kubectl, kinds: str, release: Release, components: str) -> bytes:
+    """Return a release's objects of a kind; `components` is the rest of a label selector.
+
+    Raises:
+        KubectlError: kubectl failed, or may not list them.
+    """
+    selector = f"--selector={INSTANCE}={release.name},{COMPONENT}{components}"
+    inside = f"--namespace={release.namespace}"
+    return await kubectl.answer("get", kinds, selector, inside, "--output=json")
+
+
+def unlisted(name: str, error: KubectlError) -> Finding:
+    """Return the finding of a check whose objects kubectl did not list: SKIP if it may not."""
+    ok = None if error.forbidden else False
+    return Finding(name, ok=ok, found=str(error), fix="check the permissions of kubectl")
 
 
 def decode(answer: bytes, kind: type[T]) -> T:
