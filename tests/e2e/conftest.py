@@ -18,6 +18,7 @@ from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: 
 from tests.e2e.support import faults  # noqa: E402
 from tests.e2e.support.costs import Costs, table  # noqa: E402
 from tests.e2e.support.orders import Orders, clients, seconds  # noqa: E402
+from tests.support.summaries import show  # noqa: E402
 
 _TRIES = 3
 
@@ -84,10 +85,4 @@ def costs(request: pytest.FixtureRequest) -> Costs:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    # A test's report has its properties, also from a process of pytest-xdist.
-    reports = (report for some in terminalreporter.stats.values() for report in some)
-    rows = list(table(reports))
-    if rows:
-        terminalreporter.section("what a kill costs an order")
-        for row in rows:
-            terminalreporter.line(row)
+    show(terminalreporter, "what a kill costs an order", table(terminalreporter))

@@ -14,6 +14,7 @@ from orderfleet.temporal.client import connect  # noqa: E402
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: E402
 from tests.cluster.support.shop import Shop  # noqa: E402
 from tests.e2e.support.orders import clients  # noqa: E402
+from tests.support.summaries import show  # noqa: E402
 from tests.versions.support.rows import Rows, table  # noqa: E402
 from tests.versions.support.stage import Stage  # noqa: E402
 
@@ -58,9 +59,4 @@ def rows(request: pytest.FixtureRequest) -> Rows:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = (report for some in terminalreporter.stats.values() for report in some)
-    lines = list(table(reports))
-    if lines:
-        terminalreporter.section("builds, for docs/versions.md")
-        for line in lines:
-            terminalreporter.line(line)
+    show(terminalreporter, "builds, for docs/versions.md", table(terminalreporter))

@@ -1,10 +1,12 @@
 """What a kill costs an order, in seconds: a table at the end of the run."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, cast
 
 import pytest
+
+from tests.support.summaries import noted
 
 _PROPERTY: Final = "cost"
 
@@ -20,15 +22,9 @@ class Costs:
         self.properties.append((_PROPERTY, (what, undisturbed, disturbed)))
 
 
-def table(reports: Iterable[object]) -> Iterator[str]:
+def table(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
     """Yield the rows of all tests that ran."""
-    rows = [
-        cast("tuple[str, float, float]", row)
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, row in report.user_properties
-        if name == _PROPERTY
-    ]
+    rows = cast("list[tuple[str, float, float]]", noted(terminalreporter, _PROPERTY))
     if rows:
         yield f"{'':<52} {'alone':>6} {'killed':>6} {'cost':>6}"
     for what, undisturbed, disturbed in rows:

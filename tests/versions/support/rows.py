@@ -6,6 +6,8 @@ from typing import Final, cast
 
 import pytest
 
+from tests.support.summaries import noted
+
 _PROPERTY: Final = "build"
 _HEAD: Final = (
     "build",
@@ -52,15 +54,9 @@ class Rows:
         self.properties.append((_PROPERTY, str(row)))
 
 
-def table(reports: Iterable[object]) -> Iterator[str]:
+def table(terminalreporter: pytest.TerminalReporter) -> Iterator[str]:
     """Yield the table of all tests that ran."""
-    rows = [
-        cast("str", row)
-        for report in reports
-        if isinstance(report, pytest.TestReport) and report.when == "call"
-        for name, row in report.user_properties
-        if name == _PROPERTY
-    ]
+    rows = cast("list[str]", noted(terminalreporter, _PROPERTY))
     if rows:
         yield _line(_HEAD)
         yield _line("---" for _ in _HEAD)
