@@ -1,20 +1,16 @@
 """A process whose namespace or address is wrong ends with one line."""
 
-import socket
-
 import pytest
 
+from orderfleet_cli.local.ports import PortFinder
 from tests.e2e.support.programs import run_program
 from tests.integration.support.servers import Database, Servers
 
 
 def env(database: Database, **settings: str) -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     return {
         "DATABASE_URL": database.url,
-        "ORDERFLEET_PROBE_PORT": port,
+        "ORDERFLEET_PROBE_PORT": str(PortFinder(print).take("probes", 0)),
         "LOG_LEVEL": "error",
         **settings,
     }

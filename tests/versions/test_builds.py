@@ -31,7 +31,8 @@ from tests.support.builds import (
     WRONG_SCHEMA,
     Build,
 )
-from tests.versions.support.flow import RATE, Flow, flow
+from tests.support.flow_report import FlowReport
+from tests.versions.support.flow import RATE, flow
 from tests.versions.support.rows import Row, Rows
 from tests.versions.support.stage import REFUNDED, Stage, Upgrade
 from tests.versions.support.traces import Trace, trace_orders
@@ -160,7 +161,7 @@ def _share(upgrade: Upgrade, traces: Mapping[str, Trace]) -> set[str]:
 
 
 def _check_harm(
-    build: Build, upgrade: Upgrade, orders: Flow, traces: Mapping[str, Trace], rows: Rows
+    build: Build, upgrade: Upgrade, orders: FlowReport, traces: Mapping[str, Trace], rows: Rows
 ) -> None:
     """Check that a bad build has hurt only orders of its share."""
     share = _share(upgrade, traces)
@@ -184,7 +185,7 @@ def _fail(traces: Mapping[str, Trace], order_ids: Iterable[str]) -> None:
     pytest.fail("\n".join(str(traces[order_id]) for order_id in order_ids), pytrace=False)
 
 
-def _row(name: str, reason: str, upgrade: Upgrade, orders: Flow, share: set[str]) -> Row:
+def _row(name: str, reason: str, upgrade: Upgrade, orders: FlowReport, share: set[str]) -> Row:
     slowest = f" ({max(orders.late.values()):.0f} s)" if orders.late else ""
     return Row(
         name,

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from tests.cluster.support.release import NAME, Release
 from tests.cluster.support.scripts import run_script
 from tests.cluster.support.steps import Step
 from tests.e2e.support.orders import DEADLINE
+from tests.support.flow_report import FlowReport
 
 _SCRIPT: Final = Path(__file__).parents[1] / "flow.py"
 _STOP: Final = "/tmp/stop"  # noqa: S108  # a volume of the pod alone
@@ -48,18 +49,13 @@ _STEADY: Final = Load()
 
 
 @dataclass
-class Flow:
+class Flow(FlowReport):
     """A flow; its report is filled in at its end."""
 
     namespace: Namespace
     release: Release
     name: str
     load: Load
-    report: Json = field(default_factory=dict)
-
-    @property
-    def accepted(self) -> list[str]:
-        return [order["id"] for order in self.report["orders"]]
 
     @property
     def refusals(self) -> list[Json]:

@@ -15,11 +15,8 @@ from orderfleet.runtime.probes import serve_probes
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
+def port(unused_tcp_port: int) -> int:
+    return unused_tcp_port
 
 
 @pytest.fixture
