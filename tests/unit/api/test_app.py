@@ -27,10 +27,8 @@ _PUBLIC = ("/health", "/docs", "/docs/openapi.json", "/assets/swagger-ui.css")
 
 
 @asynccontextmanager
-async def serving(
-    port: int, *middleware: Middleware, **settings: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve the API; nobody listens on the port of Postgres and Temporal."""
+async def unreachable(port: int, **settings: Any) -> AsyncIterator[Backends]:
+    """Yield the API's connections; nobody listens on the port of Postgres and Temporal."""
     api = ApiSettings(
         database_url=f"postgresql://nobody@127.0.0.1:{port}/nothing",
         temporal_address=f"127.0.0.1:{port}",
@@ -39,8 +37,17 @@ async def serving(
     )
     temporal = await connect(api, lazy=True)
     async with open_pool(api.database_url, size=1, wait_seconds=0, lazy=True) as pool:
+        yield Backends(pool, temporal, api)
+
+
+@asynccontextmanager
+async def serving(
+    port: int, *middleware: Middleware, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the API; nobody listens on the port of Postgres and Temporal."""
+    async with unreachable(port, **settings) as backends:
         # Litestar types its messages more narrowly than httpx does.
-        app = cast("Any", create_app(Backends(pool, temporal, api), middleware))
+        app = cast("Any", create_app(backends, middleware))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             yield http

@@ -7,6 +7,7 @@ from sys import executable
 
 import pytest
 
+from orderfleet.domain.roles import DEFAULT, Role
 from orderfleet.environment import SettingsError
 from orderfleet_api.auth import is_loopback, name_of, parse_keys
 from orderfleet_api.settings import ApiSettings
@@ -72,6 +73,23 @@ def test_a_malformed_key_is_refused_at_start(text: str) -> None:
         ApiSettings.from_env({"ORDERFLEET_API_KEYS": text})
 
 
+def test_a_key_has_its_roles_and_without_roles_all_but_operate() -> None:
+    first, second, third = _line("a", "1"), _line("b", "2"), _line("c", "3")
+    keys = parse_keys(f"{first}, {second}:read, {third}:operate+read+operate")
+    assert keys["a"].roles == DEFAULT == {Role.PLACE, Role.CHANGE, Role.READ, Role.REVIEW}
+    assert keys["b"].roles == {Role.READ}
+    assert keys["c"].roles == {Role.READ, Role.OPERATE}
+
+
+@pytest.mark.parametrize(
+    "roles", ["", "reed", "READ", "read+", "read,place", "read place", "read:"]
+)
+def test_an_unknown_role_is_refused_at_start_and_not_shown(roles: str) -> None:
+    with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS") as refused:
+        ApiSettings.from_env({"ORDERFLEET_API_KEYS": f"{_line('shop', _OLD)}:{roles}"})
+    assert "reed" not in str(refused.value)
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_on_loopback_no_key_is_needed(host: str) -> None:
     assert is_loopback(host)
@@ -93,11 +111,18 @@ def test_the_digests_are_not_printed() -> None:
     assert shown["ORDERFLEET_API_KEYS"] == "***"
 
 
-def test_the_api_does_not_start_open_to_the_network() -> None:
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ORDERFLEET_API_HOST": "0.0.0.0"},  # noqa: S104
+        {"ORDERFLEET_API_KEYS": f"{_line('shop', _OLD)}:plaice"},
+    ],
+)
+def test_the_api_does_not_start_open_or_with_an_unknown_role(environment: dict[str, str]) -> None:
     program = Path(executable).with_name("orderfleet-api")
     process = subprocess.run(
         [program],
-        env={"ORDERFLEET_API_HOST": "0.0.0.0"},  # noqa: S104
+        env=environment,
         capture_output=True,
         text=True,
         check=False,

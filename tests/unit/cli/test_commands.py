@@ -34,6 +34,7 @@ _WRONG: Final = {
     "versions promote 0123456789ab --unversioned": "promote needs a BUILD or --unversioned",
     "versions pin": "Missing argument 'ID'",
     "api-key a:b": "invalid key name 'a:b'",
+    "api-key shop --role operator": "'operator' is not one of",
     "show order-1 --jsn": "No such option",
 }
 _NEED_THE_API: Final = (
@@ -156,8 +157,15 @@ async def test_a_key_and_its_line_belong_together(cli: Cli) -> None:
     assert len(first["key"]) == 43
     digest = sha256(first["key"].encode()).hexdigest()
     assert first["setting"] == f"shop:{digest}"
+    assert first["roles"] == ["place", "change", "read", "review"]
     shown = (await cli("api-key", "shop")).out
     assert "shop:" in shown
+
+
+async def test_a_key_names_its_roles(cli: Cli) -> None:
+    [key] = await cli.all("api-key desk --json --role operate --role read")
+    assert key.json["setting"].endswith(":read+operate")
+    assert key.json["roles"] == ["read", "operate"]
 
 
 async def test_ctrl_c_while_it_loads_is_no_traceback(tmp_path: Path) -> None:

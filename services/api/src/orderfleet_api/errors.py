@@ -7,6 +7,7 @@ import structlog
 from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.domain.roles import Role
 from orderfleet.temporal.client import is_away
 
 log = structlog.stdlib.get_logger(__name__)
@@ -48,6 +49,17 @@ def unauthorized() -> ProblemDetailsException:
 def forbidden(detail: str) -> ProblemDetailsException:
     """The request comes from where nothing is served."""
     return problem(HTTPStatus.FORBIDDEN, detail)
+
+
+def missing_role(role: Role) -> ProblemDetailsException:
+    """The caller's key does not have the role that the route requires (RFC 6750)."""
+    challenge = f'Bearer realm="orderfleet", error="insufficient_scope", scope="{role}"'
+    return problem(
+        HTTPStatus.FORBIDDEN,
+        f"An API key with the role {role} is required.",
+        headers={"WWW-Authenticate": challenge},
+        extra={"role": role},
+    )
 
 
 def not_found(order_id: str) -> ProblemDetailsException:

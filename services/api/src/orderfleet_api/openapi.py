@@ -1,5 +1,6 @@
 """The OpenAPI document: the answers beside a route's own value, and what Litestar leaves out."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Final
@@ -12,18 +13,23 @@ from litestar.openapi.spec import (
     Components,
     OpenAPIHeader,
     OpenAPIResponse,
+    Operation,
     Schema,
     SecurityScheme,
 )
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.routes import HTTPRoute
 
 from orderfleet.domain.currencies import WHOLE, WHOLE_PRICE_PATTERN
 from orderfleet.domain.orders import Address, Item, NewAddress, NewItem
+from orderfleet.domain.roles import Role
 from orderfleet_api import assets
+from orderfleet_api.auth import required_role
 from orderfleet_api.schemas import (
     AddressRequest,
     CancelRequest,
     ChangeView,
+    Forbidden,
     OrderRefused,
     OrderRequest,
     Problem,
@@ -33,7 +39,7 @@ from orderfleet_api.schemas import (
 _WHY: Final = {
     400: "Not JSON, or a required header is missing or repeated.",
     401: "No valid API key.",
-    403: "Without API keys: a page of another origin, or a foreign Host.",
+    403: "The API key lacks the role. Without keys: a page of another origin, or a foreign Host.",
     404: "No such order.",
     408: "The body was not received in time.",
     409: "Too late, or another order has this id or payment id.",
@@ -70,7 +76,10 @@ def other_responses(*statuses: int) -> dict[int, ResponseSpec]:
     problems = {status for status in (*statuses, *_ALWAYS) if status >= HTTPStatus.BAD_REQUEST}
     if HTTPStatus.REQUEST_ENTITY_TOO_LARGE in problems:
         problems.add(HTTPStatus.REQUEST_TIMEOUT)
-    responses = {status: problem(_WHY[status]) for status in sorted(problems)}
+    responses = {
+        status: problem(_WHY[status], Forbidden if status == HTTPStatus.FORBIDDEN else Problem)
+        for status in sorted(problems)
+    }
     if HTTPStatus.NO_CONTENT in statuses:
         responses[204] = ResponseSpec(
             None, description="There will be no more events; do not reconnect."
@@ -109,10 +118,11 @@ def config(*, secured: bool) -> OpenAPIConfig:
     )
 
 
-def complete(app: Litestar) -> None:
+def complete(app: Litestar, *, secured: bool) -> None:
     """Add what Litestar's schemas leave out.
 
-    Unknown members are refused, some prices are whole, and answers that pass have a Retry-After.
+    Unknown members are refused, some prices are whole, answers that pass have a Retry-After, and
+    operations name their roles.
     """
     schemas = app.openapi_schema.components.schemas
     bodies = (OrderRequest, CancelRequest, AddressRequest, ReviewRequest)
@@ -128,3 +138,17 @@ def complete(app: Litestar) -> None:
                 answer = (operation.responses or {}).get(str(status))
                 if isinstance(answer, OpenAPIResponse):
                     answer.headers = {"Retry-After": _RETRY_AFTER}
+    for operation, role in _operations_with_roles(app):
+        operation.description = f"{operation.description} Requires the role `{role}`."
+        if secured:
+            operation.security = [{"key": [role]}]
+
+
+def _operations_with_roles(app: Litestar) -> Iterator[tuple[Operation, Role]]:
+    paths = app.openapi_schema.paths or {}
+    for route in app.routes:
+        if isinstance(route, HTTPRoute) and route.path_format in paths:
+            for method, (handler, _) in route.route_handler_map.items():
+                operation = getattr(paths[route.path_format], method.lower())
+                if operation is not None and (role := required_role(handler)) is not None:
+                    yield operation, role

@@ -11,7 +11,9 @@ from litestar.types import Guard, Middleware
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.domain.contract import Review
+from orderfleet.domain.roles import Role
 from orderfleet_api import examples, listing, order_service
+from orderfleet_api.auth import requires
 from orderfleet_api.bodies import StrictRequest
 from orderfleet_api.dependencies import Actor, InjectedBackends, InjectedStreams
 from orderfleet_api.openapi import order_responses, other_responses
@@ -46,7 +48,12 @@ CancelBody = Annotated[CancelRequest | None, examples.CANCEL]
 ReviewBody = Annotated[ReviewRequest, examples.REVIEW]
 
 
-@post("/orders", status_code=HTTPStatus.ACCEPTED, responses=order_responses())
+@post(
+    "/orders",
+    opt=requires(Role.PLACE),
+    status_code=HTTPStatus.ACCEPTED,
+    responses=order_responses(),
+)
 async def place_order(
     backends: InjectedBackends,
     actor: Actor,
@@ -67,6 +74,7 @@ async def place_order(
 
 @post(
     "/orders/{order_id:str}/start",
+    opt=requires(Role.PLACE),
     status_code=HTTPStatus.ACCEPTED,
     responses=order_responses(),
 )
@@ -84,7 +92,7 @@ async def start_order(
     )
 
 
-@get("/orders", responses=other_responses())
+@get("/orders", opt=requires(Role.READ), responses=other_responses())
 async def list_orders(
     backends: InjectedBackends,
     # Litestar reserves the name `state`; errors leave out the `in_`.
@@ -108,13 +116,13 @@ async def orders_methods() -> Response[None]:
     return Response(None, status_code=HTTPStatus.NO_CONTENT, headers=allow)
 
 
-@get("/orders/{order_id:str}/status", responses=other_responses(404))
+@get("/orders/{order_id:str}/status", opt=requires(Role.READ), responses=other_responses(404))
 async def order_status(backends: InjectedBackends, order_id: PathId) -> StatusView:
     """Return state, step, attempts, errors and the time left."""
     return await order_service.status(backends, order_id)
 
 
-@get("/orders/{order_id:str}", responses=other_responses(404))
+@get("/orders/{order_id:str}", opt=requires(Role.READ), responses=other_responses(404))
 async def show_order(backends: InjectedBackends, order_id: PathId) -> OrderView:
     """Return the order, its payments and its audit trail, as Postgres has them."""
     return await order_service.show(backends, order_id)
@@ -122,6 +130,7 @@ async def show_order(backends: InjectedBackends, order_id: PathId) -> OrderView:
 
 @get(
     "/orders/{order_id:str}/events",
+    opt=requires(Role.READ),
     responses=other_responses(204, 404),
     media_type="text/event-stream",
 )
@@ -137,6 +146,7 @@ async def order_events(
 
 @post(
     "/orders/{order_id:str}/signals/cancel",
+    opt=requires(Role.CHANGE),
     status_code=HTTPStatus.OK,
     responses=other_responses(202, 404, 409, 413, 415),
 )
@@ -155,6 +165,7 @@ async def cancel_order(
 
 @post(
     "/orders/{order_id:str}/signals/update-address",
+    opt=requires(Role.CHANGE),
     status_code=HTTPStatus.OK,
     responses=other_responses(202, 404, 409, 413, 415),
 )
@@ -173,6 +184,7 @@ async def update_address(
 
 @post(
     "/orders/{order_id:str}/review",
+    opt=requires(Role.REVIEW),
     status_code=HTTPStatus.OK,
     responses=other_responses(404, 409, 413, 415),
 )

@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from orderfleet.domain.contract import Status
 from orderfleet.domain.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
+from orderfleet.domain.roles import Role
 from orderfleet.domain.text import Explanation
 from orderfleet.store.queries import EventRow, OrderSummary, PaymentRow
 
@@ -60,6 +61,12 @@ class Problem(Struct, frozen=True):
     detail: str
     type: str = "about:blank"
     errors: list[FieldError] = []
+
+
+class Forbidden(Problem, frozen=True):
+    """A request that its caller may not make; with an API key, `role` is the one that it lacks."""
+
+    role: Role | UnsetType = UNSET
 
 
 class OrderRefused(Problem, frozen=True):

@@ -27,7 +27,8 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     api_keys: Annotated[
         str,
         Env(
-            "API keys, `name:sha256,...`; several for rotation. "
+            "API keys, `name:sha256[:roles],...`; several for rotation. Roles are place, change, "
+            "read, review and operate, joined by `+`; a key that names none has all but operate. "
             "`orderfleet api-key NAME` makes one.",
             secret=True,
         ),

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orderfleet.domain.roles import Role
 from orderfleet_cli.commands.options import AsJson, Namespace, asynchronous, examples
 from orderfleet_cli.errors import FAILED, UsageError
 
@@ -168,14 +169,22 @@ async def doctor(
         raise typer.Exit(FAILED)
 
 
-@commands.command(epilog=examples("orderfleet api-key shop"))
+@commands.command(
+    epilog=examples("orderfleet api-key shop", "orderfleet api-key desk --role read --role review")
+)
 def api_key(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Owner of the key; audit trails record it.")
     ],
+    role: Annotated[
+        list[Role] | None,
+        typer.Option(
+            help="Role of the key, repeatable; by default all but operate.", show_default=False
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key for the API, and the line that admits it. Nothing is stored."""
     from orderfleet_cli.api_key import make_key
 
-    make_key(name, as_json=as_json)
+    make_key(name, role or (), as_json=as_json)
