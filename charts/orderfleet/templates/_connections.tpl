@@ -127,3 +127,20 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- define "orderfleet.api.secret" -}}
 {{- .Values.api.auth.existingSecret | default (printf "%s-api-keys" (include "orderfleet.fullname" .)) -}}
 {{- end -}}
+
+{{/* Credentials of a worker's gateway: dict "gateway" (a name) "gatewaySecret" (empty for none). */}}
+{{- define "orderfleet.gateway.mounts" -}}
+{{- if .gatewaySecret }}
+- name: {{ .gateway }}
+  mountPath: /etc/orderfleet/{{ .gateway }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.gateway.volumes" -}}
+{{- if .gatewaySecret }}
+- name: {{ .gateway }}
+  secret:
+    secretName: {{ .gatewaySecret | quote }}
+{{- end }}
+{{- end -}}

@@ -48,7 +48,8 @@ data:
 
 {{/*
 A service's Deployment: dict "root" "component" "key" (of the service's values) "values" "config"
-"waitFor" (the dependencies that `orderfleet-wait` waits for), and for the API "ports" and "env".
+"waitFor" (the dependencies that `orderfleet-wait` waits for), for the API "ports" and "env", and for a
+worker "gateway" (a name) with "gatewaySecret", which the pod follows while it runs.
 */}}
 {{- define "orderfleet.deployment" -}}
 {{- $name := printf "%s-%s" (include "orderfleet.fullname" .root) .component -}}
@@ -185,7 +186,7 @@ name, because the API server accepts no duplicate name: dict "own" (text) "extra
 {{- end -}}
 
 {{- define "orderfleet.volumeMounts" -}}
-{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
+{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
 {{- with $mounts -}}
 volumeMounts:
   {{- regexReplaceAll "\n+" . "\n" | nindent 2 }}
@@ -193,6 +194,6 @@ volumeMounts:
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
-{{- $volumes := list (include "orderfleet.postgres.volumes" .root) (include "orderfleet.temporal.volumes" .root) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" .root) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
 {{- regexReplaceAll "\n+" $volumes "\n" -}}
 {{- end -}}

@@ -63,6 +63,8 @@ def test_every_documented_setting_may_be_in_it() -> None:
         ("DATABASE_URL", ["PGPASSWORD", "PGPASSFILE", "PGSSLKEY"]),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", ["OTEL_EXPORTER_OTLP_HEADERS"]),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ["OTEL_EXPORTER_OTLP_TRACES_HEADERS"]),
+        ("ORDERFLEET_PAYMENT_GATEWAY_URL", ["ORDERFLEET_PAYMENT_GATEWAY_CREDENTIALS"]),
+        ("ORDERFLEET_CARRIER_URL", ["ORDERFLEET_CARRIER_CREDENTIALS"]),
     ],
 )
 def test_no_credential_of_the_environment_goes_to_an_address_of_the_file(
@@ -98,6 +100,18 @@ def test_the_file_does_not_change_how_the_environments_server_is_reached(
         "ORDERFLEET_URL=there\nORDERFLEET_API_KEY=k1\n"
     )
     assert _loaded(monkeypatch, tmp_path, file, exported) == exported | {"ORDERFLEET_API_KEY": "k1"}
+
+
+@pytest.mark.parametrize("directory", ["/run/secrets", "../secrets", "link"])
+def test_the_file_names_no_credentials_of_another_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, directory: str
+) -> None:
+    (tmp_path / "link").symlink_to("/run")
+    file = f"ORDERFLEET_CARRIER_URL={_THERE}\nORDERFLEET_CARRIER_CREDENTIALS={directory}"
+    with pytest.raises(UsageError, match="ORDERFLEET_CARRIER_CREDENTIALS"):
+        _loaded(monkeypatch, tmp_path, file, {})
+    file = file.replace(directory, "secrets")
+    assert _loaded(monkeypatch, tmp_path, file, {})["ORDERFLEET_CARRIER_CREDENTIALS"] == "secrets"
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ the environment goes to an address that was read from the directory.
 import os
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,6 +47,7 @@ class _Server(NamedTuple):
     credentials: re.Pattern[str]
 
 
+_GATEWAYS: Final = ("ORDERFLEET_PAYMENT_GATEWAY", "ORDERFLEET_CARRIER")
 _SERVERS: Final = (
     _Server(
         frozenset({URL}),
@@ -64,6 +65,14 @@ _SERVERS: Final = (
         re.compile("OTEL_EXPORTER_OTLP_.*"),
         re.compile("OTEL_EXPORTER_OTLP_(TRACES_)?(HEADERS|CLIENT_.*)"),
     ),
+    *(
+        _Server(
+            frozenset({f"{gateway}_URL"}),
+            re.compile(f"{gateway}_(URL|CREDENTIALS)"),
+            re.compile(f"{gateway}_CREDENTIALS"),
+        )
+        for gateway in _GATEWAYS
+    ),
 )
 
 
@@ -73,7 +82,7 @@ def load_environment() -> None:
     An address in the environment means another fleet: the local fleet's addresses are then ignored.
 
     Raises:
-        UsageError: .env cannot be read.
+        UsageError: .env cannot be read, or names credentials in another directory.
     """
     exported = {name for name, value in os.environ.items() if value}
     local, trusted = ({}, False) if ADDRESSES & exported else find_local_fleet()
@@ -83,6 +92,8 @@ def load_environment() -> None:
         # A Postgres or a Temporal in .env is not the one that `up` runs.
         if _is_own(name) and not (local and points_elsewhere(name))
     } | local
+    for gateway in _GATEWAYS:
+        _check_inside(f"{gateway}_CREDENTIALS", variables)
     for server in _SERVERS:
         if server.addresses & exported:
             # The environment names the server, so .env may add no more than credentials.
@@ -97,6 +108,14 @@ def load_environment() -> None:
                 os.environ[name] = value
     except ValueError as error:
         raise UsageError(f"{_ENV}: {error}") from None
+
+
+def _check_inside(name: str, variables: Mapping[str, str]) -> None:
+    """Refuse a directory elsewhere: .env would send somebody's secrets to its own address."""
+    if name in variables and not Path(variables[name]).resolve().is_relative_to(
+        Path.cwd().resolve()
+    ):
+        raise UsageError(f"{_ENV}: {name}: expected a directory below this one")
 
 
 def _withhold(credentials: Iterable[str], replacements: Collection[str]) -> None:

@@ -48,7 +48,10 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
         orders = OrderActivities(
             resources.pool,
             make_payment_gateway(
-                settings.payment_gateway_url, resources.pool, settings.gateway_faults
+                settings.payment_gateway_url,
+                resources.pool,
+                settings.gateway_faults,
+                settings.payment_gateway_credentials,
             ),
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from orderfleet.environment import Env, HTTPAddress, Seconds, SettingsError, is_http_url
+from orderfleet.environment import Env, HTTPAddress, Seconds
+from orderfleet.gateways.settings import check_gateway
 from orderfleet.gateways.simulated import Faults
 from orderfleet.settings import WorkerSettings
 
@@ -13,6 +14,13 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     payment_gateway_url: Annotated[
         HTTPAddress,
         Env("Payment gateway over HTTP; empty is the simulated one.", unit="URL", secret=True),
+    ] = ""
+    payment_gateway_credentials: Annotated[
+        str,
+        Env(
+            "Directory with the payment gateway's credentials, read again when they change: token, "
+            "username and password, headers, ca.crt, tls.crt and tls.key. Empty is none."
+        ),
     ] = ""
     gateway_faults: Annotated[
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
@@ -27,7 +35,8 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     ] = 10.0
 
     def check(self) -> None:
-        """Refuse what is not the URL of a server."""
+        """Check the payment gateway's URL and credentials."""
         super().check()
-        if self.payment_gateway_url and not is_http_url(self.payment_gateway_url):
-            raise SettingsError("ORDERFLEET_PAYMENT_GATEWAY_URL: expected http://host:port")
+        check_gateway(
+            "ORDERFLEET_PAYMENT_GATEWAY", self.payment_gateway_url, self.payment_gateway_credentials
+        )

@@ -40,7 +40,12 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
     async with open_resources(settings, lifecycle, program=PROGRAM) as resources:
         metrics = WorkerMetrics(resources.registry)
         client = await resources.connect(settings)
-        carrier = make_carrier(settings.carrier_url, resources.pool, settings.gateway_faults)
+        carrier = make_carrier(
+            settings.carrier_url,
+            resources.pool,
+            settings.gateway_faults,
+            settings.carrier_credentials,
+        )
         make = partial(
             make_worker,
             workflows=WORKFLOWS,

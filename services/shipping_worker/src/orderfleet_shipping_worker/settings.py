@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from orderfleet.environment import Env, HTTPAddress, SettingsError, is_http_url
+from orderfleet.environment import Env, HTTPAddress
+from orderfleet.gateways.settings import check_gateway
 from orderfleet.gateways.simulated import Faults
 from orderfleet.settings import WorkerSettings
 
@@ -13,12 +14,18 @@ class ShippingWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     carrier_url: Annotated[
         HTTPAddress, Env("Carrier over HTTP; empty is the simulated one.", unit="URL", secret=True)
     ] = ""
+    carrier_credentials: Annotated[
+        str,
+        Env(
+            "Directory with the carrier's credentials, read again when they change: token, "
+            "username and password, headers, ca.crt, tls.crt and tls.key. Empty is none."
+        ),
+    ] = ""
     gateway_faults: Annotated[
         Faults, Env("Fault injection in the simulated gateways: a JSON list of faults.")
     ] = ()
 
     def check(self) -> None:
-        """Refuse what is not the URL of a server."""
+        """Check the carrier's URL and credentials."""
         super().check()
-        if self.carrier_url and not is_http_url(self.carrier_url):
-            raise SettingsError("ORDERFLEET_CARRIER_URL: expected http://host:port")
+        check_gateway("ORDERFLEET_CARRIER", self.carrier_url, self.carrier_credentials)

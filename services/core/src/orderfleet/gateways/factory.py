@@ -6,11 +6,13 @@ from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPay
 from orderfleet.store.pool import Pool
 
 
-def make_payment_gateway(url: str, pool: Pool, faults: Faults = ()) -> PaymentGateway:
+def make_payment_gateway(
+    url: str, pool: Pool, faults: Faults = (), credentials: str = ""
+) -> PaymentGateway:
     """Return the payment gateway at the URL; without a URL the simulated one, with its faults."""
-    return HTTPPaymentGateway(url) if url else SimulatedPaymentGateway(pool, faults)
+    return HTTPPaymentGateway(url, credentials) if url else SimulatedPaymentGateway(pool, faults)
 
 
-def make_carrier(url: str, pool: Pool, faults: Faults = ()) -> Carrier:
+def make_carrier(url: str, pool: Pool, faults: Faults = (), credentials: str = "") -> Carrier:
     """Return the carrier at the URL; without a URL the simulated one, with its faults."""
-    return HTTPCarrier(url) if url else SimulatedCarrier(pool, faults)
+    return HTTPCarrier(url, credentials) if url else SimulatedCarrier(pool, faults)

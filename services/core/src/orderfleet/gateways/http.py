@@ -18,6 +18,7 @@ import msgspec
 
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS
 from orderfleet.domain.strict_json import unique_members
+from orderfleet.gateways.http_client import GatewayClient
 from orderfleet.gateways.protocols import (
     Charge,
     ChargeStatus,
@@ -42,24 +43,18 @@ _REFUSED: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTIT
 _UNAVAILABLE: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 )
-_KEPT_CONNECTIONS: Final = 100
 # zlib detects gzip or zlib by itself.
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
-_HEADERS: Final = {
-    "content-type": "application/json",
-    "accept": "application/json",
-    # Compression gains nothing for a line of JSON.
-    "accept-encoding": "identity",
-}
 
 
 class _UnreadableError(Exception):
     """A response that is too long, or in an unsupported encoding."""
 
 
-async def _request(client: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:
+async def _request(gateway: GatewayClient, method: str, path: str, body: object = None) -> Any:
     content = None if body is None else msgspec.json.encode(body)
     private = body.private if isinstance(body, Shipment) else ()
+    client, secrets = gateway.current(), gateway.secrets
     try:
         async with (
             asyncio.timeout(GATEWAY_CALL_SECONDS),
@@ -67,14 +62,14 @@ async def _request(client: httpx.AsyncClient, method: str, path: str, body: obje
         ):
             return await _parse(response, method)
     except (GatewayRefusedError, GatewayUnknownError) as error:
-        error.args = (redact(f"{method} {path}: {error}", REASON_BYTES, private),)
+        error.args = (redact(f"{method} {path}: {error}", REASON_BYTES, private, secrets),)
         raise
     except (TimeoutError, httpx.TimeoutException):
         raise GatewayUnknownError(f"{method} {path}: timed out") from None
     # Not only httpx's errors: an invalid host name is a `UnicodeError`, a `ValueError`.
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         message = f"{method} {path}: {str(error) or type(error).__name__}"
-        raise GatewayUnavailableError(redact(message, REASON_BYTES, private)) from None
+        raise GatewayUnavailableError(redact(message, REASON_BYTES, private, secrets)) from None
 
 
 async def _parse(response: httpx.Response, method: str) -> Any:
@@ -138,23 +133,11 @@ def _retry_after(response: httpx.Response) -> float | None:
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def _client(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=url.rstrip("/"),
-        headers=_HEADERS,
-        timeout=GATEWAY_CALL_SECONDS,
-        # Unlimited: a worker's activity slots limit the calls. With a limit, cancelling a call that
-        # waits for a connection, as happens when the gateway hangs, leaks a place in the pool
-        # (httpcore issue 1093): after 100 of them no call got through until a restart.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=_KEPT_CONNECTIONS),
-    )
-
-
 class HTTPPaymentGateway:
     """A `PaymentGateway` behind `POST /charges`, `GET /charges/{key}`, `.../void`, `.../refund`."""
 
-    def __init__(self, url: str) -> None:
-        self._client = _client(url)
+    def __init__(self, url: str, credentials: str = "") -> None:
+        self._client = GatewayClient(url, credentials)
 
     async def charge(self, charge: Charge) -> bool:
         """Capture the amount; the gateway recognizes a repeat by the key, and may report it."""
@@ -183,8 +166,8 @@ class HTTPPaymentGateway:
 class HTTPCarrier:
     """A `Carrier` behind `POST /shipments`, `GET /shipments/{key}`, `.../recall`."""
 
-    def __init__(self, url: str) -> None:
-        self._client = _client(url)
+    def __init__(self, url: str, credentials: str = "") -> None:
+        self._client = GatewayClient(url, credentials)
 
     async def dispatch(self, shipment: Shipment) -> str:
         """Hand the package over; the carrier recognizes a repeat by the key."""

@@ -51,7 +51,9 @@ def sanitize(text: str, max_bytes: int) -> str:
     return line.encode()[:max_bytes].decode(errors="ignore").rstrip()
 
 
-def redact(text: str, max_bytes: int, private: Iterable[str] = ()) -> str:
+def redact(
+    text: str, max_bytes: int, private: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> str:
     """Return an untrusted text so that it can be logged, stored and shown.
 
     The text is decoded first, so that the private parts match in every form: escaped for JSON or
@@ -60,7 +62,8 @@ def redact(text: str, max_bytes: int, private: Iterable[str] = ()) -> str:
     Args:
         text: the untrusted text.
         max_bytes: the limit in UTF-8.
-        private: texts to mask.
+        private: texts to mask, and their words.
+        secrets: texts to mask as a whole.
     """
     plain = _unescape(text[:_MOST_INPUT])
     if plain is None:
@@ -69,7 +72,7 @@ def redact(text: str, max_bytes: int, private: Iterable[str] = ()) -> str:
     window = plain[:_MOST_DECODED]
     whole = len(text) <= _MOST_INPUT and len(plain) <= _MOST_DECODED
     end = len(window) if whole else max(len(window) - _TAIL, 0)
-    return sanitize(_mask(window, end, private), max_bytes)
+    return sanitize(_mask(window, end, private, secrets), max_bytes)
 
 
 def _single_line(text: str) -> str:
@@ -136,13 +139,13 @@ def _fix_mojibake(text: str) -> str:
     return text
 
 
-def _mask(text: str, end: int, private: Iterable[str]) -> str:
+def _mask(text: str, end: int, private: Iterable[str], secrets: Iterable[str]) -> str:
     """Mask the private parts up to `end`; a match may begin before it and end after it."""
     letters, places = _letters(text)
+    parts = {part for whole in private for part in _parts(whole)}
+    parts.update(_letters(secret)[0] for secret in secrets)
     ranges = sorted(
-        (start, stop)
-        for part in {part for whole in private for part in _parts(whole)}
-        for start, stop in _matches(part, letters, places, text)
+        (start, stop) for part in parts for start, stop in _matches(part, letters, places, text)
     )
     pieces = []
     at = 0
