@@ -16,7 +16,7 @@ from temporalio.common import SearchAttributePair, TypedSearchAttributes, Workfl
 from orderfleet.domain import contract, policies
 from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import Address
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from tests.bench.bench import Bench
 from tests.bench.http import ADDRESS
 from tests.bench.load import Rate, place
@@ -41,7 +41,7 @@ class Accepted(Struct, frozen=True):
 async def accept(bench: Bench) -> None:
     """Place orders by the API and bare workflows by turns."""
     prefix = bench.prefix("accept")
-    client = await bench.server.client(namespace=PART, data_converter=DATA_CONVERTER)
+    client = await bench.server.client(namespace=PART, data_converter=make_data_converter())
     options = Options(workers=0, database=PART, env={"TEMPORAL_NAMESPACE": PART})
     async with run_orderfleet(bench.data, bench.server, options) as fleet:
         numbers = count()

@@ -19,7 +19,7 @@ from temporalio.client import Client
 
 from orderfleet.domain.contract import ADDRESS_SIGNAL
 from orderfleet.store.pool import open_pool
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet_cli.local import SERVICES, FleetOptions, Ports, run_fleet
 from tests.e2e.support import faults
 from tests.e2e.support.apis import run_api
@@ -330,7 +330,9 @@ async def test_no_address_and_no_secret_is_in_a_span_or_a_line(traced: Traced) -
         assert (await http.post(path, json=body)).status_code in {400, 409, 422}
     wrong = {"Authorization": "Bearer canary-wrong"}
     assert (await http.get("/orders", headers=wrong)).status_code == 401
-    temporal = await Client.connect(orders.fleet.temporal_address, data_converter=DATA_CONVERTER)
+    temporal = await Client.connect(
+        orders.fleet.temporal_address, data_converter=make_data_converter()
+    )
     handle = temporal.get_workflow_handle(placed[3])
     await handle.signal(ADDRESS_SIGNAL, {"address": {**HOME, "city": ["Canarycity"]}})
     await asyncio.gather(*(orders.completed(one) for one in placed))

@@ -17,7 +17,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderInput
 from orderfleet.store.pool import Pool
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet_api.app import create_app
 from tests.integration.support.fleet import HOME, Fleet, an_order, new_id
 
@@ -227,7 +227,7 @@ async def test_a_missing_namespace_is_no_missing_order(
     order = {"payment_id": f"pay-{order_id}", **_BODY}
     assert (await http.post(f"/orders/{order_id}/start", json=order)).status_code == 202
     nowhere = Client(
-        fleet.temporal.service_client, namespace="nowhere", data_converter=DATA_CONVERTER
+        fleet.temporal.service_client, namespace="nowhere", data_converter=make_data_converter()
     )
     backends = msgspec.structs.replace(fleet.backends(), temporal=nowhere)
     # Litestar types its messages more narrowly than httpx does.

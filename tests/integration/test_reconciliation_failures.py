@@ -17,7 +17,7 @@ from orderfleet.domain.contract import reconcile_schedule
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.policies import RECONCILE_OVERLAP, TASK_TIMEOUT
 from orderfleet.store.pool import Pool
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.errors import CommandError
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
@@ -136,5 +136,5 @@ async def _since(run: WorkflowHandle[object, object]) -> datetime | None:
     payloads = scheduled.input.payloads
     if not payloads[0].data:
         return None
-    since: datetime = DATA_CONVERTER.payload_converter.from_payloads(payloads, [datetime])[0]
+    since: datetime = make_data_converter().payload_converter.from_payloads(payloads, [datetime])[0]
     return since

@@ -9,6 +9,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
 
 from orderfleet.domain.contract import ORDER_WORKFLOW
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet.versions.replay import executed_part, replay_histories
 from orderfleet_order_worker.main import WORKFLOWS as ORDER_WORKFLOWS
 from orderfleet_shipping_worker.main import WORKFLOWS as SHIPPING_WORKFLOWS
@@ -17,6 +18,7 @@ from tests.replay.record import HISTORIES
 from tests.replay.test_replay import STORED, history
 
 WORKFLOWS = [*ORDER_WORKFLOWS, *SHIPPING_WORKFLOWS]
+CONVERTER = make_data_converter()
 _STARTED = EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
 
 
@@ -43,7 +45,7 @@ def cut(whole: WorkflowHistory) -> list[WorkflowHistory]:
 async def test_a_stored_history_replays_wherever_it_stands() -> None:
     parts = [part for path in STORED for part in cut(history(path))]
     assert len(parts) > 3 * len(STORED)
-    replayed = await replay_histories(parts, WORKFLOWS, seconds=100)
+    replayed = await replay_histories(parts, WORKFLOWS, CONVERTER, seconds=100)
     assert replayed.failures == []
     assert replayed.done == replayed.wanted == len(parts)
 
@@ -55,7 +57,7 @@ async def test_other_commands_are_found_in_an_open_workflow() -> None:
     part = executed_part(WorkflowHistory(whole.workflow_id, whole.events[: number + 1]))
     assert part is not None
     assert part.events[-1].event_type == _STARTED
-    replayed = await replay_histories([part], [Reordered], seconds=30)
+    replayed = await replay_histories([part], [Reordered], CONVERTER, seconds=30)
     assert replayed.done == 1
     [failure] = replayed.of([ORDER_WORKFLOW])
     assert failure.workflow_id == whole.workflow_id
@@ -72,6 +74,6 @@ def test_a_workflow_without_a_completed_task_has_nothing_to_replay() -> None:
 async def test_a_build_that_blocks_does_not_block_the_gate() -> None:
     began = time.monotonic()
     whole = history(HISTORIES / "fulfilled.json")
-    replayed = await replay_histories([whole], [Blocking], seconds=0.5)
+    replayed = await replay_histories([whole], [Blocking], CONVERTER, seconds=0.5)
     assert time.monotonic() - began < 2
     assert (replayed.wanted, replayed.done) == (1, 0)

@@ -11,7 +11,7 @@ from temporalio.worker import Plugin, Replayer
 from temporalio.workflow import NondeterminismError
 
 from orderfleet.observability.otel import provider
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
@@ -35,7 +35,7 @@ async def replay(
 ) -> None:
     backstop = [ReconcileOrders, SettleOrders]
     workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *backstop]
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER, plugins=plugins)
+    replayer = Replayer(workflows=workflows, data_converter=make_data_converter(), plugins=plugins)
     await replayer.replay_workflow(history(path))
 
 

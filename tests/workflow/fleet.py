@@ -16,7 +16,7 @@ from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import Address, Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -63,7 +63,7 @@ async def running_fleet(
     """Run the time-skipping server and both workers until the block ends."""
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=_program("temporal-test-server"),
-        data_converter=DATA_CONVERTER,
+        data_converter=make_data_converter(),
         plugins=plugins,
     )
     async with environment:
@@ -83,7 +83,7 @@ async def real_fleet() -> AsyncIterator[Fleet]:
     """Run Temporal's development server, where time does not skip, and both workers."""
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=_program("temporal"),
-        data_converter=DATA_CONVERTER,
+        data_converter=make_data_converter(),
         search_attributes=[ORDER_STATE],
     )
     async with environment, _workers(environment) as fleet:

@@ -30,7 +30,7 @@ from orderfleet.domain.contract import (
 )
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.observability.otel import provider
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from tests.support.spans import exported
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
@@ -145,7 +145,7 @@ async def test_a_trace_that_cannot_be_read_harms_no_order(header: Payload) -> No
         case = fleet.order(review=5)
         other = Client(
             fleet.client.service_client,
-            data_converter=DATA_CONVERTER,
+            data_converter=make_data_converter(),
             interceptors=[WithHeader(header)],
         )
         handle = await other.start_workflow(

@@ -8,9 +8,9 @@ from temporalio.exceptions import ApplicationError
 from orderfleet.domain import contract
 from orderfleet.domain.contract import INVALID_PAYLOAD, OrderInput, StepStatus
 from orderfleet.domain.orders import Address, Item, OrderState
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 
-CONVERTER = DATA_CONVERTER.payload_converter
+CONVERTER = make_data_converter().payload_converter
 HOME = Address(street="1 Main Street", city="Zürich", name='"quoted"')
 STEPS = {"charge": StepStatus(2, ["boom"], "boom")}
 SAMPLES: list[Any] = [

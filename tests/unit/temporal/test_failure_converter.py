@@ -6,15 +6,16 @@ import pytest
 from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.converter import make_data_converter
 from orderfleet.temporal.failure_converter import BoundedFailureConverter
 
 LIMIT = 4096
+CONVERTER = make_data_converter()
 
 
 def converted(error: BaseException) -> Failure:
     failure = Failure()
-    DATA_CONVERTER.failure_converter.to_failure(error, DATA_CONVERTER.payload_converter, failure)
+    CONVERTER.failure_converter.to_failure(error, CONVERTER.payload_converter, failure)
     return failure
 
 
@@ -45,7 +46,7 @@ def chain(length: int, words: str) -> Exception:
 
 
 def test_the_fleets_converter_has_the_bounds() -> None:
-    assert DATA_CONVERTER.failure_converter_class is BoundedFailureConverter
+    assert CONVERTER.failure_converter_class is BoundedFailureConverter
 
 
 @pytest.mark.parametrize("words", ["x" * 20_000, "é" * 20_000, "a\ud800" * 9_000, ""])
@@ -59,7 +60,7 @@ def test_a_failure_keeps_its_first_words_and_fits(words: str, length: int) -> No
     assert failure.message.startswith(f"first {said[:100]}")
     info = failure.application_failure_info
     assert info.type == "Away"
-    [kept] = DATA_CONVERTER.payload_converter.from_payloads(info.details.payloads)
+    [kept] = CONVERTER.payload_converter.from_payloads(info.details.payloads)
     assert kept == errors
 
 

@@ -13,6 +13,7 @@ from litestar.plugins.problem_details import (
 )
 from litestar.types import ExceptionHandlersMap
 
+from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet_api import errors
 from orderfleet_api.violations import in_words
 
@@ -43,6 +44,11 @@ def _from_http(error: HTTPException) -> ProblemDetailsException:
     return errors.problem(HTTPStatus(error.status_code), error.detail, headers=headers)
 
 
+def _from_key_error(error: PayloadKeyError) -> ProblemDetailsException:
+    log.error("cannot read Temporal's answer", error=str(error))
+    return errors.unavailable("Temporal's answer is encrypted with a key that is missing here.")
+
+
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     log.error("unexpected error", path=request.url.path, exc_info=error)
     status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -56,6 +62,7 @@ PLUGIN = ProblemDetailsPlugin(
         exception_to_problem_detail_map={
             ValidationException: _from_validation,
             HTTPException: _from_http,
+            PayloadKeyError: _from_key_error,
         }
     )
 )

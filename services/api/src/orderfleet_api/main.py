@@ -49,6 +49,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             lazy=True,
             retries=RETRIES,
             plugins=resources.traces.plugins,
+            keys=resources.payload_keys,
         )
         failures = FailureLog()
         metrics = ApiMetrics(resources.registry)

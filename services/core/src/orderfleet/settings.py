@@ -18,6 +18,7 @@ from orderfleet.environment import (
     SettingsError,
 )
 
+PAYLOAD_KEYS_FILE: Final = "ORDERFLEET_PAYLOAD_KEYS_FILE"
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 # An order ends by its deadline; Temporal's stores learn that a moment later.
 _PINNED_MARGIN: Final = 2.0
@@ -52,6 +53,18 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     temporal_namespace: Annotated[str, Env("Temporal's namespace.", ("TEMPORAL_NAMESPACE",))] = (
         "default"
     )
+    payload_keys_file: Annotated[
+        str,
+        Env(
+            "File of the keys that encrypt what Temporal stores of orders, read again when it "
+            "changes; empty is off. `orderfleet payload-key new` makes one."
+        ),
+    ] = ""
+    plain_payloads: Annotated[
+        str,
+        Meta(pattern=r"^(read|refuse)$(?!\n)"),
+        Env("With payload keys: read or refuse payloads that other clients did not encrypt."),
+    ] = "read"
     order_task_queue: Annotated[
         str, Env("Task queue of the order worker.", ("ORDER_TASK_QUEUE",))
     ] = ORDER_TASK_QUEUE
@@ -92,6 +105,8 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError(
                 "DATABASE_URL: expected postgresql://user:password@host:port/database"
             )
+        if self.plain_payloads == "refuse" and not self.payload_keys_file:
+            raise SettingsError(f"ORDERFLEET_PLAIN_PAYLOADS=refuse needs {PAYLOAD_KEYS_FILE}")
 
 
 class ServiceSettings(CommonSettings, frozen=True, kw_only=True):

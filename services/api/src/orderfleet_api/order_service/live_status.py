@@ -11,6 +11,8 @@ from temporalio.service import RPCError
 from orderfleet.domain import contract
 from orderfleet.domain.contract import Status, StepName, StepStatus
 from orderfleet.domain.orders import Address, OrderState
+from orderfleet.temporal.decoding import decode_message
+from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet_api import errors
 from orderfleet_api.backends import Backends
 from orderfleet_api.order_service import records, workflow_lookup
@@ -24,6 +26,7 @@ _NO_LIVE_STATUS = (
     WorkflowQueryFailedError,
     ApplicationError,
     KeyError,
+    PayloadKeyError,
     ProblemDetailsException,
 )
 
@@ -74,6 +77,7 @@ async def _add_attempts(
         step = live.steps.setdefault(pending.activity_type.name, StepStatus())
         step.attempts += pending.attempt
         if pending.HasField("last_failure"):
+            await decode_message(backends.temporal.data_converter, pending.last_failure)
             step.last_error = pending.last_failure.message
 
 

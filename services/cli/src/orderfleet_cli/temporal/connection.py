@@ -8,8 +8,11 @@ import msgspec
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from orderfleet.environment import SettingsError
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
+from orderfleet.temporal.failure_converter import PayloadKeyError
+from orderfleet.temporal.payload_keys import PayloadKeys
 from orderfleet_cli.errors import CommandError, UnreachableError, UsageError
 from orderfleet_cli.printing import one_line
 from orderfleet_cli.settings import read
@@ -45,8 +48,12 @@ async def open_temporal() -> Client:
     settings = msgspec.structs.replace(read(CommonSettings), start_wait_seconds=0)
     address = settings.temporal_address
     try:
+        keys = PayloadKeys.from_settings(settings)
+    except SettingsError as error:
+        raise UsageError(one_line(str(error))) from None
+    try:
         async with asyncio.timeout(_SECONDS):
-            return await connect(settings)
+            return await connect(settings, keys=keys)
     except TimeoutError as error:
         reason = one_line(str(error.__cause__ or "")) or f"no answer in {_SECONDS:g} s"
         raise UnreachableError(f"cannot reach Temporal at {address}: {reason}") from None
@@ -78,3 +85,5 @@ async def call_temporal(call: Awaitable[T]) -> T:
         if error.status in _WRONG:
             raise UsageError(message) from None
         raise CommandError(message) from None
+    except PayloadKeyError as error:
+        raise CommandError(f"Temporal: {error}") from None

@@ -8,6 +8,7 @@ from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowExecutionDescription
 
+from orderfleet.temporal.decoding import decode_message
 from orderfleet_cli.printing import fields, moment, one_line, show, show_json, table
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
@@ -47,7 +48,9 @@ class Description(Struct, frozen=True):
 async def show_description(workflow_id: str, *, as_json: bool) -> None:
     """Show the description of a workflow."""
     client = await open_temporal()
-    description = _describe(await call_temporal(client.get_workflow_handle(workflow_id).describe()))
+    execution = await call_temporal(client.get_workflow_handle(workflow_id).describe())
+    await decode_message(client.data_converter, execution.raw_description)
+    description = _describe(execution)
     if as_json:
         show_json(description)
         return

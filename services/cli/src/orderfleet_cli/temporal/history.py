@@ -8,6 +8,7 @@ from typing import Any, Final
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
+from orderfleet.temporal.decoding import decode_message
 from orderfleet_cli.printing import moment, one_line, show
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
@@ -34,6 +35,8 @@ async def show_history(workflow_id: str, *, as_json: bool) -> None:
     """Show the history of a workflow."""
     client = await open_temporal()
     workflow_history = await call_temporal(client.get_workflow_handle(workflow_id).fetch_history())
+    for event in workflow_history.events:
+        await decode_message(client.data_converter, event)
     if as_json:
         print(workflow_history.to_json())
         return

@@ -37,6 +37,8 @@ RECALL_ACTIVITY: Final = "recall"
 
 # The types of failures: activities, updates and workflows fail with them.
 INVALID_PAYLOAD: Final = "InvalidPayload"
+# The name of the error, which any worker may report that lacks a key.
+PAYLOAD_KEY_MISSING: Final = "PayloadKeyError"
 TOO_LATE: Final = "TooLate"
 TOO_MANY_CHANGES: Final = "TooManyChanges"
 OTHER_CHANGE: Final = "OtherChange"

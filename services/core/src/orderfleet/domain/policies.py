@@ -34,6 +34,10 @@ STEP_RETRY: Final = RetryPolicy(
 )
 
 
+# After the attempts of a step, all of them on workers that lack the key of its payload.
+KEY_PAUSE: Final = timedelta(milliseconds=500)
+
+
 def step_backoff(attempt: int) -> timedelta:
     """Return the back-off after this failed attempt of a step, computed as the server does."""
     most = STEP_RETRY.maximum_interval or timedelta.max

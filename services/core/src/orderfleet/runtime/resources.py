@@ -16,16 +16,18 @@ from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
+from orderfleet.temporal.payload_keys import PayloadKeys
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A process's pool, metrics and traces."""
+    """A process's pool, metrics, traces and payload keys."""
 
     pool: Pool
     registry: CollectorRegistry
     traces: Traces
     sdk_metrics: SdkMetrics
+    payload_keys: PayloadKeys
 
     @property
     def runtime(self) -> Runtime:
@@ -34,7 +36,12 @@ class Resources:
 
     async def connect(self, settings: ServiceSettings) -> Client:
         """Connect to Temporal with the process's metrics and traces; errors as `connect`'s."""
-        return await connect(settings, runtime=self.runtime, plugins=self.traces.plugins)
+        return await connect(
+            settings,
+            runtime=self.runtime,
+            plugins=self.traces.plugins,
+            keys=self.payload_keys,
+        )
 
     def metrics(self) -> bytes:
         """Return the response of `/metrics`."""
@@ -52,7 +59,11 @@ async def open_resources(
         lifecycle: of the process; the metrics show its draining.
         program: the name of the service's distribution, and of the service in its spans.
         lazy: do not wait for Postgres; connect at the first statement.
+
+    Raises:
+        SettingsError: the file of payload keys is unusable.
     """
+    payload_keys = PayloadKeys.from_settings(settings)
     sdk_metrics = SdkMetrics()
     registry = make_registry(
         program,
@@ -72,4 +83,4 @@ async def open_resources(
         ) as pool,
     ):
         database.observe_pool(pool)
-        yield Resources(pool, registry, traces, sdk_metrics)
+        yield Resources(pool, registry, traces, sdk_metrics, payload_keys)

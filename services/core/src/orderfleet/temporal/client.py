@@ -13,7 +13,8 @@ from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
-from orderfleet.temporal.converter import DATA_CONVERTER
+from orderfleet.temporal.encryption import configure_data_converter
+from orderfleet.temporal.payload_keys import PayloadKeys
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -30,6 +31,7 @@ async def connect(
     lazy: bool = False,
     retries: int = 10,
     plugins: Sequence[Plugin] = (),
+    keys: PayloadKeys | None = None,
 ) -> Client:
     """Connect, waiting up to `start_wait_seconds` for Temporal to come up.
 
@@ -37,22 +39,24 @@ async def connect(
     TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
     at its first call; a worker's cannot be lazy. `retries` is how often the client repeats a
     call that fails because Temporal is busy or unavailable; 10 is the SDK's default. A worker has
-    the plugins of its client.
+    the plugins of its client. `keys` are the process's payload keys; by default those of the
+    settings.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
-        SettingsError: the address or a TLS setting is unusable.
+        SettingsError: the address, a TLS setting or the file of payload keys is unusable.
     """
     config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
     config["target_host"] = settings.temporal_address
     config["namespace"] = settings.temporal_namespace
     retry_config = RetryConfig(max_retries=retries)
+    converter = configure_data_converter(keys or PayloadKeys.from_settings(settings), settings)
 
     async def attempt() -> Client:
         try:
             return await Client.connect(
                 **config,
-                data_converter=DATA_CONVERTER,
+                data_converter=converter,
                 runtime=runtime,
                 lazy=lazy,
                 retry_config=retry_config,

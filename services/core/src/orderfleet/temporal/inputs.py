@@ -8,7 +8,7 @@ from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 
 from orderfleet.domain.strict_json import check_members
-from orderfleet.temporal.converter import DATA_CONVERTER, converted, invalid
+from orderfleet.temporal.converter import PayloadConverter, converted, invalid
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def input_of(arguments: Sequence[Any], type_: type[T]) -> T:
 
 def _decoded(payload: Payload, type_: type[T]) -> T:
     """Decode a payload that failed without a type: it may fit the type, or its error is shown."""
-    [decoded] = DATA_CONVERTER.payload_converter.from_payloads([payload], [type_])
+    [decoded] = PayloadConverter().from_payloads([payload], [type_])
     try:
         check_members(payload.data)
     except ValueError as error:

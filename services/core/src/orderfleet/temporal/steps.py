@@ -22,7 +22,7 @@ from temporalio.exceptions import (
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
 from orderfleet.domain import policies
-from orderfleet.domain.contract import StepStatus, failure_type
+from orderfleet.domain.contract import PAYLOAD_KEY_MISSING, StepStatus, failure_type
 from orderfleet.temporal.attempts import LOST, TIMED_OUT, StepResult, attempt_id, heartbeat_errors
 
 # The class of an activity, its argument, what it returns, and what a step returns.
@@ -71,6 +71,9 @@ async def run_activity(
 ) -> T:
     """Run an activity on the task queue; the server retries it.
 
+    Attempts on workers that lack the payload's key do not count: the activity is scheduled again
+    until a worker with the key takes it.
+
     Args:
         activity: a method, decorated as an activity.
         argument: its input.
@@ -78,15 +81,25 @@ async def run_activity(
         left: how long all attempts may take; None is no limit.
         priority: its place in the queue; by default that of its workflow.
     """
-    return await workflow.execute_activity_method(
-        activity,
-        argument,
-        start_to_close_timeout=timeout if left is None else min(timeout, left),
-        schedule_to_close_timeout=left,
-        heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
-        retry_policy=policies.STEP_RETRY,
-        priority=priority,
-    )
+    deadline = None if left is None else workflow.now() + left
+    while True:
+        try:
+            return await workflow.execute_activity_method(
+                activity,
+                argument,
+                start_to_close_timeout=timeout if left is None else min(timeout, left),
+                schedule_to_close_timeout=left,
+                heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
+                retry_policy=policies.STEP_RETRY,
+                priority=priority,
+            )
+        except ActivityError as error:
+            if not lacks_key(error) or error.retry_state == RetryState.TIMEOUT:
+                raise
+            if deadline is not None and workflow.now() + policies.KEY_PAUSE >= deadline:
+                raise
+        await workflow.sleep(policies.KEY_PAUSE)
+        left = _left(deadline)
 
 
 async def run_step(
@@ -173,6 +186,16 @@ async def run_local_step(
                 raise
         attempt += 1
         await workflow.sleep(pause)
+
+
+def lacks_key(error: BaseException) -> bool:
+    """Tell whether an activity failed on a worker that lacks a payload's key."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ApplicationError) and cause.type == PAYLOAD_KEY_MISSING:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 async def _reported(running: Awaitable[R], name: str, on_attempts: OnAttempts) -> R:

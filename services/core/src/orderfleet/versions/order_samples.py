@@ -18,6 +18,7 @@ from orderfleet.domain.contract import ORDER_STATE, ORDER_WORKFLOW
 from orderfleet.domain.orders import OrderState
 from orderfleet.domain.text import printable
 from orderfleet.temporal.client import is_absent
+from orderfleet.temporal.decoding import decode_message
 from orderfleet.temporal.task_queues import build_of, describe_task_queue
 from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT, Version
@@ -129,6 +130,8 @@ class OrderSampler:
         except RPCError:
             return ""
         failures += [failure for event in reversed(events) if (failure := _failure(event))]
+        for failure in failures:
+            await decode_message(self.client.data_converter, failure)
         messages = [failure.message for failure in failures if failure.message]
         return printable(messages[0])[:_SHOWN] if messages else ""
 

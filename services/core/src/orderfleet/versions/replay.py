@@ -15,12 +15,12 @@ from temporalio.api.history.v1 import (
     WorkflowTaskStartedEventAttributes,
 )
 from temporalio.client import Client, WorkflowHistory
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
 from orderfleet.domain.text import printable
 from orderfleet.temporal.client import is_absent
-from orderfleet.temporal.converter import DATA_CONVERTER
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT
@@ -112,9 +112,15 @@ async def fetch_histories(
 
 
 async def replay_histories(
-    histories: Sequence[WorkflowHistory], workflows: Sequence[type], *, seconds: float
+    histories: Sequence[WorkflowHistory],
+    workflows: Sequence[type],
+    converter: DataConverter,
+    *,
+    seconds: float,
 ) -> Replayed:
     """Replay for at most so many seconds; `done` tells how far it came.
+
+    The converter is that of the client which fetched the histories.
 
     The replay has a thread with a loop of its own, which is abandoned after that time: code of the
     build that blocks must not block the gate.
@@ -126,7 +132,7 @@ async def replay_histories(
 
     def run() -> None:
         try:
-            asyncio.run(_replay(histories, workflows, replayed))
+            asyncio.run(_replay(histories, workflows, converter, replayed))
         except Exception:
             log.exception("the replay ended early")
         # The loop has closed if the replay was abandoned.
@@ -187,11 +193,14 @@ def _is_command(event: HistoryEvent, completed: int) -> bool:
 
 
 async def _replay(
-    histories: Sequence[WorkflowHistory], workflows: Sequence[type], replayed: Replayed
+    histories: Sequence[WorkflowHistory],
+    workflows: Sequence[type],
+    converter: DataConverter,
+    replayed: Replayed,
 ) -> None:
     replayer = Replayer(
         workflows=workflows,
-        data_converter=DATA_CONVERTER,
+        data_converter=converter,
         interceptors=[LostFuturesInterceptor()],
     )
     async with replayer.workflow_replay_iterator(_iterate(histories)) as results:

@@ -142,7 +142,9 @@ async def _replay(client: Client, candidate: Candidate, most: int) -> None:
     except TimeoutError:
         log.warning("reading histories took too long: none is replayed")
         return
-    replayed = await replay_histories(histories, candidate.workflows, seconds=_REPLAY_SECONDS)
+    replayed = await replay_histories(
+        histories, candidate.workflows, client.data_converter, seconds=_REPLAY_SECONDS
+    )
     log.info("replayed", histories=replayed.done, failures=len(replayed.failures))
     if pinned := replayed.of([candidate.judged]):
         log.info(

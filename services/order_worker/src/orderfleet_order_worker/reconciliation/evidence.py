@@ -17,6 +17,7 @@ from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult, StepName
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.client import is_absent
+from orderfleet.temporal.failure_converter import PayloadKeyError
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ async def read_evidence(client: Client, order_id: str) -> Evidence | None:
 
     Raises:
         RPCError: Temporal is unavailable.
+        PayloadKeyError: a payload's key is missing here.
     """
     events = await _events(client, order_id)
     if not events:
@@ -117,9 +119,15 @@ async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T
 
     Any client may have written it: there may be no payload, an unknown encoding, or an encoding
     whose converter raises any exception or ignores the type.
+
+    Raises:
+        PayloadKeyError: its key is missing here, so that it proves nothing: neither an order nor
+            the lack of one.
     """
     try:
         value = (await client.data_converter.decode(payloads[:1], [type_]))[0]
+    except PayloadKeyError:
+        raise
     except Exception:  # noqa: BLE001 (converters may raise anything)
         return None
     return value if isinstance(value, type_) else None

@@ -1,0 +1,68 @@
+"""What the SDK's client leaves encoded: raw histories and descriptions, for people to read."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Header, Payload, SearchAttributes
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import DataConverter, PayloadCodec
+
+from orderfleet.temporal.encryption import ENCODING
+from orderfleet.temporal.failure_converter import PayloadKeyError
+
+
+async def decode_message(converter: DataConverter, message: Message) -> None:
+    """Decrypt the payloads within a message of Temporal's API, and the texts of its failures.
+
+    What has no key here stays as it is.
+    """
+    codec = converter.payload_codec
+    if codec is None:
+        return
+    for part in _parts(message):
+        if isinstance(part, Payload):
+            await _decode(codec, part)
+        elif part.HasField("encoded_attributes"):
+            await _decode(codec, part.encoded_attributes)
+            _restore(converter, part)
+
+
+async def _decode(codec: PayloadCodec, payload: Payload) -> None:
+    if payload.metadata.get("encoding") == ENCODING:
+        with suppress(PayloadKeyError):
+            payload.CopyFrom((await codec.decode([payload]))[0])
+
+
+def _restore(converter: DataConverter, failure: Failure) -> None:
+    """Put message and stack trace where a reader looks for them."""
+    attributes = converter.payload_converter.from_payloads([failure.encoded_attributes])[0]
+    if isinstance(attributes, dict):
+        failure.message = str(attributes.get("message", failure.message))
+        failure.stack_trace = str(attributes.get("stack_trace", failure.stack_trace))
+
+
+def _parts(message: Message) -> Iterator[Payload | Failure]:
+    """Yield the payloads and failures of a message, but for headers and search attributes."""
+    if isinstance(message, Payload):
+        yield message
+        return
+    if isinstance(message, Header | SearchAttributes):
+        return
+    if isinstance(message, Failure):
+        yield message
+    for field, value in message.ListFields():
+        # The encoded attributes of a failure go with it.
+        if field.message_type is None or field.name == "encoded_attributes":
+            continue
+        for part in _values(value):
+            if isinstance(part, Message):
+                yield from _parts(part)
+
+
+def _values(value: Any) -> Iterable[Any]:
+    """Return the messages of a field: a map's values, a list's elements, or the only one."""
+    if isinstance(value, Message):
+        return [value]
+    return value.values() if isinstance(value, Mapping) else value
