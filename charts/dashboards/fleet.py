@@ -95,7 +95,7 @@ _QUEUES: Final = [
     ),
     graph(
         "Pods and pollers of $queue",
-        "Pods that work on the queue, and pollers as Temporal saw them in the last 90 s.",
+        "Pods that work on the queue, and pollers as Temporal knows them.",
         Query(
             f"count(count by (pod) (temporal_worker_task_slots_available{{{WORKERS}, {_QUEUE}}}))",
             "pods",

@@ -19,7 +19,7 @@ from temporalio.service import RPCError
 from orderfleet.gateways.simulated import Fault
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
+from orderfleet.temporal.queue_workers import list_queue_workers
 from tests.e2e.support.apis import run_api
 from tests.e2e.support.orders import ELSEWHERE, HOME, Orders, eventually, new_id, trail, types
 from tests.e2e.support.programs import run_program
@@ -165,7 +165,7 @@ async def _workers(
         for queue in queues.values():
 
             async def pollers(queue: str = queue) -> int:
-                return count_pollers(await describe_task_queue(client, queue, "workflow"))
+                return len((await list_queue_workers(client, queue)).workers)
 
             await eventually(pollers, bool)
         yield

@@ -6,13 +6,25 @@ import httpx
 import pytest
 import pytest_asyncio
 from temporalio.client import Client
+from temporalio.runtime import Runtime, TelemetryConfig
 
+from orderfleet.observability.sdk_metrics import WORKER_HEARTBEATS
 from orderfleet.settings import CommonSettings
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_app
 from tests.integration.support.fleet import Fleet
 from tests.integration.support.servers import Database, Servers, run_servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heartbeats() -> None:
+    """Let workers in this process send heartbeats as often as the fleet's own do."""
+    Runtime.set_default(
+        Runtime(telemetry=TelemetryConfig(), worker_heartbeat_interval=WORKER_HEARTBEATS),
+        # Of tests elsewhere, in the same process.
+        error_if_already_set=False,
+    )
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,17 +1,9 @@
 """The functions over Worker Deployments, on a real server."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from orderfleet.temporal.task_queues import (
-    build_of,
-    count_pollers,
-    describe_task_queue,
-    pollers_since,
-)
 from orderfleet.versions.deployments import (
     Deployment,
     Version,
@@ -96,16 +88,3 @@ async def test_a_change_of_an_outdated_view_is_refused(client: Client, queue: st
             await set_current(client, two, token=token)
         assert caught.value.status is RPCStatusCode.FAILED_PRECONDITION
         assert (await describe_deployment(client, queue)).current == "one"
-
-
-async def test_pollers_name_their_builds(client: Client, queue: str) -> None:
-    began = datetime.now(UTC) - timedelta(seconds=1)
-    async with build(client, queue, "one"), build(client, queue, "two"):
-        described = await describe_task_queue(client, queue, "workflow")
-        pollers = pollers_since(described, began)
-        assert {(poller.identity, build_of(poller)) for poller in pollers} == {
-            ("one", "one"),
-            ("two", "two"),
-        }
-        assert count_pollers(described, "two") == 1
-        assert not pollers_since(described, datetime.now(UTC) + timedelta(seconds=60))

@@ -3,7 +3,7 @@
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue, serving_build
+from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.versions.deployments import VersionStatus, set_ramp, unset_ramp
 from orderfleet.versions.view import UNVERSIONED, QueueView, view_queue
 from tests.integration.support.fleet import eventually
@@ -64,17 +64,17 @@ async def test_a_ramp_and_an_order_that_nobody_works_on(client: Client, queue: s
         await handle.signal("end")
         view = await view_queue(client, queue)
         assert view.ramping is None
-        # Temporal remembers the worker that has left; its order is in the backlog of the queue.
+        # The order of the worker that has left is in the backlog of the queue.
         assert _rows(view) == [
             ("one", VersionStatus.CURRENT, 1, 1, 0),
-            ("two", VersionStatus.DRAINING, 0, 1, 1),
+            ("two", VersionStatus.DRAINING, 0, 0, 1),
         ]
 
         async def waits() -> bool:
-            described = await describe_task_queue(client, queue, "workflow")
-            assert serving_build(described) == "one"
-            assert (count_pollers(described), count_pollers(described, "two")) == (2, 1)
-            return described.stats.approximate_backlog_count == 1
+            listed = await list_queue_workers(client, queue)
+            assert listed.current == "one"
+            assert (len(listed.workers), len(listed.of("two"))) == (1, 0)
+            return listed.queue.stats.approximate_backlog_count == 1
 
         await eventually(waits)
         async with build(client, queue, "two"):

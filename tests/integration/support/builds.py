@@ -17,6 +17,7 @@ from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderResult
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.versions.deployments import Version, describe_deployment
 from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
@@ -106,6 +107,16 @@ async def ready(*pods: Pod) -> None:
         return all(pod.serving.ready for pod in pods)
 
     await eventually(all_ready)
+
+
+async def listed(fleet: Fleet, build: str, count: int) -> None:
+    """Wait until Temporal knows so many workers of the build: a second after their start."""
+    queue = fleet.order_settings().order_task_queue
+
+    async def there() -> bool:
+        return len((await list_queue_workers(fleet.temporal, queue)).of(build)) == count
+
+    await eventually(there)
 
 
 async def current(fleet: Fleet) -> str | None:

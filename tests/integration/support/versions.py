@@ -10,7 +10,7 @@ from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
+from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.versions.deployments import (
     Version,
     count_open,
@@ -60,12 +60,17 @@ async def build(
     config = WorkerDeploymentConfig(
         version=WorkerDeploymentVersion(queue, build_id), use_worker_versioning=True
     )
+    # Heartbeats have the client's identity.
+    own = await Client.connect(
+        client.service_client.config.target_host,
+        identity=build_id,
+        data_converter=client.data_converter,
+    )
     worker = Worker(
-        client,
+        own,
         task_queue=queue,
         workflows=workflows or (Pinned, Upgrading),
         deployment_config=config,
-        identity=build_id,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
 
@@ -73,8 +78,7 @@ async def build(
         deployment = await describe_deployment(client, queue)
         if version not in {summary.version for summary in deployment.versions}:
             return False
-        described = await describe_task_queue(client, queue, "workflow")
-        return bool(count_pollers(described, build_id))
+        return bool((await list_queue_workers(client, queue)).of(build_id))
 
     async with worker:
         await eventually(known)

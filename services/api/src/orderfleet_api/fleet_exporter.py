@@ -24,7 +24,8 @@ from orderfleet.store.fleet_queries import read_totals
 from orderfleet.store.health import last_migration_failed, schema_version
 from orderfleet.store.pool import UNAVAILABLE, Pool
 from orderfleet.temporal.client import is_away
-from orderfleet.temporal.task_queues import TYPES, count_pollers, describe_task_queue
+from orderfleet.temporal.queue_workers import list_queue_workers
+from orderfleet.temporal.task_queues import TYPES
 from orderfleet.versions.view import view_queue
 from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
@@ -179,19 +180,20 @@ async def poll_temporal(client: Client, queues: Iterable[str]) -> list[Metric]:
     )
     pollers = _gauge(
         "task_queue_pollers",
-        "Workers that asked for tasks within the last 90 s.",
+        "Workers that poll now, by their heartbeats.",
         "task_queue",
         "type",
     )
     targets = [(queue, kind) for queue in sorted(set(queues)) for kind in TYPES]
     within = timedelta(seconds=_POLL_SECONDS)
     answers = await asyncio.gather(
-        *(describe_task_queue(client, *target, timeout=within) for target in targets)
+        *(list_queue_workers(client, *target, rpc_timeout=within) for target in targets)
     )
     for labels, answer in zip(targets, answers, strict=True):
-        backlog.add_metric(labels, answer.stats.approximate_backlog_count)
-        age.add_metric(labels, answer.stats.approximate_backlog_age.ToTimedelta().total_seconds())
-        pollers.add_metric(labels, count_pollers(answer))
+        stats = answer.queue.stats
+        backlog.add_metric(labels, stats.approximate_backlog_count)
+        age.add_metric(labels, stats.approximate_backlog_age.ToTimedelta().total_seconds())
+        pollers.add_metric(labels, len(answer.workers))
     return [backlog, age, pollers]
 
 
@@ -201,7 +203,7 @@ async def poll_versions(client: Client, queues: Iterable[str]) -> list[Metric]:
     share = _gauge("version_share", "Share of the new orders that a build takes, 0 to 1.", *labels)
     pollers = _gauge(
         "version_pollers",
-        "Workers of a build that asked for workflow tasks within the last 90 s.",
+        "Workers of a build that poll for workflow tasks now, by their heartbeats.",
         *labels,
     )
     orders = _gauge("version_open_orders", "Open workflows that are pinned to a build.", *labels)

@@ -10,7 +10,7 @@ import pytest
 from temporalio.api.deployment.v1 import WorkerDeploymentOptions, WorkerDeploymentVersion
 from temporalio.api.enums.v1 import WorkerVersioningMode
 from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueueVersioningInfo
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse, ListWorkersResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -30,6 +30,12 @@ class _Clock:
 async def nowhere(unused_tcp_port: int) -> Client:
     settings = ApiSettings(temporal_address=f"127.0.0.1:{unused_tcp_port}")
     return await connect(settings, lazy=True)
+
+
+@pytest.fixture
+def no_heartbeats(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = AsyncMock(return_value=ListWorkersResponse())
+    monkeypatch.setattr(nowhere.workflow_service, "list_workers", listed)
 
 
 def test_before_the_first_look_the_fleet_is_not_away() -> None:
@@ -143,6 +149,7 @@ async def test_a_bug_is_no_outage(nowhere: Client, monkeypatch: pytest.MonkeyPat
     assert not life.suspect
 
 
+@pytest.mark.usefixtures("no_heartbeats")
 async def test_no_worker_is_away_at_once_until_the_next_look(
     nowhere: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,13 +191,14 @@ def _polled_by(
     )
     versioned = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
     for build in builds:
-        options = WorkerDeploymentOptions(build_id=build)
+        options = WorkerDeploymentOptions(deployment_name="orders", build_id=build)
         if build:
             options.worker_versioning_mode = versioned
         answer.pollers.add(deployment_options=options).last_access_time.GetCurrentTime()
     return answer
 
 
+@pytest.mark.usefixtures("no_heartbeats")
 @pytest.mark.parametrize(
     ("queue", "away"),
     [

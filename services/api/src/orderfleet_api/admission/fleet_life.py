@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orderfleet.temporal.client import is_away
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue, serving_build
+from orderfleet.temporal.queue_workers import QueueWorkers, list_queue_workers
 
 # Far longer than Temporal takes for it under full load.
 _WITHIN: Final = timedelta(seconds=2.5)
@@ -67,7 +66,7 @@ class FleetLife:
         try:
             async with asyncio.timeout(_WITHIN.total_seconds()):
                 asked = [
-                    describe_task_queue(client, name, "workflow", timeout=_WITHIN)
+                    list_queue_workers(client, name, lately=True, rpc_timeout=_WITHIN)
                     for name in self._queues
                 ]
                 queues = await asyncio.gather(*asked)
@@ -93,13 +92,15 @@ class FleetLife:
             self._failing_since = self._clock()
 
 
-def _unpolled(name: str, queue: DescribeTaskQueueResponse) -> str:
+def _unpolled(name: str, queue: QueueWorkers) -> str:
     """Return the name of a queue where no worker would take a new order, else an empty text.
+
+    A worker that has left is life for a while: another one may be about to replace it.
 
     While no build is current any worker is life: the next one that begins to poll is promoted, as
     when the only worker of a queue restarts.
     """
-    build = serving_build(queue)
-    if count_pollers(queue, build or None):
+    build = queue.current
+    if queue.of(build) if build else queue.workers:
         return ""
     return f"{name} (build {build})" if build else name

@@ -14,7 +14,8 @@ from temporalio.client import Client
 from orderfleet.domain.contract import ORDER_STATE
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
-from orderfleet.temporal.task_queues import count_pollers, describe_task_queue
+from orderfleet.temporal.queue_workers import list_queue_workers
+from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.check_versions import check_versions
 from orderfleet_cli.doctor.clock_skew import compare_clock
@@ -98,7 +99,7 @@ async def _namespace(client: Client) -> tuple[bool, str]:
 async def _pollers(client: Client, queue: str) -> tuple[bool, str]:
     """Check that a queue has pollers for both kinds of tasks."""
     workflows, activities = [
-        count_pollers(await call_temporal(describe_task_queue(client, queue, type_)))
+        len((await call_temporal(list_queue_workers(client, queue, type_))).workers)
         for type_ in ("workflow", "activity")
     ]
     found = f"pollers of {queue}: {workflows} for workflows, {activities} for activities"

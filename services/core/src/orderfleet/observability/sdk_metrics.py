@@ -6,6 +6,7 @@ them.
 
 import re
 import socket
+from datetime import timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Final
@@ -14,6 +15,8 @@ from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from orderfleet.observability.logging import sdk_logging_config
 
+# Shows within seconds that a worker was killed; the SDK's default is a minute.
+WORKER_HEARTBEATS: Final = timedelta(seconds=1)
 _LOOPBACK: Final = "127.0.0.1"
 # The core responds in a millisecond. A scrape waits some seconds, and does without it if need be.
 _RESPONSE_SECONDS: Final = 1.0
@@ -73,7 +76,7 @@ def _start() -> tuple[Runtime, int]:
         )
         try:
             telemetry = TelemetryConfig(logging=sdk_logging_config(), metrics=metrics)
-            return Runtime(telemetry=telemetry), port
+            return Runtime(telemetry=telemetry, worker_heartbeat_interval=WORKER_HEARTBEATS), port
         except ValueError as error:
             # The SDK's error for a port in use.
             if "in use" not in str(error):

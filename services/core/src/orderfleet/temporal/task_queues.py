@@ -1,10 +1,10 @@
-"""Pollers, backlog and routing of a task queue."""
+"""Backlog and routing of a task queue; its workers: `queue_workers`."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from temporalio.api.enums.v1 import TaskQueueType, WorkerVersioningMode
-from temporalio.api.taskqueue.v1 import PollerInfo, TaskQueue
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
 from temporalio.client import Client
 
@@ -12,12 +12,6 @@ TYPES: Final = {
     "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
-# A worker without tasks polls once a minute: one that has not for longer than this is taken for
-# gone where a decision hangs on it.
-POLL_LASTS: Final = timedelta(seconds=70)
-# The same for those who only look; a worker that is slow or cut off for a moment still counts.
-_SEEN: Final = timedelta(seconds=90)
-_VERSIONED: Final = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 _ALL: Final = 100
 
 
@@ -26,7 +20,8 @@ async def describe_task_queue(
 ) -> DescribeTaskQueueResponse:
     """Return pollers, backlog and routing of a queue's tasks of one of the `TYPES`.
 
-    Pollers and backlog are those of all versions; the backlog is up to 5 s old.
+    Pollers and backlog are those of all versions; the backlog is up to 5 s old. The pollers are not
+    all of them: see `list_queue_workers`.
 
     Raises:
         RPCError: the call failed.
@@ -38,30 +33,6 @@ async def describe_task_queue(
         report_stats=True,
     )
     return await client.workflow_service.describe_task_queue(request, timeout=timeout)
-
-
-def count_pollers(queue: DescribeTaskQueueResponse, build: str | None = None) -> int:
-    """Count the workers that polled within the last 90 s: all, or those of a build.
-
-    An empty build stands for the workers without versioning.
-    """
-    pollers = pollers_since(queue, datetime.now(UTC) - _SEEN)
-    return sum(build is None or build_of(poller) == build for poller in pollers)
-
-
-def pollers_since(queue: DescribeTaskQueueResponse, since: datetime) -> list[PollerInfo]:
-    """Return the workers that polled at this time or later.
-
-    Temporal keeps a worker that left without a farewell for 5 minutes, and a worker that waits in a
-    poll was last seen when the poll began.
-    """
-    return [poller for poller in queue.pollers if poller.last_access_time.ToDatetime(UTC) >= since]
-
-
-def build_of(poller: PollerInfo) -> str:
-    """Return the build of a worker; empty if the worker is unversioned."""
-    options = poller.deployment_options
-    return options.build_id if options.worker_versioning_mode == _VERSIONED else ""
 
 
 def serving_build(queue: DescribeTaskQueueResponse) -> str:

@@ -19,7 +19,7 @@ from orderfleet.domain.orders import OrderState
 from orderfleet.domain.text import printable
 from orderfleet.temporal.client import is_absent
 from orderfleet.temporal.decoding import decode_message
-from orderfleet.temporal.task_queues import build_of, describe_task_queue
+from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT, Version
 from orderfleet.versions.judgement import FIRST_TASK_SECONDS, Order
@@ -160,8 +160,10 @@ class OrderSampler:
         return [execution async for execution in listed]
 
     async def _note_pollers(self) -> None:
-        queue = await describe_task_queue(self.client, self.task_queue, "workflow", timeout=TIMEOUT)
-        self._builds |= {poller.identity: build_of(poller) for poller in queue.pollers}
+        listed = await list_queue_workers(
+            self.client, self.task_queue, lately=True, rpc_timeout=TIMEOUT
+        )
+        self._builds |= {worker.identity: worker.build for worker in listed.workers}
 
     async def _taker(self, execution: WorkflowExecution) -> str:
         """Return the build whose worker took the first task; nothing if none did."""

@@ -12,12 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orderfleet.polling import poll
-from orderfleet.temporal.task_queues import (
-    POLL_LASTS,
-    build_of,
-    describe_task_queue,
-    pollers_since,
-)
+from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.versions.deployments import TIMEOUT, Version
 from orderfleet.versions.judgement import (
     Judgement,
@@ -110,12 +105,11 @@ async def roll_out(client: Client, candidate: Candidate, terms: Terms) -> None:
 
 async def _wait_for_poller(client: Client, candidate: Candidate, seconds: float) -> None:
     queue, build = candidate.task_queue, candidate.version.build
-    since = datetime.now(UTC) - POLL_LASTS
     log.info("waiting for a worker of the build", task_queue=queue)
 
     async def polls() -> bool:
         try:
-            return await _polls(client, queue, build, since)
+            return await _polls(client, queue, build)
         except RPCError as error:
             log.warning("Temporal does not answer", error=str(error))
             return False
@@ -124,9 +118,10 @@ async def _wait_for_poller(client: Client, candidate: Candidate, seconds: float)
         raise RolloutError(f"no worker of build {build} polled {queue} within {seconds:g} s")
 
 
-async def _polls(client: Client, task_queue: str, build: str, since: datetime) -> bool:
-    queue = await describe_task_queue(client, task_queue, "workflow", timeout=TIMEOUT)
-    return any(build_of(poller) == build for poller in pollers_since(queue, since))
+async def _polls(client: Client, task_queue: str, build: str) -> bool:
+    return bool(
+        (await list_queue_workers(client, task_queue, lately=True, rpc_timeout=TIMEOUT)).of(build)
+    )
 
 
 async def _replay(client: Client, candidate: Candidate, most: int) -> None:
@@ -188,7 +183,7 @@ class _Watch:
             now = since + timedelta(seconds=monotonic() - self._began)
             try:
                 deployment = await self._routing.check_ramp()
-                await self._check_poller(now)
+                await self._check_poller()
                 samples = await self._sampler.look(since, now)
                 judgement = self._judge(samples, before)
                 if judgement.verdict is Verdict.UNDECIDED:
@@ -216,9 +211,9 @@ class _Watch:
         ]
         return since or datetime.now(UTC)
 
-    async def _check_poller(self, now: datetime) -> None:
+    async def _check_poller(self) -> None:
         client, build = self._routing.client, self._routing.version.build
-        if not await _polls(client, self._sampler.task_queue, build, now - POLL_LASTS):
+        if not await _polls(client, self._sampler.task_queue, build):
             raise RolloutError(f"no worker of build {build} polls any more")
 
     def _judge(self, samples: Samples, before: Sequence[Order]) -> Judgement:

@@ -16,8 +16,14 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.settings import WorkerSettings
+from orderfleet.temporal.queue_workers import (
+    QueueWorker,
+    QueueWorkers,
+    list_queue_workers,
+)
 from orderfleet.versions.build import build_id
 from orderfleet.versions.deployments import (
+    TIMEOUT,
     Version,
     count_open,
     deployment_name,
@@ -26,7 +32,6 @@ from orderfleet.versions.deployments import (
     set_current,
     unset_ramp,
 )
-from orderfleet.versions.queue_workers import QueueWorker, QueueWorkers, list_queue_workers
 from orderfleet.versions.stranded import free_stranded
 
 log = structlog.stdlib.get_logger(__name__)
@@ -113,12 +118,11 @@ class Serving:
             await asyncio.sleep(_WATCH_SECONDS if settled else _LOOK_SECONDS)
 
     async def _look(self) -> None:
-        queue = await list_queue_workers(self._client, self._task_queue)
+        queue = await self._list_workers()
         if self._before is None:
             self._before = _identities(queue.of(""))
         if self._version is None and not any(map(self._is_own, queue.of(""))):
-            # The server does not know its poll yet. A version without pollers it refuses by itself,
-            # and knows more of them than it lists: those of one partition, for up to a minute.
+            # The server does not know its poll yet. A version without pollers it refuses by itself.
             return
         if queue.current != self.build:
             first = not self._promoted and (self._promotion == "self" or self._version is None)
@@ -155,7 +159,7 @@ class Serving:
         began, unneeded = monotonic(), 0
         while unneeded < _COUNTS:
             try:
-                queue = await list_queue_workers(self._client, self._task_queue)
+                queue = await self._list_workers()
                 if self._should_hand_back(queue):
                     await self._hand_back(version)
                 elif queue.current == version.build and not self._is_last(queue):
@@ -199,6 +203,9 @@ class Serving:
                 raise
             return
         log.info("handed new orders back", build=version.build)
+
+    async def _list_workers(self) -> QueueWorkers:
+        return await list_queue_workers(self._client, self._task_queue, rpc_timeout=TIMEOUT)
 
     def _is_last(self, queue: QueueWorkers) -> bool:
         return all(map(self._is_own, queue.of(self.build)))

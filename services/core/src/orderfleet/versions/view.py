@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from msgspec import Struct
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueResponse
 from temporalio.client import Client
 
-from orderfleet.temporal.task_queues import build_of, count_pollers, describe_task_queue
+from orderfleet.temporal.queue_workers import QueueWorkers, list_queue_workers
 from orderfleet.versions.deployments import (
     TIMEOUT,
     Deployment,
@@ -41,7 +40,7 @@ class VersionView(Struct, frozen=True):
     status: VersionStatus
     # Of new orders, 0 to 1.
     share: float
-    # Workers that asked for tasks within the last 90 s.
+    # Workers that poll now.
     pollers: int
     # Running workflows that end on this build; None without versioning: orders that no worker has
     # begun look the same.
@@ -87,7 +86,7 @@ async def view_queue(client: Client, task_queue: str) -> QueueView:
     Raises:
         RPCError: a call failed.
     """
-    queue = await describe_task_queue(client, task_queue, "workflow", timeout=TIMEOUT)
+    queue = await list_queue_workers(client, task_queue, rpc_timeout=TIMEOUT)
     names = sorted(set(_deployments(queue)))
     deployments = await asyncio.gather(*(describe_deployment(client, name) for name in names))
     looks = [
@@ -99,37 +98,31 @@ async def view_queue(client: Client, task_queue: str) -> QueueView:
     if names:
         versions.append(_unversioned(queue))
     versions = sorted(filter(_alive, versions), key=_rank)
-    return QueueView(task_queue, count_pollers(queue), versions)
+    return QueueView(task_queue, len(queue.workers), versions)
 
 
-def _deployments(queue: DescribeTaskQueueResponse) -> Iterator[str]:
-    routing = queue.versioning_info
+def _deployments(queue: QueueWorkers) -> Iterator[str]:
+    routing = queue.queue.versioning_info
     for version in (routing.current_deployment_version, routing.ramping_deployment_version):
         if version.build_id:
             yield version.deployment_name
-    for poller in queue.pollers:
-        if build_of(poller):
-            yield poller.deployment_options.deployment_name
+    for worker in queue.workers:
+        if worker.deployment:
+            yield worker.deployment
 
 
-def _of_interest(
-    queue: DescribeTaskQueueResponse, deployment: Deployment
-) -> Iterator[VersionSummary]:
+def _of_interest(queue: QueueWorkers, deployment: Deployment) -> Iterator[VersionSummary]:
     """Yield the versions that may serve, have workers or have open orders; of the others a few."""
     others = 0
     for summary in deployment.versions:
         if summary.status in _SERVING:
             yield summary
-        elif others < _MOST and (
-            summary.status not in _GONE or count_pollers(queue, summary.version.build)
-        ):
+        elif others < _MOST and (summary.status not in _GONE or queue.of(summary.version.build)):
             others += 1
             yield summary
 
 
-async def _view(
-    client: Client, queue: DescribeTaskQueueResponse, summary: VersionSummary
-) -> VersionView:
+async def _view(client: Client, queue: QueueWorkers, summary: VersionSummary) -> VersionView:
     version = summary.version
     times = summary.current_since, summary.ramping_since, summary.retired, summary.created
     return VersionView(
@@ -137,21 +130,21 @@ async def _view(
         version.build,
         summary.status,
         share=_share(queue, version),
-        pollers=count_pollers(queue, version.build),
+        pollers=len(queue.of(version.build)),
         open_orders=await count_open(client, version),
         since=next(filter(None, times)),
     )
 
 
-def _unversioned(queue: DescribeTaskQueueResponse) -> VersionView:
+def _unversioned(queue: QueueWorkers) -> VersionView:
     share = _share(queue, Version("", ""))
     status = VersionStatus.CURRENT if share else VersionStatus.INACTIVE
-    pollers = count_pollers(queue, "")
+    pollers = len(queue.of(""))
     return VersionView("", UNVERSIONED, status, share, pollers, open_orders=None, since=None)
 
 
-def _share(queue: DescribeTaskQueueResponse, version: Version) -> float:
-    routing = queue.versioning_info
+def _share(queue: QueueWorkers, version: Version) -> float:
+    routing = queue.queue.versioning_info
     ramped = routing.ramping_version_percentage / 100
     shares = (
         (routing.current_deployment_version, 1 - ramped),
