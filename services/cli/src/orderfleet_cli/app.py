@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet_cli.commands import local, operate, orders, temporal, versions
+from orderfleet_cli.commands import local, operate, orders, payload_keys, temporal, versions
 from orderfleet_cli.errors import WRONG_USAGE
 
 _CODES: Final = (
@@ -54,7 +54,7 @@ def orderfleet(
     load_environment()
 
 
-for group in (orders, temporal, versions, operate, local):
+for group in (orders, temporal, versions, operate, payload_keys, local):
     app.add_typer(group.commands)
 
 

@@ -1,0 +1,288 @@
+"""With payload keys, Temporal stores nothing of an order in clear; without the key, orders wait."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionRequest,
+    GetWorkflowExecutionHistoryRequest,
+)
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
+
+from orderfleet.domain.contract import OrderInput, Review, refund_id, shipping_id
+from orderfleet.domain.orders import Address, Item, Order, OrderState
+from orderfleet.gateways.protocols import GatewayRefusedError, Shipment
+from orderfleet.gateways.simulated import Fault, SimulatedCarrier
+from orderfleet.settings import CommonSettings
+from orderfleet.temporal.client import connect
+from orderfleet.temporal.failure_converter import PayloadKeyError
+from orderfleet.temporal.payload_keys import PayloadKey, make_key
+from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
+from orderfleet_api import order_service
+from orderfleet_order_worker.reconciliation.evidence import read_evidence
+from orderfleet_shipping_worker import main as shipping_main
+from orderfleet_shipping_worker.activities import ShippingActivities
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.support.cli import Cli
+
+OLD, NEW = make_key(), make_key()
+CANARIES = [
+    b"canary-street",
+    b"canary-city",
+    b"canary-name",
+    b"canary-sku",
+    b"canary-reason",
+    b"no way there",
+]
+
+
+def rewrite(path: Path, *keys: PayloadKey) -> None:
+    new = path.with_suffix(".new")
+    new.write_text("".join(f"{key}\n" for key in keys))
+    new.replace(path)
+
+
+@pytest.fixture
+def keys_file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    rewrite(path, OLD)
+    return path
+
+
+async def with_keys(fleet: Fleet, path: Path | None) -> Fleet:
+    """Return the fleet whose processes have the keys of a file."""
+    settings = CommonSettings(
+        temporal_address=fleet.address, payload_keys_file=str(path) if path else ""
+    )
+    return replace(fleet, temporal=await connect(settings))
+
+
+@pytest.fixture
+async def keyed(fleet: Fleet, keys_file: Path) -> Fleet:
+    return await with_keys(fleet, keys_file)
+
+
+async def raw(client: Client, workflow_id: str) -> tuple[bytes, list[HistoryEvent]]:
+    """Return all that Temporal has of a workflow, as it stores it."""
+    execution = WorkflowExecution(workflow_id=workflow_id)
+    history = await client.workflow_service.get_workflow_execution_history(
+        GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=execution)
+    )
+    description = await client.workflow_service.describe_workflow_execution(
+        DescribeWorkflowExecutionRequest(namespace=client.namespace, execution=execution)
+    )
+    stored = history.SerializeToString() + description.SerializeToString()
+    return stored, list(history.history.events)
+
+
+def canary_order(order_id: str) -> Order:
+    address = Address("canary-street 1", "canary-city", name="canary-name")
+    return Order(payment_id=f"pay-{order_id}", address=address, items=[Item("canary-sku", 1, "2")])
+
+
+class Refusing(SimulatedCarrier):
+    """A carrier that says why."""
+
+    async def dispatch(self, shipment: Shipment) -> str:
+        raise GatewayRefusedError(f"no way there for {shipment.order_id}")
+
+
+async def _place(fleet: Fleet, order_id: str) -> bytes:
+    """Place an order with an address change and a refused package; return what Temporal stores."""
+    backends = fleet.backends(review_seconds=50.0)
+    await order_service.accept(backends, order_id, canary_order(order_id))
+    await fleet.reached(order_id, OrderState.IN_REVIEW)
+    address = Address("canary-street 2", "canary-city")
+    await order_service.update_address(backends, order_id, "change", address)
+    decision = Review(approved=True, reviewer="canary-name", reason="canary-reason")
+    await order_service.review(backends, order_id, "review", decision)
+    result = await fleet.result(order_id)
+    assert result.state is OrderState.FAILED
+    assert "no way there" in result.reason
+    status = await order_service.status(backends, order_id)
+    assert status.address == address
+    assert "no way there" in str(status.errors)
+    stored = [
+        (await raw(fleet.temporal, workflow_id))[0]
+        for workflow_id in (order_id, shipping_id(order_id, 1), refund_id(order_id))
+    ]
+    return b"".join(stored)
+
+
+@pytest.mark.parametrize("on", [True, False])
+async def test_temporal_stores_nothing_in_clear(
+    fleet: Fleet, keyed: Fleet, monkeypatch: pytest.MonkeyPatch, on: bool
+) -> None:
+    used = keyed if on else fleet
+    monkeypatch.setattr("tests.integration.support.fleet.SimulatedCarrier", Refusing)
+    async with used.working():
+        stored = await _place(used, new_id())
+    seen = [canary for canary in CANARIES if canary in stored]
+    # Without keys, all of them are there: the test can see them.
+    assert seen == ([] if on else CANARIES)
+    assert (b"Encoded failure" in stored) == on
+
+
+async def test_an_order_begun_under_an_old_key_ends_under_the_new(
+    keyed: Fleet, keys_file: Path
+) -> None:
+    order_id = new_id()
+    backends = keyed.backends(review_seconds=50.0)
+    async with keyed.working():
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await keyed.reached(order_id, OrderState.IN_REVIEW)
+        rewrite(keys_file, NEW, OLD)
+        await asyncio.sleep(2.1)
+        await order_service.review(backends, order_id, "review", Review(approved=True))
+        assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+    stored, events = await raw(keyed.temporal, order_id)
+    began = events[0].workflow_execution_started_event_attributes.input.payloads[0]
+    ended = events[-1].workflow_execution_completed_event_attributes.result.payloads[0]
+    key_ids = [payload.metadata["encryption-key-id"].decode() for payload in (began, ended)]
+    assert key_ids == [OLD.id, NEW.id]
+    assert stored
+
+
+async def test_orders_go_on_when_encryption_is_turned_on(fleet: Fleet, keyed: Fleet) -> None:
+    order_id = new_id()
+    async with fleet.working():
+        await order_service.accept(
+            fleet.backends(review_seconds=50.0), order_id, an_order(f"pay-{order_id}")
+        )
+        await fleet.reached(order_id, OrderState.IN_REVIEW)
+    async with keyed.working():
+        backends = keyed.backends()
+        await order_service.review(backends, order_id, "review", Review(approved=True))
+        assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+        # A repeat is recognized by the memo, which is plain.
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
+
+
+def _failed_tasks(events: list[HistoryEvent]) -> list[str]:
+    return [
+        event.workflow_task_failed_event_attributes.failure.message
+        for event in events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
+    ]
+
+
+@pytest.mark.parametrize("other_ring", [True, False])
+async def test_an_order_waits_for_a_worker_with_the_key(
+    fleet: Fleet, keyed: Fleet, tmp_path: Path, other_ring: bool
+) -> None:
+    rewrite(tmp_path / "other", NEW)
+    keyless = await with_keys(fleet, tmp_path / "other" if other_ring else None)
+    order_id = new_id()
+    backends = keyed.backends(order_deadline_seconds=15)
+
+    async def failed() -> bool:
+        return bool(_failed_tasks((await raw(fleet.temporal, order_id))[1]))
+
+    async with keyless.working():
+        await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
+        await eventually(failed)
+        # The backstop takes it for nobody's order as little.
+        with pytest.raises(PayloadKeyError):
+            await read_evidence(keyless.temporal, order_id)
+    async with keyed.working():
+        assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+    [message, *_] = _failed_tasks((await raw(fleet.temporal, order_id))[1])
+    assert message == f"the payload key '{OLD.id}' is missing here"
+
+
+@asynccontextmanager
+async def _shipping_without_activities(fleet: Fleet) -> AsyncIterator[None]:
+    """Run the workflows of shipping, and leave its activities to others."""
+    async with Worker(
+        fleet.temporal,
+        task_queue=fleet.common()["shipping_task_queue"],
+        workflow_runner=UnversionedWorkflowRunner(SandboxedWorkflowRunner()),
+        workflows=shipping_main.WORKFLOWS,
+        activities=ShippingActivities(fleet.pool, SimulatedCarrier(fleet.pool, ())).all(),
+        no_remote_activities=True,
+    ):
+        yield
+
+
+def _shipping_activities(fleet: Fleet) -> AbstractAsyncContextManager[object]:
+    activities = ShippingActivities(fleet.pool, SimulatedCarrier(fleet.pool, ())).all()
+    queue = fleet.common()["shipping_task_queue"]
+    return Worker(fleet.temporal, task_queue=queue, activities=activities)
+
+
+async def test_attempts_without_the_key_do_not_count(fleet: Fleet, keyed: Fleet) -> None:
+    order_id = new_id()
+    backends = keyed.backends(order_deadline_seconds=15)
+
+    async def used_up() -> bool:
+        _, events = await raw(fleet.temporal, shipping_id(order_id, 1))
+        return any(
+            event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED for event in events
+        )
+
+    async with keyed.order_worker(), _shipping_without_activities(keyed):
+        async with _shipping_activities(fleet):
+            await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
+            await keyed.reached(order_id, OrderState.SHIPPING, OrderState.DISPATCHING)
+            await eventually(used_up)
+        async with _shipping_activities(keyed):
+            assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+    assert (await keyed.event_types(order_id))[-1] == "fulfilled"
+
+
+async def test_the_command_line_reads_what_its_keys_decrypt(
+    fleet: Fleet, keyed: Fleet, keys_file: Path, tmp_path: Path
+) -> None:
+    order_id = new_id()
+    refuse = (Fault("charge", "refuse"),)
+    async with keyed.working(refuse):
+        await order_service.accept(keyed.backends(), order_id, canary_order(order_id))
+        await keyed.result(order_id)
+    cli = Cli(tmp_path)
+    ours = {"TEMPORAL_ADDRESS": fleet.address, "ORDERFLEET_PAYLOAD_KEYS_FILE": str(keys_file)}
+    clear = await cli("history", order_id, **ours)
+    assert clear.status == 0
+    assert "refused" in clear.out
+    as_json = await cli("history", order_id, "--json", **ours)
+    started = as_json.json["events"][0]["workflowExecutionStartedEventAttributes"]
+    assert started["input"]["payloads"][0]["metadata"]["encoding"] == "anNvbi9wbGFpbg=="
+    closed = await cli("history", order_id, TEMPORAL_ADDRESS=fleet.address)
+    assert "Encoded failure" in closed.out
+    assert (await cli("describe", order_id, **ours)).status == 0
+    wrong = await cli("describe", order_id, **(ours | {"ORDERFLEET_PAYLOAD_KEYS_FILE": "nowhere"}))
+    assert wrong.error == "ORDERFLEET_PAYLOAD_KEYS_FILE: nowhere: No such file or directory"
+    assert wrong.status == 2
+
+
+async def test_plain_orders_of_other_clients_are_read_or_refused(
+    fleet: Fleet, keyed: Fleet, keys_file: Path
+) -> None:
+    settings = CommonSettings(
+        temporal_address=fleet.address, payload_keys_file=str(keys_file), plain_payloads="refuse"
+    )
+    client = await connect(settings)
+    refusing = replace(fleet, temporal=client, suffix=f"{fleet.suffix}-refuse")
+    read, refused = new_id(), new_id()
+    for order_id, used in ((read, keyed), (refused, refusing)):
+        async with used.working():
+            await fleet.temporal.start_workflow(
+                "OrderWorkflow",
+                OrderInput(payment_id=f"pay-{order_id}", address=Address("1 St", "City")),
+                id=order_id,
+                task_queue=used.common()["order_task_queue"],
+            )
+            if used is keyed:
+                assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+            else:
+                with pytest.raises(WorkflowFailureError) as raised:
+                    await client.get_workflow_handle(order_id).result()
+                assert "not encrypted" in str(raised.value.cause)
