@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from litestar import Litestar
 from litestar.types import ASGIApp, Middleware
 
+from orderfleet.temporal.encryption import EncryptionCodec
 from orderfleet_api import assets, error_handlers, openapi
 from orderfleet_api.auth import require_role
 from orderfleet_api.backends import Backends
+from orderfleet_api.codec import codec_requests, codec_routers
 from orderfleet_api.dependencies import make_dependencies
 from orderfleet_api.health import health
 from orderfleet_api.middleware.heads import checked
@@ -17,17 +19,26 @@ from orderfleet_api.routes import orders_router
 
 def create_app(backends: Backends, middleware: Sequence[Middleware] = ()) -> ASGIApp:
     """Build the application on open connections."""
-    return checked(create_routes(backends, middleware), backends.settings)
+    settings = backends.settings
+    app: ASGIApp = create_routes(backends, middleware)
+    if settings.payload_keys_file:
+        app = codec_requests(app, settings.codec_origin)
+    return checked(app, settings)
 
 
 def create_routes(backends: Backends, middleware: Sequence[Middleware] = ()) -> Litestar:
     """Build what is behind the checks of a request's head."""
     keys = backends.settings.keys
+    codec = backends.temporal.data_converter.payload_codec
+    routers = []
+    if backends.settings.payload_keys_file and isinstance(codec, EncryptionCodec):
+        routers = codec_routers(require_role(keys), codec)
     # Without keys every caller has the roles of these routes; a guard costs 10 us.
     guards = [require_role(keys)] if keys else []
     app = Litestar(
         route_handlers=[
             orders_router(guards=guards, middleware=middleware),
+            *routers,
             health,
             assets.route(),
         ],

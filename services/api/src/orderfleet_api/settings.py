@@ -36,6 +36,15 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     api_open: Annotated[
         bool, Env("Require no key, also on addresses that other machines reach.")
     ] = False
+    codec_origin: Annotated[
+        str,
+        Meta(pattern=r"^https?://[^\s/?#@]+$(?!\n)"),
+        Env(
+            "Origin of Temporal's UI, whose pages may use /codec to show encrypted payloads; "
+            "empty is none.",
+            unit="URL",
+        ),
+    ] = ""
     admission: Annotated[
         str,
         Meta(pattern=r"^(on|off)$(?!\n)"),

@@ -77,7 +77,7 @@ async def _add_attempts(
         step = live.steps.setdefault(pending.activity_type.name, StepStatus())
         step.attempts += pending.attempt
         if pending.HasField("last_failure"):
-            await decode_message(backends.temporal.data_converter, pending.last_failure)
+            decode_message(backends.temporal.data_converter, pending.last_failure)
             step.last_error = pending.last_failure.message
 
 

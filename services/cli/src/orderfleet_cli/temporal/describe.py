@@ -49,7 +49,7 @@ async def show_description(workflow_id: str, *, as_json: bool) -> None:
     """Show the description of a workflow."""
     client = await open_temporal()
     execution = await call_temporal(client.get_workflow_handle(workflow_id).describe())
-    await decode_message(client.data_converter, execution.raw_description)
+    decode_message(client.data_converter, execution.raw_description)
     description = _describe(execution)
     if as_json:
         show_json(description)

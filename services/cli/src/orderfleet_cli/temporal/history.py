@@ -36,7 +36,7 @@ async def show_history(workflow_id: str, *, as_json: bool) -> None:
     client = await open_temporal()
     workflow_history = await call_temporal(client.get_workflow_handle(workflow_id).fetch_history())
     for event in workflow_history.events:
-        await decode_message(client.data_converter, event)
+        decode_message(client.data_converter, event)
     if as_json:
         print(workflow_history.to_json())
         return

@@ -1,38 +1,30 @@
 """What the SDK's client leaves encoded: raw histories and descriptions, for people to read."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload, SearchAttributes
 from temporalio.api.failure.v1 import Failure
-from temporalio.converter import DataConverter, PayloadCodec
+from temporalio.converter import DataConverter
 
-from orderfleet.temporal.encryption import ENCODING
-from orderfleet.temporal.failure_converter import PayloadKeyError
+from orderfleet.temporal.encryption import EncryptionCodec
 
 
-async def decode_message(converter: DataConverter, message: Message) -> None:
+def decode_message(converter: DataConverter, message: Message) -> None:
     """Decrypt the payloads within a message of Temporal's API, and the texts of its failures.
 
     What has no key here stays as it is.
     """
     codec = converter.payload_codec
-    if codec is None:
+    if not isinstance(codec, EncryptionCodec):
         return
     for part in _parts(message):
         if isinstance(part, Payload):
-            await _decode(codec, part)
+            part.CopyFrom(codec.reveal(part))
         elif part.HasField("encoded_attributes"):
-            await _decode(codec, part.encoded_attributes)
+            part.encoded_attributes.CopyFrom(codec.reveal(part.encoded_attributes))
             _restore(converter, part)
-
-
-async def _decode(codec: PayloadCodec, payload: Payload) -> None:
-    if payload.metadata.get("encoding") == ENCODING:
-        with suppress(PayloadKeyError):
-            payload.CopyFrom((await codec.decode([payload]))[0])
 
 
 def _restore(converter: DataConverter, failure: Failure) -> None:

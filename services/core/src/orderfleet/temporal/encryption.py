@@ -63,9 +63,21 @@ class EncryptionCodec(PayloadCodec):
         """
         return [self._decode(payload) for payload in payloads]
 
-    def _decode(self, payload: Payload) -> Payload:
+    def reveal(self, payload: Payload) -> Payload:
+        """Return a payload for people to read: decrypted if there is the key, else as it is."""
         if payload.metadata.get("encoding") != ENCODING:
-            return _UNREADABLE if self._refuse_plain else payload
+            return payload
+        try:
+            return self._decrypted(payload)
+        except PayloadKeyError:
+            return payload
+
+    def _decode(self, payload: Payload) -> Payload:
+        if payload.metadata.get("encoding") == ENCODING:
+            return self._decrypted(payload)
+        return _UNREADABLE if self._refuse_plain else payload
+
+    def _decrypted(self, payload: Payload) -> Payload:
         key_id = payload.metadata.get(KEY_ID, b"")
         if not key_id or len(payload.data) < _NONCE_BYTES + _TAG_BYTES:
             return _UNREADABLE

@@ -131,7 +131,7 @@ class OrderSampler:
             return ""
         failures += [failure for event in reversed(events) if (failure := _failure(event))]
         for failure in failures:
-            await decode_message(self.client.data_converter, failure)
+            decode_message(self.client.data_converter, failure)
         messages = [failure.message for failure in failures if failure.message]
         return printable(messages[0])[:_SHOWN] if messages else ""
 
