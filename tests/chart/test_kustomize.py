@@ -290,6 +290,8 @@ def test_external_lets_the_pods_out_by_port(k8s: Path) -> None:
         "api": [postgres, temporal],
         "order-worker": [postgres, temporal],
         "shipping-worker": [postgres, temporal],
+        "order-gate": [postgres, temporal],
+        "shipping-gate": [postgres, temporal],
         "migrate": [postgres],
         "temporal-namespace": [temporal],
     }

@@ -189,7 +189,7 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
             "on: an order ends on the build of the workers on which it began. Needs Temporal 1.29; "
             "with an older server, workers log a warning and go on without."
         ),
-    ] = "off"
+    ] = "on"
     version_promotion: Annotated[
         str,
         Meta(pattern=r"^(self|gate|none)$(?!\n)"),
