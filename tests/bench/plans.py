@@ -40,6 +40,8 @@ class Plan:
     parts: Mapping[str, Part]
     once: Mapping[str, Part]
     """Parts of which one run is enough, the last: they have their own comparison in themselves."""
+    back_and_forth: bool = False
+    """Whether every second run goes backwards: each part of two then begins as often."""
 
     @property
     def names(self) -> list[str]:
@@ -110,6 +112,7 @@ PLANS: Final = {
             Rates("orderfleet", orderfleet(2), SHORT),
         ),
         once={},
+        back_and_forth=True,
     ),
     "overload": _overload(
         {
@@ -148,8 +151,10 @@ async def run_plan(plan: Plan, data: Path, results: Results) -> None:
     async with run_server(data) as server:
         results.about["server"] = server.kind
         for run in range(plan.runs):
-            parts = {**plan.parts, **(plan.once if run == plan.runs - 1 else {})}
-            for name, part in parts.items():
+            backwards = plan.back_and_forth and run % 2 == 1
+            parts = list(plan.parts.items())[:: -1 if backwards else 1]
+            once = list(plan.once.items()) if run == plan.runs - 1 else []
+            for name, part in [*parts, *once]:
                 minutes = (time.monotonic() - began) / 60
                 print(f"{minutes:5.1f} min  run {run + 1} of {plan.runs}: {name}", flush=True)
                 await part(Bench(data, server, results, run))

@@ -20,14 +20,13 @@ from typing import Final
 
 import httpx
 import pytest
-import yaml
 
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.collectors import Collecting
 from tests.cluster.support.commands import run
 from tests.cluster.support.prometheus import address
-from tests.cluster.support.release import CHART, NAME, SERVICES, Release
+from tests.cluster.support.release import NAME, SERVICES, Release
 from tests.cluster.support.shop import Shop, balanced, eventually
 from tests.cluster.support.steps import Steps
 from tests.e2e.support import faults
@@ -51,11 +50,6 @@ _TRACE_SECONDS: Final = 30.0
 # Fires because of what `mishaps` does here, and what would need more than that to have data at all.
 _FIRES: Final = {"WorkflowTaskFailures"}
 _NEEDS_MORE: Final = {"ApiErrors", "WorkflowNonDeterminism"}
-# Of workers with versions, which the chart has off by default.
-_OF_VERSIONS: Final = "orderfleet_version_"
-_VERSIONED: Final[bool] = yaml.safe_load((CHART / "values.yaml").read_text())["versioning"][
-    "enabled"
-]
 _KINDS: Final = ("plain", "carrier-refuses", "reply-lost", "declined", "plain")
 
 
@@ -146,8 +140,7 @@ async def test_every_query_has_data_and_no_alert_fires_that_should_not(
     ):
         with steps.step("queries of dashboards and alerts, orders of all kinds") as step:
             every = _panels(monitored.namespace) + _alerts(monitored.namespace)
-            queries = [one for one in every if _VERSIONED or _OF_VERSIONS not in one[1]]
-            lacking, placed = queries, dict[str, str]()
+            lacking, placed = every, dict[str, str]()
             await mishaps.failing_workflow_task(f"127.0.0.1:{temporal}")
             deadline = time.monotonic() + _QUERIES_SECONDS
             while lacking:
@@ -164,9 +157,7 @@ async def test_every_query_has_data_and_no_alert_fires_that_should_not(
 
             await eventually("alerts", firing, lambda found: found == _FIRES, _OVER_SECONDS)
             await balanced(pool, placed)
-            step.saw(
-                queries=len(queries), alerts=len(alerts), orders=dict(Counter(placed.values()))
-            )
+            step.saw(queries=len(every), alerts=len(alerts), orders=dict(Counter(placed.values())))
 
 
 async def test_an_order_is_one_trace_of_all_services(

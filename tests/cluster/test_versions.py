@@ -1,13 +1,18 @@
-"""Another version and back, with orders that never stop coming."""
+"""Good builds of all services, by `helm upgrade` alone, with orders that never stop coming.
+
+The new one has more commands in both workflows; then back to the build before, on the schema of
+the release after it. Bad builds: test_builds.py.
+"""
 
 import pytest
 
 from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
-from tests.cluster.support.flows import flow
+from tests.cluster.support.flows import Flow, flow
+from tests.cluster.support.gates import builds_of, failed_tasks, gate_of, order_deployment
 from tests.cluster.support.release import Release
 from tests.cluster.support.shop import balanced
-from tests.cluster.support.steps import Steps
+from tests.cluster.support.steps import Step, Steps
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,13 +29,16 @@ COMMIT;
 
 async def test_upgrade(release: Release, steps: Steps) -> None:
     with steps.step("helm upgrade to another image, under 2 orders a second") as step:
-        digests = _image_ids(release)
+        digests, before = _image_ids(release), await order_deployment(release)
         with flow(release, "upgrade", images.OLD) as orders:
             release.upgrade(images.values(images.NEW))
             release.until_all_run(images.NEW)
         assert not digests & _image_ids(release), "the new image is the old one"
         orders.show(step)
         orders.check()
+        after = await _promoted(release, images.NEW, orders, step)
+        assert before.current
+        assert before.current != after
         async with release.books() as pool:
             await balanced(pool, orders.accepted)
 
@@ -55,8 +63,29 @@ async def test_rollback_on_a_newer_schema(release_with: ReleaseWith, steps: Step
         step.saw(schema=number)
         orders.show(step)
         orders.check()
+        await _promoted(release, images.OLD, orders, step)
         async with release.books() as pool:
             await balanced(pool, orders.accepted)
+
+
+async def _promoted(release: Release, tag: str, orders: Flow, step: Step) -> str:
+    """Check that a build passed its gates and no order paid for it; return its id."""
+    gates = [gate_of(release, tag, worker) for worker in ("order-worker", "shipping-worker")]
+    assert all(gate.passed for gate in gates), gates
+    after = await order_deployment(release)
+    assert after.current
+    assert after.ramping is None
+    builds = await builds_of(release, orders.accepted)
+    # The build before, and the new one.
+    assert len(set(builds.values())) == 2
+    assert after.current in builds.values()
+    step.saw(
+        gates=[f"{gate.words} after {gate.seconds:.0f} s" for gate in gates],
+        on_the_new_build=list(builds.values()).count(after.current),
+        failed_tasks=await failed_tasks(release, builds),
+    )
+    assert not step.seen["failed_tasks"]
+    return after.current
 
 
 def _image_ids(release: Release) -> set[str]:

@@ -1,4 +1,4 @@
-"""Good and bad builds of the order worker, as images."""
+"""Bad builds of the order worker, as images; what their gates said."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,5 @@ class Build:
         images.load(self.tag, [ORDER_WORKER])
 
 
-ONE_MORE_COMMAND: Final = Build(builds.ORDER_COMMANDS)
 CRASHES: Final = Build(builds.CRASHES)
 DECLINES: Final = Build(builds.DECLINES)

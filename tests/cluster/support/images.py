@@ -14,6 +14,7 @@ from typing import Final
 
 from tests.cluster.support.commands import run
 from tests.images.services import ROOT, SERVICES
+from tests.support.builds import BOTH_COMMANDS, CORE, package
 
 TAG: Final = os.environ.get("TAG") or SERVICES[0].own[SERVICES[0].program]
 # An older release, and two versions for upgrade and rollback.
@@ -65,8 +66,10 @@ def tree_of(commit: str, directory: Path) -> Path:
 
 
 def changed_copy(directory: Path) -> Path:
-    """Return a copy of the images' sources, in which every service has other code."""
-    with (copy(directory) / "services/core/src/orderfleet/__init__.py").open("a") as module:
+    """Return a copy of the images' sources: other code, and more commands in both workflows."""
+    services = copy(directory) / "services"
+    BOTH_COMMANDS.apply(services)
+    with (package(services, CORE) / "__init__.py").open("a") as module:
         module.write("# The next version.\n")
     return directory
 
