@@ -60,7 +60,8 @@ async def test_the_schedule_is_made_once_and_follows_the_settings(fleet: Fleet) 
 async def _served(fleet: Fleet, port: int) -> AsyncIterator[None]:
     """Run the order worker as its process does, with ReconcileOrders every second."""
     lifecycle = Lifecycle()
-    settings = fleet.order_settings(reconcile_seconds=1.0, probe_port=port)
+    # A worker with versions would stay until its orders have ended.
+    settings = fleet.order_settings(reconcile_seconds=1.0, probe_port=port, versioning="off")
     serving = asyncio.create_task(serve_orders(settings, lifecycle))
     try:
         yield
