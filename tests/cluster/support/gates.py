@@ -25,16 +25,16 @@ class Gate:
     """What became of a build's gate."""
 
     passed: bool
-    # The last line of its log.
+    # The last line of its log: of a gate that failed, the reason.
     words: str
     # From the start of the build's first pod to the gate's end.
     seconds: float
 
 
 def gate_of(release: Release, tag: str, worker: str = "order-worker") -> Gate:
-    """Return the end of a build's gate, the worker's only one: helm deletes earlier ones."""
-    (job,) = release.namespace.get("jobs", component=worker.replace("worker", "gate"))
-    assert _tag(job["spec"]["template"]) == tag
+    """Return the end of a build's gate; a build before may still have its own."""
+    jobs = release.namespace.get("jobs", component=worker.replace("worker", "gate"))
+    (job,) = (one for one in jobs if _tag(one["spec"]["template"]) == tag)
     ends = {one["type"]: one for one in job["status"]["conditions"] if one["status"] == "True"}
     end = ends.get("Complete") or ends["Failed"]
     log = release.namespace.kubectl("logs", f"job/{job['metadata']['name']}")
