@@ -6,8 +6,8 @@
 The context must have a local cluster's name, or ORDERFLEET_TEST_CONTEXT must equal it. BUILDER,
 REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that loads an image into
 the cluster (see support/images.py). PROMETHEUS is namespace/service:port of a Prometheus in the
-cluster that scrapes annotated pods, such as monitoring/prometheus:9090; tests that need it are
-skipped without.
+cluster that scrapes annotated pods, such as monitoring/prometheus:9090; NETWORK_POLICIES=enforced
+says that the cluster's network enforces them. Tests that need one of the two are skipped without.
 
 A test states what it needs: `release` is the shared release with no values but the version,
 `release_with(values)` the same with other values, installed or upgraded if necessary;

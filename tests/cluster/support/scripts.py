@@ -11,12 +11,24 @@ LABEL: Final = "orderfleet-test"
 
 
 def run_script(
-    namespace: Namespace, name: str, script: Path, tag: str, *, env: list[Json] | None = None
+    namespace: Namespace,
+    name: str,
+    script: Path,
+    tag: str,
+    *,
+    env: list[Json] | None = None,
+    labels: Json | None = None,
+    ready: bool = True,
 ) -> None:
-    """Start the script; the pod and its ConfigMap have the name, and the pod's label too."""
+    """Start the script; the pod and its ConfigMap have the name, and the pod's label too.
+
+    A pod that is never ready gets no requests of a Service that selects its labels.
+    """
     namespace.create("v1", "ConfigMap", name, data={script.name: script.read_text()})
-    metadata = {"name": name, "labels": {LABEL: name}}
+    metadata = {"name": name, "labels": {LABEL: name, **(labels or {})}}
     spec = _spec(name, script.name, tag, env or [])
+    if not ready:
+        spec["containers"][0]["readinessProbe"] = {"exec": {"command": ["false"]}}
     namespace.create("v1", "Pod", name, metadata=metadata, spec=spec)
 
 
