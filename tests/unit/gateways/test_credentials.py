@@ -180,7 +180,7 @@ async def test_a_rotated_token_is_used_from_the_next_call_on(tmp_path: Path) -> 
                 await gateway.charge(_CHARGE)
     sent = [headers["authorization"] for headers in remote.headers]
     assert sent == ["Bearer first", "Bearer first", "Bearer second"]
-    assert [line["event"] for line in logs] == ["the gateway's credentials were read again"]
+    assert [line["event"] for line in logs] == ["credential reloaded"]
     assert "second" not in str(logs)
 
 

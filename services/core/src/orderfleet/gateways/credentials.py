@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from orderfleet.watched_files import MOST_BYTES
+
 TOKEN: Final = "token"  # noqa: S105 (the names of files)
 USER: Final = "username"
 PASSWORD: Final = "password"  # noqa: S105
@@ -21,7 +23,6 @@ PRIVATE_KEY: Final = "tls.key"
 # As in Secrets of Kubernetes' own types basic-auth and tls.
 FILES: Final = (TOKEN, USER, PASSWORD, HEADERS, AUTHORITY, CERTIFICATE, PRIVATE_KEY)
 
-_MOST_BYTES: Final = 64 * 1024
 _HEADER: Final = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([!-~](?:[ -~]*[!-~])?)")
 _WORD: Final = re.compile(r"[!-~]+")
 # The client sets them itself, or they belong to a connection.
@@ -81,19 +82,6 @@ def read_credentials(url: str, directory: Path | None) -> Credentials:
     return Credentials(headers, tls, tuple(filter(None, secrets)))
 
 
-def version_of(directory: Path) -> tuple[object, ...]:
-    """Return what differs after a change; Kubernetes replaces a link to the files' directory."""
-    version: list[object] = []
-    for name in FILES:
-        try:
-            status = (directory / name).stat()
-        except OSError as error:
-            version.append(error.errno)
-        else:
-            version.append((status.st_mtime_ns, status.st_ino, status.st_size))
-    return tuple(version)
-
-
 def _userinfo(url: str) -> tuple[str | None, str]:
     parts = urlsplit(url)
     return parts.username, unquote(parts.password or "")
@@ -111,13 +99,13 @@ def _read(directory: Path) -> Iterator[tuple[str, bytes]]:
     for name in FILES:
         try:
             with (directory / name).open("rb") as file:
-                data = file.read(_MOST_BYTES + 1)
+                data = file.read(MOST_BYTES + 1)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise CredentialsError(f"{directory / name}: {error.strerror}") from None
-        if len(data) > _MOST_BYTES:
-            raise CredentialsError(f"{name} has more than {_MOST_BYTES} bytes")
+        if len(data) > MOST_BYTES:
+            raise CredentialsError(f"{name} has more than {MOST_BYTES} bytes")
         yield name, data
 
 

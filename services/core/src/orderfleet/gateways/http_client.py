@@ -1,25 +1,18 @@
 """The HTTP client of a gateway, whose credentials follow their files."""
 
 import asyncio
-import time
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 import httpx
-import structlog
 
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS
-from orderfleet.gateways.credentials import (
-    Credentials,
-    CredentialsError,
-    read_credentials,
-    version_of,
-)
-
-log = structlog.stdlib.get_logger(__name__)
+from orderfleet.gateways.credentials import FILES, Credentials, read_credentials
+from orderfleet.watched_files import WatchedFiles
 
 _KEPT_CONNECTIONS: Final = 100
-# How often the files are looked at, which takes 20 us.
+# How often the files are looked at.
 _LOOK_SECONDS: Final = 1.0
 _HEADERS: Final = {
     "content-type": "application/json",
@@ -46,11 +39,14 @@ class GatewayClient:
             CredentialsError: the files are unusable.
         """
         self._url = url
-        self._directory = Path(credentials) if credentials else None
-        self._version = version_of(self._directory) if self._directory else ()
-        self._looked = time.monotonic()
         self._replaced: dict[asyncio.Task[None], httpx.AsyncClient] = {}
-        self._use(read_credentials(url, self._directory))
+        self.files: WatchedFiles[Credentials] | None = None
+        if credentials:
+            directory = Path(credentials)
+            paths = [directory / name for name in FILES]
+            read = partial(read_credentials, url, directory)
+            self.files = WatchedFiles("gateway", paths, read)
+        self._use(self.files.get() if self.files else read_credentials(url, None))
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -59,10 +55,12 @@ class GatewayClient:
 
     def current(self) -> httpx.AsyncClient:
         """Return the client, with credentials that are at most 1 s older than their files."""
-        now = time.monotonic()
-        if self._directory is not None and now - self._looked >= _LOOK_SECONDS:
-            self._looked = now
-            self._look(self._directory)
+        if self.files and (credentials := self.files.get(_LOOK_SECONDS)) is not self._credentials:
+            previous = self._client
+            self._use(credentials)
+            closing = asyncio.create_task(_close(previous))
+            self._replaced[closing] = previous
+            closing.add_done_callback(self._replaced.pop)
         return self._client
 
     async def __aenter__(self) -> Self:
@@ -74,32 +72,6 @@ class GatewayClient:
             closing.cancel()
         for client in (self._client, *self._replaced.values()):
             await client.aclose()
-
-    def _look(self, directory: Path) -> None:
-        version = version_of(directory)
-        if version == self._version:
-            return
-        try:
-            credentials = read_credentials(self._url, directory)
-        except CredentialsError as error:
-            # Written one by one, files contradict each other for a moment.
-            log.warning(
-                "cannot read the gateway's credentials again; the previous ones stay in use",
-                directory=str(directory),
-                error=str(error),
-            )
-            self._version = version
-            return
-        if version_of(directory) != version:
-            self._looked = 0.0
-            return
-        self._version = version
-        previous = self._client
-        self._use(credentials)
-        closing = asyncio.create_task(_close(previous))
-        self._replaced[closing] = previous
-        closing.add_done_callback(self._replaced.pop)
-        log.info("the gateway's credentials were read again", directory=str(directory))
 
     def _use(self, credentials: Credentials) -> None:
         self._credentials = credentials

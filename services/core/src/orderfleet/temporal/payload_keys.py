@@ -16,18 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from orderfleet.environment import SettingsError
 from orderfleet.settings import PAYLOAD_KEYS_FILE, CommonSettings
-
-log = structlog.stdlib.get_logger(__name__)
+from orderfleet.watched_files import WatchedFiles, explain, read_text
 
 KEY_BYTES: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MOST_BYTES: Final = 64 * 1024
-# How often the file is looked at; and after a payload with an unknown key.
-_LOOK_SECONDS: Final = 2.0
+# How soon the file is looked at again after a payload with an unknown key.
 _LOOK_AGAIN_SECONDS: Final = 0.2
 
 
@@ -59,6 +54,9 @@ class KeyRing:
         return next((key for key in self.keys if key.since <= now), None)
 
 
+_NO_KEYS: Final = KeyRing()
+
+
 def make_key(since: float = 0.0) -> PayloadKey:
     """Return a new random key, called by the time and four random digits."""
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
@@ -85,42 +83,25 @@ def read_keys(path: Path) -> KeyRing:
         OSError: it cannot be read.
         ValueError: its content is malformed.
     """
-    with path.open("rb") as file:
-        data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
-        raise ValueError(f"the file has more than {_MOST_BYTES} bytes")
-    try:
-        text = data.decode("ascii")
-    except UnicodeDecodeError:
-        raise ValueError("the file is not ASCII text") from None
-    return parse_keys(text)
+    return parse_keys(read_text(path))
 
 
 class PayloadKeys:
-    """The key ring of a process, which follows its file.
-
-    `reloaded` is when the file was last read, `failure` why it could not be read since; the ring
-    read before stays in use then.
-    """
+    """The key ring of a process, which follows its file; without a file there are no keys."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Read the file; without a path there are no keys.
+        """Read the file.
 
         Raises:
             SettingsError: the file cannot be read, or is malformed.
         """
-        self.path = path
-        self.reloaded = time.time()
-        self.failure = ""
-        self._ring = KeyRing()
-        self._looked = time.monotonic()
+        self.file: WatchedFiles[KeyRing] | None = None
         if path is None:
             return
         try:
-            self._version = _version(path)
-            self._ring = read_keys(path)
+            self.file = WatchedFiles("payload_keys", [path], lambda: read_keys(path))
         except (OSError, ValueError) as error:
-            raise SettingsError(f"{PAYLOAD_KEYS_FILE}: {path}: {_reason(error)}") from None
+            raise SettingsError(f"{PAYLOAD_KEYS_FILE}: {explain(error)}") from None
 
     @classmethod
     def from_settings(cls, settings: CommonSettings) -> "PayloadKeys":
@@ -134,49 +115,18 @@ class PayloadKeys:
     @property
     def on(self) -> bool:
         """Whether there is a file of keys."""
-        return self.path is not None
+        return self.file is not None
 
     def ring(self) -> KeyRing:
         """Return the keys, at most 2 s older than the file."""
-        if self.path is not None:
-            self._look(self.path, _LOOK_SECONDS)
-        return self._ring
+        return _NO_KEYS if self.file is None else self.file.get()
 
     def find(self, key_id: str) -> PayloadKey | None:
         """Return the key with this id; None if the file, looked at just now, has none."""
         key = self.ring().by_id.get(key_id)
-        if key is None and self.path is not None:
-            self._look(self.path, _LOOK_AGAIN_SECONDS)
-            key = self._ring.by_id.get(key_id)
+        if key is None and self.file is not None:
+            key = self.file.get(_LOOK_AGAIN_SECONDS).by_id.get(key_id)
         return key
-
-    def _look(self, path: Path, seconds: float) -> None:
-        now = time.monotonic()
-        if now - self._looked < seconds:
-            return
-        self._looked = now
-        try:
-            version = _version(path)
-            if version == self._version:
-                return
-            self._ring = read_keys(path)
-        except (OSError, ValueError) as error:
-            if (reason := _reason(error)) != self.failure:
-                log.error("cannot read the payload keys again", path=str(path), error=reason)  # noqa: TRY400
-            self.failure = reason
-            return
-        self._version, self.failure, self.reloaded = version, "", time.time()
-        log.info("payload keys read again", path=str(path), keys=len(self._ring.keys))
-
-
-def _version(path: Path) -> tuple[int, int, int]:
-    """Return what differs after a change; Kubernetes replaces a link to the directory."""
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ino, status.st_size
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def _keys(text: str) -> Iterator[PayloadKey]:
