@@ -1,11 +1,15 @@
 """An API with keys."""
 
+import asyncio
 from collections.abc import Callable
 from hashlib import sha256
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 
+from orderfleet.polling import poll
+from orderfleet.watched_files import LOOK_SECONDS
 from tests.e2e.support.apis import run_api
 from tests.e2e.support.orders import HOME, Orders, new_id
 
@@ -43,3 +47,31 @@ async def test_a_key_is_required_and_its_name_is_on_record(
     events = {event["type"]: event["payload"] for event in (await orders.show(order_id))["events"]}
     assert events["received"]["actor"] == "shop"
     assert events["cancelled"]["actor"] == "shop-next"
+
+
+async def test_a_file_of_keys_is_changed_while_the_api_serves(
+    orders: Orders, unused_tcp_port_factory: Callable[[], int], tmp_path: Path
+) -> None:
+    lines = _keys()["ORDERFLEET_API_KEYS"].split(",")
+    path = tmp_path / "keys"
+    path.write_text(lines[0])
+    env = {"ORDERFLEET_API_KEYS_FILE": str(path)}
+    async with run_api(orders, unused_tcp_port_factory, env) as (_, http):
+
+        async def statuses() -> list[int]:
+            return [
+                (await http.get("/orders", headers={"Authorization": f"Bearer {key}"})).status_code
+                for key in (_KEY, _NEXT)
+            ]
+
+        assert await statuses() == [HTTPStatus.OK, HTTPStatus.UNAUTHORIZED]
+        for text, expected in (
+            ("\n".join(lines), [HTTPStatus.OK, HTTPStatus.OK]),
+            (lines[1], [HTTPStatus.UNAUTHORIZED, HTTPStatus.OK]),
+        ):
+            path.write_text(text)
+            seen = await poll(statuses, expected.__eq__, seconds=LOOK_SECONDS + 1)
+            assert seen == expected
+        path.write_text("broken")
+        await asyncio.sleep(LOOK_SECONDS + 0.5)
+        assert await statuses() == [HTTPStatus.UNAUTHORIZED, HTTPStatus.OK]

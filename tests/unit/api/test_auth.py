@@ -1,7 +1,9 @@
 """API keys: every valid key is accepted under its name, nothing else is."""
 
 import subprocess
+import time
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from sys import executable
 
@@ -104,6 +106,49 @@ def test_elsewhere_a_key_is_needed_unless_it_is_switched_off(host: str) -> None:
     assert ApiSettings.from_env(opened).keys == {}
     keyed = {"ORDERFLEET_API_HOST": host, "ORDERFLEET_API_KEYS": _BOTH}
     assert set(ApiSettings.from_env(keyed).keys) == {"shop", "shop-2"}
+
+
+def test_keys_of_a_file_follow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each look is due.
+    monkeypatch.setattr(time, "monotonic", count(step=10).__next__)
+    path = tmp_path / "keys"
+    path.write_text(f"# two\n{_line('shop', _OLD)}:read  # reads\n\n{_line('shop-2', _NEW)}\n")
+    settings = ApiSettings.from_env({"ORDERFLEET_API_KEYS_FILE": str(path)})
+    keys = settings.load_keys()
+    assert {name: key.roles for name, key in keys.current().items()} == {
+        "shop": {Role.READ},
+        "shop-2": DEFAULT,
+    }
+    path.write_text(_line("shop-2", _NEW))
+    assert set(keys.current()) == {"shop-2"}
+    # Nobody is let in by a file that is emptied, and nobody is shut out.
+    for text in ("", "# none\n", "shop", f"{_line('shop', _OLD)}:plaice"):
+        path.write_text(text)
+        assert set(keys.current()) == {"shop-2"}
+    assert keys.file
+    assert "plaice" not in keys.file.failure
+
+
+@pytest.mark.parametrize("text", ["", "# none", "shop", None])
+def test_an_unusable_file_of_keys_is_refused_at_start(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "keys"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(SettingsError, match="ORDERFLEET_API_KEYS_FILE: "):
+        ApiSettings.from_env({"ORDERFLEET_API_KEYS_FILE": str(path)})
+
+
+def test_keys_come_from_one_place(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(_line("shop", _OLD))
+    file = {"ORDERFLEET_API_KEYS_FILE": str(path)}
+    with pytest.raises(SettingsError, match="KEYS and ORDERFLEET_API_KEYS_FILE are both set"):
+        ApiSettings.from_env(file | {"ORDERFLEET_API_KEYS": _BOTH})
+    with pytest.raises(SettingsError, match="OPEN=true and ORDERFLEET_API_KEYS_FILE are both set"):
+        ApiSettings.from_env(file | {"ORDERFLEET_API_OPEN": "true"})
+    # The key of a rate may come later, or be gone when the process starts again.
+    rated = ApiSettings.from_env(file | {"ORDERFLEET_TENANT_RATES": "batch:2"})
+    assert set(rated.rates) == {"batch"}
 
 
 def test_the_digests_are_not_printed() -> None:

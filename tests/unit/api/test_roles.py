@@ -121,7 +121,7 @@ async def test_operate_belongs_to_keys_that_name_it(
     # Litestar types its messages more narrowly than httpx does.
     app: Any = Litestar(
         [_operate, _careless],
-        guards=[require_role(keys)],
+        guards=[require_role(lambda: keys)],
         plugins=[error_handlers.PLUGIN],
         exception_handlers=error_handlers.HANDLERS,
     )

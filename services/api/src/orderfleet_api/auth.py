@@ -7,7 +7,9 @@ there is no dictionary to try.
 import hmac
 import ipaddress
 import re
+from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from litestar.connection import ASGIConnection
@@ -17,7 +19,11 @@ from litestar.types import Guard, Scope
 from orderfleet.domain.roles import DEFAULT, SEPARATOR, Role, Roles
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.listening import without_brackets
+from orderfleet.watched_files import WatchedFiles, explain, read_text
 from orderfleet_api import errors
+
+KEYS: Final = "ORDERFLEET_API_KEYS"
+KEYS_FILE: Final = "ORDERFLEET_API_KEYS_FILE"
 
 _KEY: Final = re.compile(r"([A-Za-z0-9._-]{1,64}):([0-9a-f]{64})(?::(.*))?")
 _SCHEME: Final = b"bearer"
@@ -36,6 +42,30 @@ class Key(NamedTuple):
 Keys = dict[str, Key]
 
 
+class ApiKeys:
+    """The keys that are in force: of a text, or of a file, which they follow."""
+
+    def __init__(self, text: str, path: str) -> None:
+        """Parse the text, or read the file if there is a path.
+
+        Raises:
+            SettingsError: the text or the file is malformed, or the file cannot be read.
+        """
+        self.file: WatchedFiles[Keys] | None = None
+        self._keys = parse_keys(text)
+        if path:
+            try:
+                self.file = WatchedFiles("api_keys", [Path(path)], lambda: _read_keys(Path(path)))
+            except SettingsError:
+                raise
+            except (OSError, ValueError) as error:
+                raise SettingsError(f"{KEYS_FILE}: {explain(error)}") from None
+
+    def current(self) -> Keys:
+        """Return the keys, at most 2 s older than their file; none if no key is required."""
+        return self._keys if self.file is None else self.file.get()
+
+
 def requires(role: Role) -> dict[str, Role]:
     """Return the `opt` of a route that requires a role."""
     return {_ROLE: role}
@@ -47,7 +77,7 @@ def required_role(handler: BaseRouteHandler) -> Role | None:
     return role
 
 
-def require_role(keys: Keys) -> Guard:
+def require_role(current: Callable[[], Keys]) -> Guard:
     """Return the guard of key and role, for routes that `requires` names a role of.
 
     It answers 401 to a request without a valid key and 403 to a key without the role. Without keys
@@ -61,7 +91,7 @@ def require_role(keys: Keys) -> Guard:
     ) -> None:
         scope = connection.scope
         roles = DEFAULT
-        if keys:
+        if keys := current():
             # The raw header: a key may be bytes in any encoding.
             name = name_of(keys, dict(scope["headers"]).get(b"authorization", b""))
             if name is None:
@@ -80,7 +110,7 @@ async def provide_actor(scope: Scope) -> str:
     return scope.get("user") or ""
 
 
-def parse_keys(text: str) -> Keys:
+def parse_keys(text: str, variable: str = KEYS) -> Keys:
     """Return the keys by name from `name:sha256[:roles],...`, roles as in `place+read`.
 
     Raises:
@@ -91,27 +121,35 @@ def parse_keys(text: str) -> Keys:
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = _KEY.fullmatch(part)
         if match is None or match[1] in keys:
-            raise SettingsError(
-                "ORDERFLEET_API_KEYS: expected name:sha256[:roles],... with each name once"
-            )
+            raise SettingsError(f"{variable}: expected name:sha256[:roles],... with each name once")
         name, digest = match[1], bytes.fromhex(match[2])
         if any(digest == key.digest for key in keys.values()):
-            raise SettingsError(f"ORDERFLEET_API_KEYS: {name} is a second name of the same key")
+            raise SettingsError(f"{variable}: {name} is a second name of the same key")
         if digest == digest_of(b""):
-            raise SettingsError(f"ORDERFLEET_API_KEYS: {name} is the digest of an empty key")
-        keys[name] = Key(digest, DEFAULT if match[3] is None else _parse_roles(name, match[3]))
+            raise SettingsError(f"{variable}: {name} is the digest of an empty key")
+        roles = DEFAULT if match[3] is None else _parse_roles(f"{variable}: {name}", match[3])
+        keys[name] = Key(digest, roles)
     return keys
 
 
-def _parse_roles(name: str, text: str) -> Roles:
+def _read_keys(path: Path) -> Keys:
+    """Return the keys of a file: lines or commas between them, and comments after `#`."""
+    lines = (line.partition("#")[0] for line in read_text(path).splitlines())
+    keys = parse_keys(",".join(lines), KEYS_FILE)
+    if not keys:
+        # No key at all would admit everybody.
+        raise SettingsError(f"{KEYS_FILE}: there is no key")
+    return keys
+
+
+def _parse_roles(key: str, text: str) -> Roles:
     try:
         return frozenset(Role(part) for part in text.split(SEPARATOR))
     except ValueError:
         # The text stays unshown: it may be a key in the wrong place.
         expected = ", ".join(Role)
         raise SettingsError(
-            f"ORDERFLEET_API_KEYS: {name} has an unknown role:"
-            f" expected some of {expected}, joined by {SEPARATOR}"
+            f"{key} has an unknown role: expected some of {expected}, joined by {SEPARATOR}"
         ) from None
 
 

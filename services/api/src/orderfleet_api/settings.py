@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from orderfleet.environment import Count, Env, Port, Seconds, SettingsError
 from orderfleet.settings import ServiceSettings
-from orderfleet_api.auth import Keys, is_loopback, parse_keys
+from orderfleet_api.auth import KEYS, KEYS_FILE, ApiKeys, Keys, is_loopback
 from orderfleet_api.tenants import Rate, parse_rates
 
 
@@ -31,6 +31,13 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
             "read, review and operate, joined by `+`; a key that names none has all but operate. "
             "`orderfleet api-key NAME` makes one.",
             secret=True,
+        ),
+    ] = ""
+    api_keys_file: Annotated[
+        str,
+        Env(
+            "File of the API keys instead, a line each, read again when it changes: a new key is "
+            "admitted and a removed one refused within 2 s."
         ),
     ] = ""
     api_open: Annotated[
@@ -79,8 +86,12 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
 
     @property
     def keys(self) -> Keys:
-        """The API keys; if there are none, no key is required."""
-        return parse_keys(self.api_keys)
+        """The API keys at this moment; if there are none, no key is required."""
+        return self.load_keys().current()
+
+    def load_keys(self) -> ApiKeys:
+        """Return the API keys, which follow their file if they come from one."""
+        return ApiKeys(self.api_keys, self.api_keys_file)
 
     @property
     def admission_on(self) -> bool:
@@ -90,11 +101,14 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     @property
     def rates(self) -> dict[str, Rate]:
         """The rates of tenants, by the name of their API key."""
-        return parse_rates(self.tenant_rates, self.keys)
+        # A key of a file may come and go.
+        return parse_rates(self.tenant_rates, None if self.api_keys_file else self.keys)
 
     def check(self) -> None:
         """Refuse to serve other machines without keys, and times that contradict each other."""
         super().check()
+        if self.api_keys and self.api_keys_file:
+            raise SettingsError(f"{KEYS} and {KEYS_FILE} are both set: set one of them")
         _ = self.rates
         if self.api_streams >= self.api_connections:
             raise SettingsError(
@@ -102,7 +116,8 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
             )
         if self.keys and self.api_open:
             raise SettingsError(
-                "ORDERFLEET_API_OPEN=true and ORDERFLEET_API_KEYS are both set: set one of them"
+                f"ORDERFLEET_API_OPEN=true and {KEYS_FILE if self.api_keys_file else KEYS}"
+                " are both set: set one of them"
             )
         if not self.keys and not self.api_open and not is_loopback(self.api_host):
             raise SettingsError(

@@ -46,8 +46,12 @@ class TokenBucket:
         return 0.0
 
 
-def parse_rates(text: str, names: Container[str]) -> dict[str, Rate]:
+def parse_rates(text: str, names: Container[str] | None) -> dict[str, Rate]:
     """Return the rates by tenant from `name:rate[:burst],...`; without a burst it is the rate.
+
+    Args:
+        text: the setting.
+        names: of the keys; None if any key may come.
 
     Raises:
         SettingsError: it is something else, a name comes twice or is not among the keys' names, or
@@ -65,7 +69,7 @@ def parse_rates(text: str, names: Container[str]) -> dict[str, Rate]:
         burst = ceil(per_second) if match[3] is None else int(match[3])
         if not per_second or not burst:
             raise SettingsError(f"ORDERFLEET_TENANT_RATES: {name}: rate and burst must be above 0")
-        if name not in names:
+        if names is not None and name not in names:
             raise SettingsError(f"ORDERFLEET_TENANT_RATES: no key in ORDERFLEET_API_KEYS is {name}")
         rates[name] = Rate(per_second, burst)
     return rates
