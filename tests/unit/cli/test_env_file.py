@@ -60,7 +60,7 @@ def test_every_documented_setting_may_be_in_it() -> None:
             ],
         ),
         ("TEMPORAL_TARGET", ["TEMPORAL_API_KEY", "TEMPORAL_TLS_CLIENT_CERT_PATH"]),
-        ("DATABASE_URL", ["PGPASSWORD", "PGPASSFILE", "PGSSLKEY"]),
+        ("DATABASE_URL", ["PGPASSWORD", "PGPASSFILE", "PGSSLKEY", "DATABASE_PASSWORD_FILE"]),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", ["OTEL_EXPORTER_OTLP_HEADERS"]),
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ["OTEL_EXPORTER_OTLP_TRACES_HEADERS"]),
         ("ORDERFLEET_PAYMENT_GATEWAY_URL", ["ORDERFLEET_PAYMENT_GATEWAY_CREDENTIALS"]),
@@ -107,11 +107,16 @@ def test_the_file_names_no_credentials_of_another_directory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, directory: str
 ) -> None:
     (tmp_path / "link").symlink_to("/run")
-    file = f"ORDERFLEET_CARRIER_URL={_THERE}\nORDERFLEET_CARRIER_CREDENTIALS={directory}"
-    with pytest.raises(UsageError, match="ORDERFLEET_CARRIER_CREDENTIALS"):
-        _loaded(monkeypatch, tmp_path, file, {})
-    file = file.replace(directory, "secrets")
-    assert _loaded(monkeypatch, tmp_path, file, {})["ORDERFLEET_CARRIER_CREDENTIALS"] == "secrets"
+    for address, name in (
+        ("ORDERFLEET_CARRIER_URL", "ORDERFLEET_CARRIER_CREDENTIALS"),
+        ("DATABASE_URL", "DATABASE_PASSWORD_FILE"),
+        ("TEMPORAL_ADDRESS", "TEMPORAL_API_KEY_FILE"),
+    ):
+        file = f"{address}={_THERE}\n{name}={directory}"
+        with pytest.raises(UsageError, match=name):
+            _loaded(monkeypatch, tmp_path, file, {})
+        file = file.replace(directory, "secrets")
+        assert _loaded(monkeypatch, tmp_path, file, {})[name] == "secrets"
 
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

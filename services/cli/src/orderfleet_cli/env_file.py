@@ -30,6 +30,7 @@ OWN_PREFIXES: Final = ("ORDERFLEET_", "TEMPORAL_", "OTEL_")
 OWN_NAMES: Final = frozenset(
     {
         DATABASE,
+        "DATABASE_PASSWORD_FILE",
         "LOG_LEVEL",
         "ORDER_DEADLINE_SECONDS",
         "ORDER_TASK_QUEUE",
@@ -57,9 +58,13 @@ _SERVERS: Final = (
     _Server(
         frozenset({TEMPORAL, "TEMPORAL_TARGET"}),
         re.compile("TEMPORAL_.*"),
-        re.compile("TEMPORAL_(API_KEY|TLS_CLIENT_.*|GRPC_META_.*)"),
+        re.compile("TEMPORAL_(API_KEY(_FILE)?|TLS_CLIENT_.*|GRPC_META_.*)"),
     ),
-    _Server(frozenset({DATABASE}), re.compile(DATABASE), re.compile("PG(PASS.*|SSLKEY|SSLCERT)")),
+    _Server(
+        frozenset({DATABASE}),
+        re.compile(f"{DATABASE}|DATABASE_PASSWORD_FILE"),
+        re.compile("DATABASE_PASSWORD_FILE|PG(PASS.*|SSLKEY|SSLCERT)"),
+    ),
     _Server(
         frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}),
         re.compile("OTEL_EXPORTER_OTLP_.*"),
@@ -73,6 +78,12 @@ _SERVERS: Final = (
         )
         for gateway in _GATEWAYS
     ),
+)
+# What they name is sent to a server.
+_PATHS: Final = (
+    *(f"{gateway}_CREDENTIALS" for gateway in _GATEWAYS),
+    "DATABASE_PASSWORD_FILE",
+    "TEMPORAL_API_KEY_FILE",
 )
 
 
@@ -92,8 +103,8 @@ def load_environment() -> None:
         # A Postgres or a Temporal in .env is not the one that `up` runs.
         if _is_own(name) and not (local and points_elsewhere(name))
     } | local
-    for gateway in _GATEWAYS:
-        _check_inside(f"{gateway}_CREDENTIALS", variables)
+    for name in _PATHS:
+        _check_inside(name, variables)
     for server in _SERVERS:
         if server.addresses & exported:
             # The environment names the server, so .env may add no more than credentials.
@@ -111,11 +122,11 @@ def load_environment() -> None:
 
 
 def _check_inside(name: str, variables: Mapping[str, str]) -> None:
-    """Refuse a directory elsewhere: .env would send somebody's secrets to its own address."""
+    """Refuse a path elsewhere: .env would send somebody's secrets to its own address."""
     if name in variables and not Path(variables[name]).resolve().is_relative_to(
         Path.cwd().resolve()
     ):
-        raise UsageError(f"{_ENV}: {name}: expected a directory below this one")
+        raise UsageError(f"{_ENV}: {name}: expected a path below this directory")
 
 
 def _withhold(credentials: Iterable[str], replacements: Collection[str]) -> None:

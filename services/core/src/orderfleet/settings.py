@@ -18,6 +18,7 @@ from orderfleet.environment import (
     SettingsError,
 )
 
+DATABASE_PASSWORD_FILE: Final = "DATABASE_PASSWORD_FILE"  # noqa: S105 (a variable's name)
 PAYLOAD_KEYS_FILE: Final = "ORDERFLEET_PAYLOAD_KEYS_FILE"
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 # An order ends by its deadline; Temporal's stores learn that a moment later.
@@ -39,6 +40,14 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             secret=True,
         ),
     ] = "postgresql://orderfleet@127.0.0.1:5432/orderfleet"
+    database_password_file: Annotated[
+        str,
+        Env(
+            "File of the password of Postgres instead; each new connection takes what it holds "
+            "then, so that the password can change while the process runs.",
+            (DATABASE_PASSWORD_FILE,),
+        ),
+    ] = ""
     database_pool_size: Annotated[Count, Env("Maximum of connections to Postgres per process.")] = (
         10
     )
@@ -104,6 +113,10 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
         if not _is_postgres(self.database_url):
             raise SettingsError(
                 "DATABASE_URL: expected postgresql://user:password@host:port/database"
+            )
+        if self.database_password_file and urlsplit(self.database_url).password:
+            raise SettingsError(
+                f"DATABASE_URL has a password, and {DATABASE_PASSWORD_FILE} is set: set one of them"
             )
         if self.plain_payloads == "refuse" and not self.payload_keys_file:
             raise SettingsError(f"ORDERFLEET_PLAIN_PAYLOADS=refuse needs {PAYLOAD_KEYS_FILE}")

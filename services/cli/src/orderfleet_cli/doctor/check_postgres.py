@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 from asyncpg import PostgresError
 
+from orderfleet.environment import SettingsError
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import read_clock, schema_version
 from orderfleet.store.migrations import migrations
+from orderfleet.store.password import load_password
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
 from orderfleet_cli.doctor.clock_skew import compare_clock
 from orderfleet_cli.doctor.finding import Finding
@@ -22,13 +24,16 @@ async def check_postgres() -> list[Finding]:
     url = urlsplit(settings.database_url)
     server = url.netloc.rpartition("@")[2] + url.path
     try:
-        async with open_pool(settings.database_url, size=1, wait_seconds=0) as pool:
+        password = load_password(settings)
+        async with open_pool(
+            settings.database_url, size=1, wait_seconds=0, password=password
+        ) as pool:
             return [
                 Finding("Postgres", ok=True, found=f"answers at {server}", fix=_FIX),
                 await _check_schema(pool),
                 await _check_clock(pool),
             ]
-    except (*UNAVAILABLE, PostgresError) as error:
+    except (*UNAVAILABLE, PostgresError, SettingsError) as error:
         found = f"{server}: {str(error) or type(error).__name__}"
         return [Finding("Postgres", ok=False, found=found, fix=_FIX)]
 

@@ -7,12 +7,13 @@ from typing import Annotated
 import asyncpg
 import structlog
 
-from orderfleet.environment import Env
+from orderfleet.environment import Env, SettingsError
 from orderfleet.observability.logging import configure_logs
 from orderfleet.polling import retry
 from orderfleet.runtime.arguments import load_settings
 from orderfleet.settings import CommonSettings
 from orderfleet.store.migrations import Migrated, migrate
+from orderfleet.store.password import load_password
 from orderfleet.store.pool import UNAVAILABLE, log_waiting
 
 log = structlog.stdlib.get_logger(__name__)
@@ -27,8 +28,9 @@ class MigrateSettings(CommonSettings, frozen=True, kw_only=True):
 
 
 async def _migrate_when_up(settings: MigrateSettings) -> Migrated:
+    password = load_password(settings)
     return await retry(
-        lambda: migrate(settings.database_url, settings.database_role),
+        lambda: migrate(settings.database_url, settings.database_role, password),
         # At a first installation another Job creates roles, passwords and databases meanwhile.
         on=UNAVAILABLE,
         seconds=settings.start_wait_seconds,
@@ -43,6 +45,9 @@ def main() -> None:
     configure_logs(settings.log_level, settings.log_format, service="migrate")
     try:
         done = asyncio.run(_migrate_when_up(settings))
+    except SettingsError as error:
+        print(f"orderfleet-migrate: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     except (*UNAVAILABLE, asyncpg.PostgresError) as error:
         print(f"orderfleet-migrate: {error}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -14,6 +14,7 @@ from orderfleet.observability.sdk_metrics import SdkMetrics
 from orderfleet.observability.tracing import Traces, configure_traces
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
+from orderfleet.store.password import load_password
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.payload_keys import PayloadKeys
@@ -61,7 +62,7 @@ async def open_resources(
         lazy: do not wait for Postgres; connect at the first statement.
 
     Raises:
-        SettingsError: the file of payload keys is unusable.
+        SettingsError: the file of payload keys or of Postgres' password is unusable.
     """
     payload_keys = PayloadKeys.from_settings(settings)
     sdk_metrics = SdkMetrics()
@@ -71,6 +72,7 @@ async def open_resources(
         drain_seconds=settings.stop_seconds,
     )
     database = DatabaseMetrics(registry)
+    password = load_password(settings)
     async with (
         configure_traces(settings, service=program) as traces,
         open_pool(
@@ -78,6 +80,7 @@ async def open_resources(
             size=settings.database_pool_size,
             wait_seconds=0 if lazy else settings.start_wait_seconds,
             lazy=lazy,
+            password=password,
             observers=(database.observe_statement, *traces.statement_observers),
             on_connect=database.count_connect,
         ) as pool,

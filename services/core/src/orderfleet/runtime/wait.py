@@ -23,6 +23,7 @@ from orderfleet.runtime.process import run_service
 from orderfleet.settings import CommonSettings
 from orderfleet.store.health import schema_version
 from orderfleet.store.migrations import migrations
+from orderfleet.store.password import load_password
 from orderfleet.store.pool import UNAVAILABLE, open_pool
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
@@ -101,9 +102,11 @@ async def _check(name: str, settings: CommonSettings) -> str:
 async def _check_postgres(settings: CommonSettings) -> str:
     needed = migrations()[-1][0]
     try:
-        async with open_pool(settings.database_url, size=1, wait_seconds=0) as pool:
+        password = load_password(settings)
+        url = settings.database_url
+        async with open_pool(url, size=1, wait_seconds=0, password=password) as pool:
             version = await schema_version(pool)
-    except (*UNAVAILABLE, PostgresError) as error:
+    except (*UNAVAILABLE, PostgresError, SettingsError) as error:
         where = settings.shown()["DATABASE_URL"]
         return f"Postgres at {where}: {_one_line(error.__cause__ or error)}"
     # A newer schema is fine: after a rollback this release runs on the schema of a later release.

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
+from orderfleet.store.password import Password
 from orderfleet.store.pool import UNAVAILABLE, Connection, connect
 
 log = structlog.stdlib.get_logger(__name__)
@@ -59,12 +60,12 @@ def migrations() -> list[tuple[int, str, str]]:
     return [(int(name.split("_", 1)[0]), name, sql) for name, sql in found]
 
 
-async def migrate(url: str, role: str) -> Migrated:
+async def migrate(url: str, role: str, password: Password | None = None) -> Migrated:
     """Bring the schema up to date, and record the run.
 
     Safe to call concurrently: the second caller waits and has nothing to do.
     """
-    connection = await connect(url, seconds=_CONNECT_SECONDS)
+    connection = await connect(url, password=password, seconds=_CONNECT_SECONDS)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")

@@ -15,6 +15,7 @@ from asyncpg.connect_utils import SessionAttribute
 from asyncpg.connection import LoggedQuery
 
 from orderfleet.polling import retry
+from orderfleet.store.password import Password, with_password
 
 if TYPE_CHECKING:
     # Generic only in the type stubs, plain classes at run time.
@@ -88,9 +89,11 @@ class Pool(AsyncpgPool):
         *,
         size: int,
         lazy: bool,
+        password: Password | None,
         observers: Sequence[StatementObserver],
         on_connect: Callable[[bool], None],
     ) -> None:
+        self._password = password
         self._observers = observers
         self._on_connect = on_connect
         super().__init__(
@@ -134,7 +137,7 @@ class Pool(AsyncpgPool):
         try:
             # In a context of its own: a connection outlives the order that opened it, and must not
             # log in its name.
-            opening = connect(dsn or "", **options)
+            opening = connect(dsn or "", password=self._password, **options)
             connection = await asyncio.create_task(opening, context=Context())
             opened = True
         finally:
@@ -172,6 +175,7 @@ async def open_pool(
     size: int,
     wait_seconds: float,
     lazy: bool = False,
+    password: Password | None = None,
     observers: Sequence[StatementObserver] = (),
     on_connect: Callable[[bool], None] = lambda _: None,
 ) -> AsyncIterator[Pool]:
@@ -182,13 +186,22 @@ async def open_pool(
         size: maximum of connections.
         wait_seconds: for the first connection.
         lazy: connect at the first statement.
+        password: from a file, instead of the URL's and of PGPASSWORD.
         observers: called after each statement.
         on_connect: called after each attempt to open a connection; True if it was opened.
 
     Raises:
         TimeoutError: Postgres did not accept a connection in time.
     """
-    make = partial(Pool, url, size=size, lazy=lazy, observers=observers, on_connect=on_connect)
+    make = partial(
+        Pool,
+        url,
+        size=size,
+        lazy=lazy,
+        password=password,
+        observers=observers,
+        on_connect=on_connect,
+    )
     try:
         pool = await retry(
             # A pool that failed to connect cannot retry.
@@ -221,7 +234,13 @@ def log_waiting(error: Exception) -> None:
     log.warning("waiting for Postgres", error=str(error) or type(error).__name__)
 
 
-async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) -> Connection:
+async def connect(
+    url: str,
+    *,
+    password: Password | None = None,
+    seconds: float = WAIT_SECONDS,
+    **options: Any,
+) -> Connection:
     """Connect to the first host of a URL that accepts writes, within `seconds` in total.
 
     Raises:
@@ -230,16 +249,16 @@ async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) ->
     hosts = _hosts(url.replace("+asyncpg", "", 1))
     failures: list[Exception] = []
     for host in hosts:
+        # One by one: asyncpg's time-out is for all hosts, and a silent first one uses it up.
+        allowed = seconds / len(hosts)
+        open_one = partial(_connect, host, timeout=allowed, **options)
         try:
-            # One by one: asyncpg's time-out is for all hosts, and a silent first one uses it up.
-            return await asyncpg.connect(
-                host,
-                timeout=seconds / len(hosts),
-                target_session_attrs=SessionAttribute.read_write,
-                **options,
-            )
+            if password is None:
+                return await open_one()
+            # The second half is for the last attempt.
+            return await with_password(open_one, password, seconds=allowed / 2)
         except TimeoutError:
-            failures.append(TimeoutError(f"no answer within {seconds / len(hosts):g} s"))
+            failures.append(TimeoutError(f"no answer within {allowed:g} s"))
         except asyncpg.TargetServerAttributeNotMatched:
             failures.append(asyncpg.ReadOnlySQLTransactionError("the server is read-only"))
         except asyncpg.PostgresError as error:
@@ -248,6 +267,12 @@ async def connect(url: str, *, seconds: float = WAIT_SECONDS, **options: Any) ->
         except UNAVAILABLE as error:
             failures.append(error)
     raise failures[-1]
+
+
+async def _connect(host: str, password: str | None = None, **options: Any) -> Connection:
+    return await asyncpg.connect(
+        host, password=password, target_session_attrs=SessionAttribute.read_write, **options
+    )
 
 
 def _hosts(url: str) -> list[str]:
