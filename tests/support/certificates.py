@@ -20,7 +20,11 @@ class Pair(NamedTuple):
 def make_pair(directory: Path, name: str, authority: Pair | None = None) -> Pair:
     """Make a certificate for 127.0.0.1, signed by an authority; without one it is an authority."""
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
-    signed = ["-CA", str(authority.certificate), "-CAkey", str(authority.key)] if authority else []
+    signed = []
+    if authority:
+        signed = ["-CA", str(authority.certificate), "-CAkey", str(authority.key)]
+        # Rustls, unlike OpenSSL, refuses an authority as a server.
+        signed += ["-addext", "basicConstraints=critical,CA:FALSE"]
     subprocess.run(
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),

@@ -1,15 +1,17 @@
 """A TCP proxy on loopback that can be cut while the server stays up."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 
 class Wire:
-    """Forwards bytes until it is cut, and again once it is mended."""
+    """Forwards bytes until it is cut, and again once it is mended; with TLS, it decrypts them."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.tls = tls
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
@@ -24,7 +26,9 @@ class Wire:
     async def mend(self) -> None:
         """Listen, on the same port as before."""
         self._swallows = False
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._pass_on, "127.0.0.1", self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
@@ -63,9 +67,9 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire_to(port: int) -> AsyncIterator[Wire]:
+async def wire_to(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
     """Run a proxy of a port on loopback."""
-    wire = Wire(port)
+    wire = Wire(port, tls)
     await wire.mend()
     try:
         yield wire

@@ -12,6 +12,7 @@ from orderfleet.temporal.client import connect
 from orderfleet_api.admission import Admission, watched
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
+from orderfleet_api.background import in_background
 from orderfleet_api.bulkheads import Bulkheads
 from orderfleet_api.connections import Connections
 from orderfleet_api.failure_log import FailureLog
@@ -50,6 +51,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             retries=RETRIES,
             plugins=resources.traces.plugins,
             keys=resources.payload_keys,
+            credentials=resources.temporal,
         )
         failures = FailureLog()
         metrics = ApiMetrics(resources.registry)
@@ -64,7 +66,9 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
         backends = Backends(
             resources.pool, client, settings, lifecycle.stopping, metrics, bulkheads, admission
         )
-        app = create_app(backends, spans)
+        keys = settings.load_keys()
+        resources.credentials.add(keys.file)
+        app = create_app(backends, spans, keys)
         connections = Connections(bulkheads.connections, failures, resources.registry)
         probes = serve_probes(
             settings.probe_host,
@@ -75,6 +79,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
         async with (
             fleet_gauges(resources.registry, resources.pool, client, settings),
             watched(admission, resources.pool, client),
+            in_background(resources.temporal.follow()),
         ):
             with probes:
                 _collect_less()

@@ -19,6 +19,7 @@ from orderfleet.environment import (
 )
 
 DATABASE_PASSWORD_FILE: Final = "DATABASE_PASSWORD_FILE"  # noqa: S105 (a variable's name)
+TEMPORAL_API_KEY_FILE: Final = "TEMPORAL_API_KEY_FILE"
 PAYLOAD_KEYS_FILE: Final = "ORDERFLEET_PAYLOAD_KEYS_FILE"
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 # An order ends by its deadline; Temporal's stores learn that a moment later.
@@ -62,6 +63,14 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     temporal_namespace: Annotated[str, Env("Temporal's namespace.", ("TEMPORAL_NAMESPACE",))] = (
         "default"
     )
+    temporal_api_key_file: Annotated[
+        str,
+        Env(
+            "File of Temporal's API key, instead of TEMPORAL_API_KEY; read again when it changes, "
+            "as are the files of TEMPORAL_TLS_*.",
+            (TEMPORAL_API_KEY_FILE,),
+        ),
+    ] = ""
     payload_keys_file: Annotated[
         str,
         Env(

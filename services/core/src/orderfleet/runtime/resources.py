@@ -12,23 +12,27 @@ from orderfleet.observability.database_metrics import DatabaseMetrics
 from orderfleet.observability.process_metrics import make_registry, render
 from orderfleet.observability.sdk_metrics import SdkMetrics
 from orderfleet.observability.tracing import Traces, configure_traces
+from orderfleet.runtime.credentials import Credentials
 from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.temporal.client import connect
+from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.payload_keys import PayloadKeys
 
 
 @dataclass(frozen=True)
 class Resources:
-    """A process's pool, metrics, traces and payload keys."""
+    """A process's pool, metrics, traces, payload keys and credentials from files."""
 
     pool: Pool
     registry: CollectorRegistry
     traces: Traces
     sdk_metrics: SdkMetrics
     payload_keys: PayloadKeys
+    credentials: Credentials
+    temporal: TemporalCredentials
 
     @property
     def runtime(self) -> Runtime:
@@ -42,6 +46,7 @@ class Resources:
             runtime=self.runtime,
             plugins=self.traces.plugins,
             keys=self.payload_keys,
+            credentials=self.temporal,
         )
 
     def metrics(self) -> bytes:
@@ -62,7 +67,7 @@ async def open_resources(
         lazy: do not wait for Postgres; connect at the first statement.
 
     Raises:
-        SettingsError: the file of payload keys or of Postgres' password is unusable.
+        SettingsError: a file of keys, of a password or of certificates is unusable.
     """
     payload_keys = PayloadKeys.from_settings(settings)
     sdk_metrics = SdkMetrics()
@@ -72,7 +77,12 @@ async def open_resources(
         drain_seconds=settings.stop_seconds,
     )
     database = DatabaseMetrics(registry)
+    credentials = Credentials(registry)
+    credentials.add(payload_keys.file)
     password = load_password(settings)
+    credentials.add(password)
+    temporal = TemporalCredentials(settings.temporal_api_key_file)
+    credentials.add(temporal.files)
     async with (
         configure_traces(settings, service=program) as traces,
         open_pool(
@@ -84,6 +94,7 @@ async def open_resources(
             observers=(database.observe_statement, *traces.statement_observers),
             on_connect=database.count_connect,
         ) as pool,
+        credentials.watched(),
     ):
         database.observe_pool(pool)
-        yield Resources(pool, registry, traces, sdk_metrics, payload_keys)
+        yield Resources(pool, registry, traces, sdk_metrics, payload_keys, credentials, temporal)

@@ -33,6 +33,7 @@ from orderfleet.runtime.reconnect import reconnect_after_outage
 from orderfleet.runtime.resources import Resources
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
+from orderfleet.temporal.credentials import follow_credentials
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.namespace import require_namespace
@@ -162,12 +163,17 @@ async def run_worker(
 
     From SIGTERM on the process is not ready, and it polls no longer than orders need its build.
     Activities that still run `drain_seconds` later are cancelled. After an outage of Temporal
-    another worker takes over, with a new client; the first one ends what it has begun.
+    another worker takes over, with a new client; the first one ends what it has begun. With new
+    certificates, the worker goes on, on a new connection of its client.
 
     Raises:
         RPCError: the namespace does not exist.
     """
     worker = make(client)
+
+    def take_connection() -> None:
+        worker.client = worker.client
+
     with serve_probes(
         settings.probe_host,
         settings.probe_port,
@@ -179,6 +185,7 @@ async def run_worker(
             running = asyncio.create_task(worker.run())
             stopping = asyncio.create_task(lifecycle.stopping.wait())
             keeping = group.create_task(serving.keep())
+            following = group.create_task(follow_credentials(client, take_connection))
             lifecycle.started = True
             log.info(
                 "polling",
@@ -200,6 +207,7 @@ async def run_worker(
             back.cancel()
             stopping.cancel()
             keeping.cancel()
+            following.cancel()
             farewell = asyncio.create_task(serving.wait_for_orders(settings.pinned_seconds))
             await asyncio.wait({running, farewell}, return_when=asyncio.FIRST_COMPLETED)
             farewell.cancel()

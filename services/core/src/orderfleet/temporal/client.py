@@ -6,13 +6,13 @@ from typing import Final
 import structlog
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client, Plugin
-from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
 from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
+from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.encryption import configure_data_converter
 from orderfleet.temporal.payload_keys import PayloadKeys
 
@@ -32,21 +32,23 @@ async def connect(
     retries: int = 10,
     plugins: Sequence[Plugin] = (),
     keys: PayloadKeys | None = None,
+    credentials: TemporalCredentials | None = None,
 ) -> Client:
     """Connect, waiting up to `start_wait_seconds` for Temporal to come up.
 
     TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
-    TEMPORAL_API_KEY, ...); address and namespace from the settings. A lazy client connects
-    at its first call; a worker's cannot be lazy. `retries` is how often the client repeats a
-    call that fails because Temporal is busy or unavailable; 10 is the SDK's default. A worker has
-    the plugins of its client. `keys` are the process's payload keys; by default those of the
-    settings.
+    TEMPORAL_API_KEY, ...); address, namespace and the file of an API key from the settings. A lazy
+    client connects at its first call; a worker's cannot be lazy. `retries` is how often the client
+    repeats a call that fails because Temporal is busy or unavailable; 10 is the SDK's default. A
+    worker has the plugins of its client. `keys` are the process's payload keys, and `credentials`
+    follow their files if the process lets them; by default both are those of the settings.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
-        SettingsError: the address, a TLS setting or the file of payload keys is unusable.
+        SettingsError: the address, a TLS setting or a file of keys is unusable.
     """
-    config = ClientConfigProfile.load(disable_file=True).to_client_connect_config()
+    credentials = credentials or TemporalCredentials(settings.temporal_api_key_file)
+    config = credentials.config()
     config["target_host"] = settings.temporal_address
     config["namespace"] = settings.temporal_namespace
     retry_config = RetryConfig(max_retries=retries)
@@ -60,7 +62,7 @@ async def connect(
                 runtime=runtime,
                 lazy=lazy,
                 retry_config=retry_config,
-                plugins=plugins,
+                plugins=[*plugins, *credentials.plugins],
             )
         except RuntimeError as error:
             # The SDK's error for any failure of the connection or of the first call.
