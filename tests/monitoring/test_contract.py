@@ -67,9 +67,14 @@ class Told(NamedTuple):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def told(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Told]:
+    key = tmp_path_factory.mktemp("credentials") / "key"
+    key.write_text("key")
+    env = {"ORDERFLEET_EXPORTER_SECONDS": "1", "ORDERFLEET_VERSIONING": "on"}
+    # A credential that the development server does not ask for.
+    env |= {"TEMPORAL_API_KEY_FILE": str(key), "TEMPORAL_TLS": "false"}
     options = FleetOptions(
         data=tmp_path_factory.mktemp("fleet"),
-        env=faults.ENV | {"ORDERFLEET_EXPORTER_SECONDS": "1", "ORDERFLEET_VERSIONING": "on"},
+        env=faults.ENV | env,
         ports=Ports.anywhere(),
     )
     async with AsyncExitStack() as stack:
