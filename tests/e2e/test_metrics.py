@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from orderfleet.domain.orders import OPEN_STATES
 from orderfleet.store.pool import open_pool
+from orderfleet.temporal.payload_keys import make_key
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
 from tests.e2e.support import faults
 from tests.e2e.support.orders import ENDS, Json, Orders, clients, eventually, seconds, types
@@ -74,11 +75,11 @@ class Busy:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def busy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Busy]:
-    key = tmp_path_factory.mktemp("credentials") / "key"
-    key.write_text("key")
+    keys = tmp_path_factory.mktemp("credentials") / "payload-keys"
+    keys.write_text(f"{make_key()}\n")
     env = {"ORDERFLEET_EXPORTER_SECONDS": "1", "ORDERFLEET_VERSIONING": "on"}
-    # A credential that the development server does not ask for.
-    env |= {"TEMPORAL_API_KEY_FILE": str(key), "TEMPORAL_TLS": "false"}
+    # A credential of every process.
+    env |= {"ORDERFLEET_PAYLOAD_KEYS_FILE": str(keys)}
     options = FleetOptions(
         data=tmp_path_factory.mktemp("fleet"),
         env=faults.ENV | env,

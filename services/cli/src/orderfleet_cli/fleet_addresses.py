@@ -60,7 +60,7 @@ def find_local_fleet() -> tuple[dict[str, str], bool]:
 
 def points_elsewhere(name: str) -> bool:
     """Return whether a variable of this name may point at another Postgres or Temporal."""
-    return name.startswith(("PG", "TEMPORAL_")) or name in {URL, INTERNAL_URL, DATABASE}
+    return name.startswith(("PG", "TEMPORAL_", "DATABASE_")) or name in {URL, INTERNAL_URL}
 
 
 def read_variables(path: Path) -> dict[str, str]:
