@@ -110,6 +110,10 @@ PLANS: Final = {
         parts=_rates(
             Rates("orderfleet, versions", orderfleet(2, versions=True), SHORT),
             Rates("orderfleet", orderfleet(2), SHORT),
+            # A rise ends with orders that time out, some more or some less of them: their CPU is no
+            # measure of 3 %.
+            Rates("steady, versions", orderfleet(2, versions=True), STEADY),
+            Rates("steady", orderfleet(2), STEADY),
         ),
         once={},
         back_and_forth=True,

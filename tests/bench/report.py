@@ -22,7 +22,7 @@ _GOALS: Final = (
     ("orderfleet", "DBOS", "peak", ""),
     ("orderfleet", "floor", "cpu", ""),
     ("orderfleet, versions", "orderfleet", "peak", ">= 0.97"),
-    ("orderfleet, versions", "orderfleet", "cpu", "<= 1.03"),
+    ("steady, versions", "steady", "cpu", "<= 1.03"),
 )
 _WORDS: Final = {
     "peak": "orders a second",
