@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from temporalio.client import Client
 
@@ -13,6 +15,7 @@ from orderfleet.temporal.queue_workers import list_queue_workers
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Servers
 from tests.integration.support.versions import build
+from tests.support.cli import NOWHERE, Cli
 
 # A worker in a process of its own, which can be killed.
 _WORKER = """
@@ -90,3 +93,37 @@ async def test_a_killed_worker_is_gone_within_seconds(
         process.send_signal(signal.SIGKILL)
         await process.wait()
         await eventually(is_gone)
+
+
+async def test_the_cli_shows_workers(
+    servers: Servers, client: Client, queue: str, tmp_path: Path
+) -> None:
+    env = {"TEMPORAL_ADDRESS": servers.temporal.address, "ORDER_TASK_QUEUE": queue}
+    cli = Cli(tmp_path, {**NOWHERE, **env, "SHIPPING_TASK_QUEUE": f"{queue}-shipping"})
+    nobody = f"no worker of {queue}-shipping sends heartbeats"
+
+    async def workers() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await cli("workers", "--json")).json["workers"]
+        return found
+
+    async with build(client, queue, "one"):
+        async with build(client, queue, "two"):
+
+            async def both_run() -> bool:
+                return [worker["status"] for worker in await workers()] == ["running", "running"]
+
+            await eventually(both_run)
+            one, two = await workers()
+            assert (one["build"], two["build"]) == ("one", "two")
+            assert one["workflow_slots"] == {"used": 0, "of": 100}
+            shown = (await cli("workers")).out
+            assert "0 of 100" in shown
+            assert shown.endswith(f"{nobody}\n")
+
+        async def two_has_left() -> bool:
+            return {worker["build"]: worker["status"] for worker in await workers()} in (
+                {"one": "running", "two": "draining"},
+                {"one": "running"},
+            )
+
+        await eventually(two_has_left)

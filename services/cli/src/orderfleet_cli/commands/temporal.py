@@ -1,4 +1,4 @@
-"""Show an order's workflow, as Temporal has it."""
+"""Show an order's workflow and the workers, as Temporal has them."""
 
 from typing import Annotated, TypeAlias
 
@@ -36,3 +36,12 @@ async def history(workflow_id: WorkflowId, as_json: AsJson = False) -> None:
     from orderfleet_cli.temporal.history import show_history
 
     await show_history(workflow_id, as_json=as_json)
+
+
+@commands.command(epilog=examples("orderfleet workers", "orderfleet workers --json"))
+@asynchronous
+async def workers(as_json: AsJson = False) -> None:
+    """Show each worker: its build, whether it drains, its slots and CPU, a second old."""
+    from orderfleet_cli.temporal.workers import show_workers
+
+    await show_workers(as_json=as_json)

@@ -98,7 +98,7 @@ async def list_queue_workers(
     """
     queue, heartbeats = await asyncio.gather(
         describe_task_queue(client, task_queue, type_, timeout=rpc_timeout),
-        _list_heartbeats(client, task_queue, rpc_timeout),
+        list_heartbeats(client, task_queue, rpc_timeout),
     )
     beating = _beating(heartbeats, type_, lately=lately)
     polling = _polling(queue.pollers, {} if lately else _last_heartbeats(heartbeats))
@@ -158,10 +158,16 @@ def _worker(
     return QueueWorker(identity, version.deployment_name, version.build_id)
 
 
-async def _list_heartbeats(
-    client: Client, task_queue: str, rpc_timeout: timedelta | None
+async def list_heartbeats(
+    client: Client, task_queue: str, rpc_timeout: timedelta | None = None
 ) -> list[WorkerHeartbeat]:
-    """Return the last heartbeat of each worker; none if the server does not list them."""
+    """Return the last heartbeat of each worker; none if the server does not list them.
+
+    Workers that have left are among them, for a while.
+
+    Raises:
+        RPCError: the call failed.
+    """
     request = ListWorkersRequest(
         namespace=client.namespace, query=f"TaskQueue = {quoted(task_queue)}", page_size=1000
     )
