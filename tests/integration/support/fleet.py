@@ -22,6 +22,7 @@ from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 from orderfleet_order_worker import main as order_main
 from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.forgetting.activities import ForgetActivities
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker import main as shipping_main
@@ -79,12 +80,13 @@ class Fleet:
             shipping_task_queue=settings.shipping_task_queue,
         )
         reconciliation = ReconciliationActivities(self.pool, self.temporal, settings)
+        forgetting = ForgetActivities(self.pool, self.temporal, settings)
         return make_worker(
             client or self.temporal,
             settings,
             task_queue=settings.order_task_queue,
             workflows=workflows,
-            activities=[*orders.all(), *reconciliation.all()],
+            activities=[*orders.all(), *reconciliation.all(), *forgetting.all()],
             metrics=metrics,
             version=version,
         )

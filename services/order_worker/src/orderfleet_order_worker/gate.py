@@ -1,7 +1,12 @@
 """`orderfleet-order-gate`: makes this build of the order worker the current one, if it is good."""
 
 import orderfleet_order_worker
-from orderfleet.domain.contract import ORDER_WORKFLOW, RECONCILE_WORKFLOW, REFUND_WORKFLOW
+from orderfleet.domain.contract import (
+    FORGET_WORKFLOW,
+    ORDER_WORKFLOW,
+    RECONCILE_WORKFLOW,
+    REFUND_WORKFLOW,
+)
 from orderfleet.runtime.gate import GatedWorker, run_gate
 from orderfleet_order_worker.main import WORKFLOWS
 
@@ -15,7 +20,7 @@ def main() -> None:
             lambda settings: settings.order_task_queue,
             WORKFLOWS,
             judged=ORDER_WORKFLOW,
-            upgrading=(REFUND_WORKFLOW, RECONCILE_WORKFLOW, "SettleOrders"),
+            upgrading=(REFUND_WORKFLOW, RECONCILE_WORKFLOW, FORGET_WORKFLOW, "SettleOrders"),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""The order worker: OrderWorkflow, RefundWorkflow and ReconcileOrders on the order queue."""
+"""The order worker: the workflows of orders, refunds, reconciliation and forgetting."""
 
 from functools import partial
 from typing import Final
@@ -11,6 +11,8 @@ from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
 from orderfleet.runtime.worker import make_worker, serve_queue
 from orderfleet_order_worker.activities import OrderActivities
+from orderfleet_order_worker.forgetting.activities import ForgetActivities
+from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.metrics import OrderWorkerMetrics
 from orderfleet_order_worker.reconciliation.activities import ReconciliationActivities
 from orderfleet_order_worker.reconciliation.schedule import schedule_reconciliation
@@ -20,7 +22,7 @@ from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_order_worker.workflow import OrderWorkflow
 
 PROGRAM: Final = "orderfleet-order-worker"
-WORKFLOWS = (OrderWorkflow, RefundWorkflow, ReconcileOrders, SettleOrders)
+WORKFLOWS = (OrderWorkflow, RefundWorkflow, ReconcileOrders, SettleOrders, ForgetWorkflow)
 
 
 def main() -> None:
@@ -57,10 +59,11 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
             metrics=metrics,
         )
         reconciliation = ReconciliationActivities(resources.pool, client, settings, metrics)
+        forgetting = ForgetActivities(resources.pool, client, settings)
         make = partial(
             make_worker,
             workflows=WORKFLOWS,
-            activities=[*orders.all(), *reconciliation.all()],
+            activities=[*orders.all(), *reconciliation.all(), *forgetting.all()],
             metrics=metrics,
         )
         await serve_queue(

@@ -18,6 +18,7 @@ SHIPPING_WORKFLOW: Final = "ShippingWorkflow"
 REFUND_WORKFLOW: Final = "RefundWorkflow"
 RECONCILE_WORKFLOW: Final = "ReconcileOrders"
 RECONCILE_SCHEDULE: Final = "reconcile-orders"
+FORGET_WORKFLOW: Final = "ForgetWorkflow"
 
 CANCEL_SIGNAL: Final = "CancelOrder"
 ADDRESS_SIGNAL: Final = "UpdateAddress"
@@ -51,6 +52,10 @@ PAYMENT_CONFLICT: Final = "PaymentConflict"
 REVIEW_REJECTED: Final = "ReviewRejected"
 # Another order has this id.
 ORDER_CONFLICT: Final = "OrderConflict"
+# The order is unknown, open, or its money is not back.
+NOT_FORGETTABLE: Final = "NotForgettable"
+# A workflow of the order runs.
+ORDER_BUSY: Final = "OrderBusy"
 # The order has no row yet.
 ORDER_UNKNOWN: Final = "OrderUnknown"
 _OLD_FAILURES: Final = {
@@ -165,6 +170,28 @@ class RefundResult(Struct, frozen=True):
     recalled: bool = False
 
 
+class ForgetInput(Struct, frozen=True):
+    """Input of `ForgetWorkflow`: no more than the id, which its own history keeps."""
+
+    order_id: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class ForgetStep(StrEnum):
+    """The steps of `ForgetWorkflow`, as its query `status` names them."""
+
+    ROWS = "rows"
+    HISTORIES = "histories"
+    DONE = "done"
+
+
+class ForgetResult(Struct, frozen=True):
+    """Result of `ForgetWorkflow`: whether it was the first one, and how many runs it deleted."""
+
+    order_id: str
+    first: bool
+    histories: int
+
+
 class RecallInput(Struct, frozen=True):
     """Input of the activity `recall`; `keys` are further keys that the carrier may have in use."""
 
@@ -269,8 +296,13 @@ def refund_id(order_id: str) -> str:
     return f"{order_id}/refund"
 
 
+def forget_id(order_id: str) -> str:
+    """Return the id of the workflow that forgets an order."""
+    return f"{order_id}/forget"
+
+
 def order_of(workflow_id: str) -> str:
-    """Return the order's id from the workflow id of the order, a child or a refund."""
+    """Return the order's id from the id of any workflow that works for the order."""
     return workflow_id.split("/", 1)[0]
 
 

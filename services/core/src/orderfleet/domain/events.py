@@ -48,6 +48,7 @@ class EventType(StrEnum):
     )
     REVIEW_REFUSED = "review_refused", "a person's decision came too late"
     DISPATCH_FAILED_REFUSED = "dispatch_failed_refused", "a malformed signal DispatchFailed"
+    FORGOTTEN = "forgotten", "the address and every free text of the order are removed"
 
     def __new__(cls, value: str, meaning: str = "") -> Self:
         """Make a member of its text and its meaning."""
@@ -73,6 +74,10 @@ class Event(Struct, frozen=True):
     key: str
     payload: dict[str, Any] = {}
 
+
+# What stands in a forgotten order for an address's parts and for every free text.
+REDACTED: Final = "***"
+_REDACTED_VALUES: Final = (REDACTED, {"street": REDACTED, "city": REDACTED})
 
 # Every end has this key, so that an order ends once.
 END_KEY: Final = "ended"
@@ -172,6 +177,14 @@ def change_payload(change: Change) -> dict[str, Any]:
         case Review(approved=approved, reviewer=by, reason=reason, change_id=id_, actor=actor):
             filled = _filled(by=by, reason=reason, change_id=id_ or "", actor=actor)
             return {"approved": approved, **filled}
+
+
+def is_same(recorded: dict[str, Any], change: Change) -> bool:
+    """Tell whether an event's payload is that of this change, as far as it is not redacted."""
+    payload = change_payload(change)
+    return recorded.keys() == payload.keys() and all(
+        value == payload[name] or value in _REDACTED_VALUES for name, value in recorded.items()
+    )
 
 
 def too_late(state: OrderState, change: Change | None = None) -> str:

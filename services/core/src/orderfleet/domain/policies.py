@@ -130,6 +130,35 @@ UNDO: Final = ActivityConfig(
     priority=priorities.UNDO,
 )
 
+# --- Forgetting ------------------------------------------------------------------------------
+
+# The workflows of an order close within seconds of its end. Eight attempts, 22 s, are enough for
+# them, and few enough for a person to see why an order is not forgotten.
+FORGET_ROWS: Final = ActivityConfig(
+    start_to_close_timeout=UNDO_STEP,
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(milliseconds=200),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(seconds=10),
+        maximum_attempts=8,
+    ),
+    priority=priorities.FORGET,
+)
+# No last attempt: the rows are redacted, and nobody else deletes the histories. The server deletes
+# asynchronously, usually within a second; an attempt waits for it for half of its time.
+FORGET_HISTORIES: Final = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    heartbeat_timeout=HEARTBEAT_TIMEOUT,
+    retry_policy=RetryPolicy(
+        initial_interval=timedelta(seconds=1),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(minutes=1),
+    ),
+    priority=priorities.FORGET,
+)
+FORGET_WAIT: Final = timedelta(seconds=15)
+
 # --- Backstop --------------------------------------------------------------------------------
 
 # One order of a run, a phase, the activity with all phases, and the run: each within the next.

@@ -19,6 +19,8 @@ CHARGE: Final = Priority(priority_key=2)
 # No deadline: refund, recall, and the search for orders left behind.
 UNDO: Final = Priority(priority_key=4)
 RECONCILE: Final = Priority(priority_key=4)
+# Days late already, or a person waits: behind everything, background orders included.
+FORGET: Final = Priority(priority_key=5)
 
 # An order's own tasks, and the changes that clients ask for. 3 is also the server's default, so
 # orders that other Temporal clients start are equal to those of the API.

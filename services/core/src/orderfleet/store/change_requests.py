@@ -22,7 +22,9 @@ _TYPES: Final[dict[str, Any]] = {
     EventType.ADDRESS_UPDATED: AddressChange,
 }
 _ASK: Final = """
-INSERT INTO change_requests AS kept (order_id, event_key, kind, change_json) VALUES ($1, $2, $3, $4)
+INSERT INTO change_requests AS kept (order_id, event_key, kind, change_json)
+SELECT $1::text, $2, $3, $4
+WHERE NOT EXISTS (SELECT FROM orders WHERE id = $1::text AND forgotten_at IS NOT NULL)
 ON CONFLICT (order_id, event_key) DO UPDATE SET kind = kept.kind RETURNING change_json
 """
 _OF_ENDED_ORDERS: Final = """
@@ -43,10 +45,13 @@ class Request(Struct, frozen=True):
 
 
 async def ask(pool: Pool, order_id: str, change: Change) -> bool:
-    """Store a change before its signal is sent; False if its id names another change."""
+    """Store a change before its signal is sent; False if its id names another change.
+
+    Of a forgotten order nothing is stored: it has no workflow that could take the signal.
+    """
     request = msgspec.to_builtins(change)
     kept = await pool.fetchval(_ASK, order_id, change_key(change), change_type(change), request)
-    return bool(kept == request)
+    return kept is None or bool(kept == request)
 
 
 async def of_ended_orders(pool: Pool) -> AsyncIterator[Request]:

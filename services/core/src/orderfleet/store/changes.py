@@ -7,7 +7,7 @@ also distinguishes a repeat from another change of the same id.
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from orderfleet.domain.events import Event, EventType
 from orderfleet.domain.orders import OrderState
 from orderfleet.store.pool import Pool
 from orderfleet.store.transitions import Transition, append_event, change_address, move
+
+# Stands for a reason that is gone.
+_FORGOTTEN: Final = "order is forgotten"
 
 
 class Verdict(Enum):
@@ -93,7 +96,7 @@ async def on_record(
     """
     if isinstance(change, Review):
         reviewed = await _find(pool, order_id, EventType.REVIEWED)
-        if reviewed is not None and reviewed.payload == events.change_payload(received or change):
+        if reviewed is not None and events.is_same(reviewed.payload, received or change):
             return OnRecord(Verdict.APPLIED)
         if reviewed is not None and _is_same_id(reviewed.payload, change):
             return OnRecord(Verdict.OTHER)
@@ -102,8 +105,9 @@ async def on_record(
         return None
     if event.type != events.change_type(change):
         # The reason of the first time: the order may have moved on since.
-        return OnRecord(Verdict.REFUSED, event.payload["reason"])
-    same = event.payload == events.change_payload(change)
+        reason = event.payload["reason"]
+        return OnRecord(Verdict.REFUSED, _FORGOTTEN if reason == events.REDACTED else reason)
+    same = events.is_same(event.payload, change)
     return OnRecord(Verdict.APPLIED if same else Verdict.OTHER)
 
 

@@ -79,7 +79,9 @@ async def put_shipment(
     return str(
         await pool.fetchval(
             "INSERT INTO gateway.shipments (key, order_id, address_json, status)"
-            " VALUES ($1, $2, $3, $4)"
+            # A worker that stood still may call for an order that is forgotten meanwhile.
+            " SELECT $1, $2::text, coalesce((SELECT address_json FROM orders"
+            " WHERE id = $2::text AND forgotten_at IS NOT NULL), $3), $4"
             " ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING status",
             key,
             order_id,

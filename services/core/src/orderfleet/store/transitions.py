@@ -61,11 +61,12 @@ class OrderEnd(Transition, frozen=True):
 # $5 keys, $6 payloads of the events, $7 new address (null keeps it), $8 the carrier's key that the
 # row must have (null is any). The first event's key decides whether the statement is a repeat; of
 # the other events the missing ones are added.
+# What comes late for a forgotten order loses its free text too.
 # FOR UPDATE comes first: after a wait for the lock it reads the row as the winner left it, while
 # the rest of the statement still sees the snapshot from before the wait.
 _MOVE: Final = """
 WITH before AS (
-    SELECT id, state, event_count, created_at FROM orders WHERE id = $1 FOR UPDATE
+    SELECT id, state, event_count, created_at, forgotten_at FROM orders WHERE id = $1 FOR UPDATE
 ), event AS (
     SELECT row_number() OVER (ORDER BY position) AS n, type, key, payload
     FROM unnest($4::text[], $5::text[], $6::jsonb[]) WITH ORDINALITY
@@ -84,8 +85,10 @@ WITH before AS (
     RETURNING orders.id, orders.event_count
 ), noted AS (
     INSERT INTO events (order_id, number, type, payload_json, event_key)
-    SELECT moved.id, moved.event_count - (SELECT count(*) FROM event) + n, type, payload, key
-    FROM moved, event
+    SELECT moved.id, moved.event_count - (SELECT count(*) FROM event) + n, type,
+           CASE WHEN before.forgotten_at IS NULL THEN payload ELSE redacted_payload(payload) END,
+           key
+    FROM before, moved, event
 )
 SELECT before.state,
        EXISTS (SELECT FROM moved) AS moved,

@@ -1,0 +1,1 @@
+"""Forgetting: removes what identifies a person from an order that has ended."""

@@ -1,0 +1,92 @@
+"""The activities of ForgetWorkflow: Postgres first, then Temporal."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+
+from orderfleet.domain.contract import NOT_FORGETTABLE, ORDER_BUSY
+from orderfleet.domain.policies import FORGET_WAIT
+from orderfleet.polling import poll
+from orderfleet.store.forget import Forgotten, forget_order
+from orderfleet.store.pool import Pool
+from orderfleet_order_worker.forgetting.order_runs import Run, delete_run, runs_of
+from orderfleet_order_worker.settings import OrderWorkerSettings
+
+log = structlog.stdlib.get_logger(__name__)
+
+_REFUSALS: Final = {
+    Forgotten.UNKNOWN: "there is no such order",
+    Forgotten.OPEN: "the order has not ended",
+    Forgotten.OWED: "the order's refund is outstanding",
+}
+_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 2.0
+
+
+class ForgetActivities:
+    """The activities of forgetting, with what they need."""
+
+    def __init__(self, pool: Pool, client: Client, settings: OrderWorkerSettings) -> None:
+        self._pool = pool
+        self._client = client
+        self._task_queues = frozenset({settings.order_task_queue, settings.shipping_task_queue})
+
+    def all(self) -> list[Callable[..., Any]]:
+        """Return the activities to register."""
+        return [self.forget_rows, self.forget_histories]
+
+    @activity.defn
+    async def forget_rows(self, order_id: str) -> bool:
+        """Redact the order's rows; return whether this was the first time.
+
+        Raises:
+            ApplicationError: the order cannot be forgotten, or not while a workflow of it runs.
+        """
+        # A running refund may still need the address, to call the package back.
+        await self._require_closed(order_id)
+        outcome = await forget_order(self._pool, order_id)
+        if outcome in _REFUSALS:
+            raise ApplicationError(_REFUSALS[outcome], type=NOT_FORGETTABLE, non_retryable=True)
+        log.info("order forgotten in Postgres", order_id=order_id, first=outcome is Forgotten.NOW)
+        return outcome is Forgotten.NOW
+
+    @activity.defn
+    async def forget_histories(self, order_id: str) -> int:
+        """Delete the runs of the order's workflows; return how many, once all are gone.
+
+        Raises:
+            ApplicationError: some are not gone yet, or a workflow of the order runs again.
+        """
+        deleted: set[Run] = set()
+
+        async def delete() -> list[Run]:
+            left = await self._require_closed(order_id)
+            for run in left:
+                await delete_run(self._client, run)
+            deleted.update(left)
+            return left
+
+        left = await poll(
+            delete,
+            lambda left: not left,
+            seconds=FORGET_WAIT.total_seconds(),
+            pause=_PAUSE,
+            longest_pause=_LONGEST_PAUSE,
+        )
+        if left:
+            raise ApplicationError(f"{len(left)} runs are not deleted yet", type=ORDER_BUSY)
+        log.info("order forgotten in Temporal", order_id=order_id, histories=len(deleted))
+        return len(deleted)
+
+    async def _require_closed(self, order_id: str) -> list[Run]:
+        """Return the runs of the order's workflows, none of which runs."""
+        runs = await runs_of(self._client, order_id, self._task_queues)
+        running = sorted(run.workflow_id for run in runs if run.running)
+        if running:
+            # The server would terminate it.
+            raise ApplicationError(f"{running[0]} is running", type=ORDER_BUSY)
+        return runs
