@@ -13,6 +13,12 @@ from orderfleet_cli.local import Postgres, Temporal, run_postgres, run_temporal
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import OWNER, ROLE
 
+# A workflow that closed just now is deleted once the server has written down that it is done with
+# it: 30 s later by default.
+DELETES_SOON = {
+    "history.transferProcessorUpdateAckInterval": "50ms",
+    "history.visibilityProcessorUpdateAckInterval": "50ms",
+}
 _TEMPLATE = "migrated"
 _MAINTENANCE = "postgres"
 
@@ -65,7 +71,7 @@ async def run_servers(data: Path) -> AsyncIterator[Servers]:
     ports = [find.take(purpose, 0) for purpose in ("Postgres", "Temporal", "Temporal's UI")]
     async with (
         run_postgres(data / "one", ports[0]) as postgres,
-        run_temporal(data / "two", ports[1], ports[2]) as temporal,
+        run_temporal(data / "two", ports[1], ports[2], config=DELETES_SOON) as temporal,
     ):
         await postgres.create_database(_TEMPLATE)
         await migrate(postgres.url(database=_TEMPLATE), ROLE)

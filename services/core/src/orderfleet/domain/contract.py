@@ -185,7 +185,7 @@ class ForgetStep(StrEnum):
 
 
 class ForgetResult(Struct, frozen=True):
-    """Result of `ForgetWorkflow`: whether it was the first one, and how many runs it deleted."""
+    """Result of `ForgetWorkflow`: whether it was the first one, and how many runs Temporal had."""
 
     order_id: str
     first: bool

@@ -146,9 +146,10 @@ FORGET_ROWS: Final = ActivityConfig(
     priority=priorities.FORGET,
 )
 # No last attempt: the rows are redacted, and nobody else deletes the histories. The server deletes
-# asynchronously, usually within a second; an attempt waits for it for half of its time.
+# asynchronously, and what closed just now only after it has written down that it is done with it:
+# 30 s later by default (history.transferProcessorUpdateAckInterval).
 FORGET_HISTORIES: Final = ActivityConfig(
-    start_to_close_timeout=timedelta(seconds=30),
+    start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
         initial_interval=timedelta(seconds=1),
@@ -157,7 +158,7 @@ FORGET_HISTORIES: Final = ActivityConfig(
     ),
     priority=priorities.FORGET,
 )
-FORGET_WAIT: Final = timedelta(seconds=15)
+FORGET_WAIT: Final = timedelta(seconds=75)
 
 # --- Backstop --------------------------------------------------------------------------------
 

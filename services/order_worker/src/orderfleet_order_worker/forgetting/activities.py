@@ -8,7 +8,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
-from orderfleet.domain.contract import NOT_FORGETTABLE, ORDER_BUSY
+from orderfleet.domain.contract import NOT_FORGETTABLE, ORDER_BUSY, ForgetResult
 from orderfleet.domain.policies import FORGET_WAIT
 from orderfleet.polling import poll
 from orderfleet.store.forget import Forgotten, forget_order
@@ -40,34 +40,33 @@ class ForgetActivities:
         return [self.forget_rows, self.forget_histories]
 
     @activity.defn
-    async def forget_rows(self, order_id: str) -> bool:
-        """Redact the order's rows; return whether this was the first time.
+    async def forget_rows(self, order_id: str) -> ForgetResult:
+        """Redact the order's rows.
 
         Raises:
             ApplicationError: the order cannot be forgotten, or not while a workflow of it runs.
         """
         # A running refund may still need the address, to call the package back.
-        await self._require_closed(order_id)
+        runs = await self._require_closed(order_id)
         outcome = await forget_order(self._pool, order_id)
         if outcome in _REFUSALS:
             raise ApplicationError(_REFUSALS[outcome], type=NOT_FORGETTABLE, non_retryable=True)
-        log.info("order forgotten in Postgres", order_id=order_id, first=outcome is Forgotten.NOW)
-        return outcome is Forgotten.NOW
+        return ForgetResult(order_id, outcome is Forgotten.NOW, len(runs))
 
     @activity.defn
-    async def forget_histories(self, order_id: str) -> int:
-        """Delete the runs of the order's workflows; return how many, once all are gone.
+    async def forget_histories(self, order_id: str) -> None:
+        """Delete the runs of the order's workflows; return once all are gone.
 
         Raises:
             ApplicationError: some are not gone yet, or a workflow of the order runs again.
         """
-        deleted: set[Run] = set()
+        asked: set[Run] = set()
 
         async def delete() -> list[Run]:
             left = await self._require_closed(order_id)
-            for run in left:
+            for run in set(left) - asked:
                 await delete_run(self._client, run)
-            deleted.update(left)
+                asked.add(run)
             return left
 
         left = await poll(
@@ -79,8 +78,7 @@ class ForgetActivities:
         )
         if left:
             raise ApplicationError(f"{len(left)} runs are not deleted yet", type=ORDER_BUSY)
-        log.info("order forgotten in Temporal", order_id=order_id, histories=len(deleted))
-        return len(deleted)
+        log.info("order forgotten", order_id=order_id)
 
     async def _require_closed(self, order_id: str) -> list[Run]:
         """Return the runs of the order's workflows, none of which runs."""

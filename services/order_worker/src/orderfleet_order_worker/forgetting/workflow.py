@@ -39,15 +39,15 @@ class ForgetWorkflow:
         """
         order_id = input_of(arguments, ForgetInput).order_id
         check_id(forget_id(order_id))
-        first = await workflow.execute_activity_method(
+        result = await workflow.execute_activity_method(
             ForgetActivities.forget_rows, order_id, **FORGET_ROWS
         )
         self._step = ForgetStep.HISTORIES
-        histories = await workflow.execute_activity_method(
+        await workflow.execute_activity_method(
             ForgetActivities.forget_histories, order_id, **FORGET_HISTORIES
         )
         self._step = ForgetStep.DONE
-        return ForgetResult(order_id, first, histories)
+        return result
 
     @workflow.query(name=STATUS_QUERY)
     def status(self) -> ForgetStep:
