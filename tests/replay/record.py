@@ -18,20 +18,27 @@ from typing import Any, Final
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from orderfleet.domain import policies
 from orderfleet.domain.contract import (
     CARRIER_REFUSED,
+    FORGET_WORKFLOW,
+    ORDER_BUSY,
     PAYMENT_DECLINED,
     RECONCILE_WORKFLOW,
     REVIEW_UPDATE,
+    ForgetInput,
+    ForgetResult,
     Review,
     carrier_key,
+    forget_id,
 )
 from orderfleet.domain.orders import Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
+from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
@@ -47,11 +54,11 @@ _SCRUBBED: Final = {"identity": "recorded", "stackTrace": "", "buildId": "record
 
 @dataclass
 class Run:
-    """A run of the reconciliation, beside a worker that knows nothing else."""
+    """A run of the reconciliation or of forgetting, beside a worker that knows nothing else."""
 
     id: str
     worker: Worker
-    handle: WorkflowHandle[Any, ReconciliationSummary]
+    handle: WorkflowHandle[Any, Any]
 
     async def end(self) -> None:
         async with self.worker:
@@ -239,6 +246,37 @@ async def _reconcile(fleet: Fleet, run_id: str, workflow_type: str) -> Run:
     return Run(run_id, worker, handle)
 
 
+@activity.defn
+async def forget_rows(order_id: str) -> ForgetResult:
+    if activity.info().attempt == 1:
+        raise ApplicationError(f"{order_id}/refund is running", type=ORDER_BUSY)
+    return ForgetResult(order_id, first=True, histories=2)
+
+
+@activity.defn
+async def forget_histories(_order_id: str) -> None:
+    pass
+
+
+async def forgotten(fleet: Fleet, order_id: str) -> Run:
+    queue = "forgetting"
+    worker = make_worker(
+        fleet.client,
+        WorkerSettings(drain_seconds=0),
+        task_queue=queue,
+        workflows=[ForgetWorkflow],
+        activities=[forget_rows, forget_histories],
+    )
+    handle = await fleet.client.start_workflow(
+        FORGET_WORKFLOW,
+        ForgetInput(order_id),
+        id=forget_id(order_id),
+        task_queue=queue,
+        task_timeout=policies.TASK_TIMEOUT,
+    )
+    return Run(forget_id(order_id), worker, handle)
+
+
 PATHS: Final[list[Journey]] = [
     approved_and_watched,
     fulfilled,
@@ -259,6 +297,7 @@ PATHS: Final[list[Journey]] = [
     unrecorded,
     reconciled,
     settled,
+    forgotten,
 ]
 # Of these the children are kept too.
 CHILDREN: Final = {

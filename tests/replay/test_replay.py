@@ -12,6 +12,7 @@ from temporalio.workflow import NondeterminismError
 
 from orderfleet.observability.otel import provider
 from orderfleet.temporal.converter import make_data_converter
+from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
@@ -33,8 +34,8 @@ def history(path: Path) -> WorkflowHistory:
 async def replay(
     path: Path, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
 ) -> None:
-    backstop = [ReconcileOrders, SettleOrders]
-    workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *backstop]
+    others = [ReconcileOrders, SettleOrders, ForgetWorkflow]
+    workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *others]
     replayer = Replayer(workflows=workflows, data_converter=make_data_converter(), plugins=plugins)
     await replayer.replay_workflow(history(path))
 

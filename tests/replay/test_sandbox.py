@@ -24,6 +24,11 @@ IMPORTED_ANEW = {
         "orderfleet_order_worker.reconciliation",
         "orderfleet_order_worker.reconciliation.workflow",
     },
+    "orderfleet_order_worker.forgetting.workflow": {
+        "orderfleet_order_worker",
+        "orderfleet_order_worker.forgetting",
+        "orderfleet_order_worker.forgetting.workflow",
+    },
     "orderfleet_shipping_worker.workflow": {
         "orderfleet_shipping_worker",
         "orderfleet_shipping_worker.workflow",

@@ -3,6 +3,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from orderfleet.domain.policies import (
+    FORGET_HISTORIES,
+    FORGET_ROWS,
     GATEWAY_CALL_SECONDS,
     GATEWAY_LOOKUP_SECONDS,
     GATEWAY_STEP,
@@ -37,7 +39,8 @@ def test_a_beat_may_be_lost_or_a_second_late() -> None:
 
 def test_every_activity_is_missed_when_its_worker_dies() -> None:
     services = Path(__file__).parents[3] / "services"
-    assert UNDO["heartbeat_timeout"] == HEARTBEAT_TIMEOUT
+    for config in (UNDO, FORGET_ROWS, FORGET_HISTORIES):
+        assert config["heartbeat_timeout"] == HEARTBEAT_TIMEOUT
     calls = [
         (path.name, call.lineno, {word.arg or ast.unparse(word.value) for word in call.keywords})
         for path in services.glob("*/src/**/*.py")
@@ -50,5 +53,6 @@ def test_every_activity_is_missed_when_its_worker_dies() -> None:
     ]
     assert calls
     # `undo` is UNDO on another queue.
-    with_heartbeat = {"heartbeat_timeout", "UNDO", "undo"}
+    named = {"UNDO", "undo", "FORGET_ROWS", "FORGET_HISTORIES"}
+    with_heartbeat = {"heartbeat_timeout", *named}
     assert [call[:2] for call in calls if not call[2] & with_heartbeat] == []

@@ -10,8 +10,11 @@ import msgspec
 import pytest
 import structlog
 from opentelemetry.trace import get_tracer
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from orderfleet.domain.contract import PAYMENT_DECLINED
+from orderfleet.gateways.protocols import GatewayRefusedError
 from orderfleet.observability.logging import configure_logs, sdk_logging_config
 from tests.support.spans import exported
 
@@ -224,6 +227,19 @@ def test_an_error_is_one_line_with_its_traceback(capsys: pytest.CaptureFixture[s
     [line] = lines(capsys)
     assert line["level"] == "error"
     assert "ValueError: two\nlines" in line["exception"]
+
+
+def test_a_refusal_has_its_type_and_not_its_words(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info", "json", service="order-worker")
+    error = ApplicationError("no such person as Zoë", type=PAYMENT_DECLINED)
+    error.__cause__ = GatewayRefusedError("no such person as Zoë")
+    logging.getLogger("temporalio.activity").warning(
+        "Completing activity as failed", exc_info=error
+    )
+    [line] = lines(capsys)
+    assert (line["event"], line["failure"]) == ("Completing activity as failed", PAYMENT_DECLINED)
+    assert "Zoë" not in str(line)
+    assert "exception" not in line
 
 
 def test_what_is_below_the_level_or_about_itself_is_not_told(

@@ -44,7 +44,7 @@ def orderfleet(
 
     The fleet is the one that `orderfleet up` runs in this directory, or the one that the
     environment names: ORDERFLEET_URL, ORDERFLEET_API_KEY; TEMPORAL_ADDRESS (and the other
-    TEMPORAL_* names) and DATABASE_URL for `describe`, `history`, `versions` and `doctor`.
+    TEMPORAL_* names) and DATABASE_URL for `describe`, `history`, `versions`, `forget` and `doctor`.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

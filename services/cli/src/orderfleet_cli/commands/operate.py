@@ -1,4 +1,4 @@
-"""Operate a fleet: logs, a live board, load, checks, keys."""
+"""Operate a fleet: logs, a live board, load, forgetting, checks, keys."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orderfleet.domain.roles import Role
-from orderfleet_cli.commands.options import AsJson, Namespace, asynchronous, examples
+from orderfleet_cli.commands.options import AsJson, Namespace, OrderId, asynchronous, examples
 from orderfleet_cli.errors import FAILED, UsageError
 
 commands = typer.Typer()
@@ -127,6 +127,27 @@ async def load(
         as_json=as_json,
     ):
         raise typer.Exit(FAILED)
+
+
+@commands.command(epilog=examples("orderfleet forget order-1", "orderfleet forget order-1 --wait"))
+@asynchronous
+async def forget(
+    order_id: OrderId,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", help="Wait until nothing is left; exit 0 only if it is forgotten."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget the customer of an order that has ended: its address and every free text.
+
+    Ids, money, states, numbers and times stay, in the audit trail too. The order's histories are
+    deleted from Temporal, up to 30 s after the order's end. Repeating it is safe; there is no way
+    back.
+    """
+    from orderfleet_cli.temporal.forget import forget_order
+
+    await forget_order(order_id, wait=wait, as_json=as_json)
 
 
 @commands.command(

@@ -12,9 +12,15 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
-from orderfleet.domain.contract import order_of
+from orderfleet.domain.contract import (
+    CARRIER_REFUSED,
+    PAYMENT_DECLINED,
+    REVIEW_REJECTED,
+    order_of,
+)
 from orderfleet.temporal.attempts import attempt_of
 
 SDK_CORE: Final = "temporalio.core"
@@ -25,6 +31,8 @@ _CORE_FIELDS: Final = (
 _CORE_MESSAGE: Final = re.compile(r'message: "(\[TMPRL(?:[^"\\]|\\.)*)')
 _TYPE: Final = re.compile(r'r#type: "((?:[^"\\]|\\.)+)')
 _MOST_CHARACTERS: Final = 500
+# These may name the customer in the words of a gateway or of a reviewer; the audit log has them.
+_REFUSALS: Final = frozenset({CARRIER_REFUSED, PAYMENT_DECLINED, REVIEW_REJECTED})
 
 # Noisy at `info`, and about themselves; the last logs whole payloads at `debug`.
 _QUIET: Final = (
@@ -57,6 +65,7 @@ def configure_logs(level: str, format_: str, *, service: str, traced: bool = Fal
         _add_service(service),
         _add_core,
         _add_order,
+        _shorten_refusal,
     ]
     if traced:
         # It imports OpenTelemetry.
@@ -176,4 +185,14 @@ def _add_order(_logger: Any, _method: str, event: EventDict) -> EventDict:
             event.setdefault(name, fields[source])
     if isinstance(workflow_id := event.get("workflow_id"), str):
         event.setdefault("order_id", order_of(workflow_id))
+    return event
+
+
+def _shorten_refusal(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace the traceback of a step that was refused by the type of the refusal."""
+    raised = event.get("exc_info")
+    error = raised[1] if isinstance(raised, tuple) else raised
+    if isinstance(error, ApplicationError) and error.type in _REFUSALS:
+        del event["exc_info"]
+        event["failure"] = error.type
     return event
