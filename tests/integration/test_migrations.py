@@ -42,6 +42,21 @@ async def test_a_migration_that_fails_leaves_nothing(
         await connection.close()
 
 
+async def test_an_index_that_was_interrupted_is_built_anew(servers: Servers) -> None:
+    name = "0005_unforgotten.sql"
+    assert name in _ALL
+    async with servers.database() as made:
+        connection = await asyncpg.connect(made.owner_url)
+        await connection.execute("DELETE FROM schema_migrations WHERE name = $1", name)
+        invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_unforgotten'::regclass"
+        await connection.execute(invalid)
+        # Writes go on meanwhile, those of another session, too.
+        assert (await migrate(made.owner_url, ROLE)).applied == [name]
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'orders_unforgotten'::regclass"
+        assert await connection.fetchval(valid)
+        await connection.close()
+
+
 async def test_it_waits_for_a_database_that_is_not_there_yet(servers: Servers, owner: Pool) -> None:
     """A first installation: roles, passwords and databases are made by another Job meanwhile."""
     name = f"later_{uuid4().hex}"

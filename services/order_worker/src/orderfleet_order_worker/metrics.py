@@ -33,6 +33,7 @@ class Phase(StrEnum):
     OPEN = "open"
     ROWLESS = "rowless"
     REQUESTS = "requests"
+    FORGET = "forget"
 
 
 class OrderWorkerMetrics(WorkerMetrics):

@@ -2,6 +2,8 @@
 
 from typing import Annotated
 
+from msgspec import Meta
+
 from orderfleet.environment import Env, HTTPAddress, Seconds
 from orderfleet.gateways.settings import check_gateway
 from orderfleet.gateways.simulated import Faults
@@ -33,6 +35,14 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
             unit="s",
         ),
     ] = 10.0
+    forget_after_days: Annotated[
+        Annotated[float, Meta(ge=0, le=36_500)],
+        Env(
+            "Age at which ReconcileOrders has an order that has ended forgotten; 0 is never. There "
+            "is no way back.",
+            unit="d",
+        ),
+    ] = 0.0
 
     def check(self) -> None:
         """Check the payment gateway's URL and credentials."""

@@ -158,6 +158,11 @@ FORGET_HISTORIES: Final = ActivityConfig(
     ),
     priority=priorities.FORGET,
 )
+# Orders that a run of ReconcileOrders has forgotten by their age, 10 a second: behind everything
+# else, and more than most fleets take. At random of the oldest, so that those that cannot be
+# forgotten block no others.
+FORGET_AT_ONCE: Final = 100
+FORGET_OLDEST: Final = 1000
 FORGET_WAIT: Final = timedelta(seconds=75)
 
 # --- Backstop --------------------------------------------------------------------------------

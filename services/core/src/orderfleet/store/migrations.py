@@ -7,12 +7,14 @@ from which the API reports whether the last run failed.
 """
 
 from datetime import datetime
+from math import inf
 from importlib.resources import files
 from typing import Final, NamedTuple
 
 import asyncpg
 import structlog
 
+from orderfleet.polling import poll
 from orderfleet.store.password import Password
 from orderfleet.store.pool import UNAVAILABLE, Connection, connect
 
@@ -23,6 +25,13 @@ _CONNECT_SECONDS: Final = 5.0
 
 # Any constant that no other user of the database has.
 _LOCK: Final = 0x6F726466
+
+_LOCK_PAUSE: Final = 0.1
+
+# The first line of a migration whose statements hold up no writes, and need no rollback: the whole
+# file is repeated after a failure.
+_CONCURRENTLY: Final = "-- concurrently\n"
+_DONE: Final = "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)"
 
 _RUNS: Final = """
 CREATE TABLE IF NOT EXISTS migration_runs (
@@ -67,7 +76,7 @@ async def migrate(url: str, role: str, password: Password | None = None) -> Migr
     """
     connection = await connect(url, password=password, seconds=_CONNECT_SECONDS)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await _take_lock(connection)
         began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
         try:
             migrated = await _migrate(connection, role)
@@ -78,6 +87,15 @@ async def migrate(url: str, role: str, password: Password | None = None) -> Migr
         return migrated
     finally:
         await connection.close(timeout=_CONNECT_SECONDS)
+
+
+async def _take_lock(connection: Connection) -> None:
+    """Wait for the lock without a snapshot, for which a concurrent index would wait in turn."""
+
+    async def take() -> bool:
+        return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK))
+
+    await poll(take, seconds=inf, pause=_LOCK_PAUSE)
 
 
 async def _migrate(connection: Connection, role: str) -> Migrated:
@@ -97,11 +115,16 @@ async def _migrate(connection: Connection, role: str) -> Migrated:
     for number, name, sql in migrations():
         if number in done:
             continue
-        async with connection.transaction():
-            await connection.execute(sql)
-            await connection.execute(
-                "INSERT INTO schema_migrations (number, name) VALUES ($1, $2)", number, name
-            )
+        if sql.startswith(_CONCURRENTLY):
+            # Each statement by itself: Postgres refuses these in a transaction.
+            for statement in sql.split(";\n"):
+                if statement.strip():
+                    await connection.execute(statement)
+            await connection.execute(_DONE, number, name)
+        else:
+            async with connection.transaction():
+                await connection.execute(sql)
+                await connection.execute(_DONE, number, name)
         applied.append(name)
     await _grant(connection, role)
     return Migrated(applied, newest)

@@ -1,13 +1,15 @@
 """The work of ReconcileOrders: compare Postgres with Temporal and end what was left behind.
 
-Four phases run concurrently, so that none waits for another: refunds that are owed, orders open in
-Postgres whose workflow has closed, closed workflows without a row, changes that no worker took up.
+The phases run concurrently, so that none waits for another: refunds that are owed, orders open in
+Postgres whose workflow has closed, closed workflows without a row, changes that no worker took up,
+and, if the fleet forgets orders by their age, those that are old enough.
 A phase, or an order of a phase, that fails is logged, counted and reported; the others continue.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
+from random import sample
 from typing import Any, Final
 
 import structlog
@@ -24,11 +26,13 @@ from orderfleet.domain.orders import TRANSITIONS, OrderState, is_order_id
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.domain.text import printable
 from orderfleet.store import change_requests
+from orderfleet.store.forget import due_orders
 from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.restore import restore_fulfilled, restore_payment
 from orderfleet.store.transitions import Transition, end_order, receive
 from orderfleet.temporal.visibility import of_queue
+from orderfleet_order_worker.forgetting.start import start_forgetting
 from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 from orderfleet_order_worker.reconciliation.evidence import (
     Evidence,
@@ -72,6 +76,7 @@ class ReconciliationActivities:
         self._client = client
         self._order_task_queue = settings.order_task_queue
         self._shipping_task_queue = settings.shipping_task_queue
+        self._forget_after = timedelta(days=settings.forget_after_days)
 
     def all(self) -> list[Callable[..., Any]]:
         """Return the activities to register."""
@@ -95,6 +100,8 @@ class ReconciliationActivities:
             Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.RECONCILE_WINDOW),
             Phase.REQUESTS: self._answer_requests(run),
         }
+        if self._forget_after:
+            phases[Phase.FORGET] = self._forget_old(run, self._forget_after)
         async with asyncio.TaskGroup() as group:
             for phase, work in phases.items():
                 group.create_task(run.phase(phase, work))
@@ -266,6 +273,19 @@ class ReconciliationActivities:
             await change_requests.answer(self._pool, request)
 
         await run.each(Phase.REQUESTS, queued, lambda request: request.order_id, answer)
+
+    # --- Old orders ----------------------------------------------------------------------------
+
+    async def _forget_old(self, run: ReconciliationRun, older_than: timedelta) -> None:
+        """Have old orders forgotten, each by a workflow of its own."""
+        oldest = policies.FORGET_OLDEST
+        due = await due_orders(self._pool, older_than=older_than, most=oldest)
+
+        async def forget(order_id: str) -> None:
+            await start_forgetting(self._client, order_id, self._order_task_queue)
+
+        chosen = sample(due, min(len(due), policies.FORGET_AT_ONCE))
+        await run.each(Phase.FORGET, chosen, str, forget)
 
     async def _running(self, workflow_type: str) -> set[str]:
         """Return the ids of this fleet's running workflows."""
