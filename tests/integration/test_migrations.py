@@ -48,12 +48,10 @@ async def test_an_index_that_was_interrupted_is_built_anew(servers: Servers) -> 
     async with servers.database() as made:
         connection = await asyncpg.connect(made.owner_url)
         await connection.execute("DELETE FROM schema_migrations WHERE name = $1", name)
-        invalid = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'orders_unforgotten'::regclass"
-        await connection.execute(invalid)
-        # Writes go on meanwhile, those of another session, too.
+        index = "WHERE indexrelid = 'orders_unforgotten'::regclass"
+        await connection.execute(f"UPDATE pg_index SET indisvalid = false {index}")
         assert (await migrate(made.owner_url, ROLE)).applied == [name]
-        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'orders_unforgotten'::regclass"
-        assert await connection.fetchval(valid)
+        assert await connection.fetchval(f"SELECT indisvalid FROM pg_index {index}")
         await connection.close()
 
 

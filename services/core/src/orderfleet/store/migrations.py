@@ -7,8 +7,8 @@ from which the API reports whether the last run failed.
 """
 
 from datetime import datetime
-from math import inf
 from importlib.resources import files
+from math import inf
 from typing import Final, NamedTuple
 
 import asyncpg
