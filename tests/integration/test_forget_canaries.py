@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any, Final
@@ -99,7 +99,7 @@ async def fleet(temporal: Temporal, database: Database, pool: Pool) -> Fleet:
     return Fleet(database, pool, pool, client, temporal.address, uuid4().hex[:8])
 
 
-Journey = Callable[[Fleet, Canaries, str], Awaitable[OrderState]]
+Journey = Callable[[Fleet, Canaries, str], Coroutine[Any, Any, OrderState]]
 
 
 def _backends(fleet: Fleet, **more: Any) -> Backends:

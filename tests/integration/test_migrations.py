@@ -48,10 +48,13 @@ async def test_an_index_that_was_interrupted_is_built_anew(servers: Servers) -> 
     async with servers.database() as made:
         connection = await asyncpg.connect(made.owner_url)
         await connection.execute("DELETE FROM schema_migrations WHERE name = $1", name)
-        index = "WHERE indexrelid = 'orders_unforgotten'::regclass"
-        await connection.execute(f"UPDATE pg_index SET indisvalid = false {index}")
+        find = "SELECT indexrelid FROM pg_index WHERE indexrelid = 'orders_unforgotten'::regclass"
+        index = await connection.fetchval(find)
+        await connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = $1", index
+        )
         assert (await migrate(made.owner_url, ROLE)).applied == [name]
-        assert await connection.fetchval(f"SELECT indisvalid FROM pg_index {index}")
+        assert await connection.fetchval(f"{find} AND indisvalid")
         await connection.close()
 
 

@@ -17,6 +17,7 @@ from orderfleet.domain.orders import Address, Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.converter import make_data_converter
+from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -101,7 +102,7 @@ async def _workers(
         environment.client,
         settings,
         task_queue=contract.ORDER_TASK_QUEUE,
-        workflows=[OrderWorkflow, RefundWorkflow],
+        workflows=[OrderWorkflow, RefundWorkflow, ForgetWorkflow],
         activities=OrderScript(world).all(),
     )
     shipping = make_worker(

@@ -25,6 +25,7 @@ from orderfleet.domain.contract import (
     ORDER_TASK_QUEUE,
     REVIEW_UPDATE,
     SHIPPING_TASK_QUEUE,
+    ForgetInput,
     RefundInput,
     Review,
     ShippingInput,
@@ -159,6 +160,7 @@ async def fails(fleet: Fleet, kind: str, queue: str, given: list[Any], started: 
         (contract.ORDER_WORKFLOW, ORDER_TASK_QUEUE),
         (contract.SHIPPING_WORKFLOW, SHIPPING_TASK_QUEUE),
         (contract.REFUND_WORKFLOW, ORDER_TASK_QUEUE),
+        (contract.FORGET_WORKFLOW, ORDER_TASK_QUEUE),
     ],
 )
 async def test_an_odd_start_fails_at_once(fleet: Fleet, kind: str, queue: str) -> None:
@@ -187,6 +189,13 @@ async def test_a_refund_by_another_id_fails_at_once(fleet: Fleet, started: str) 
     given = [RefundInput(order_id="order-1", payment_id="p", state=OrderState.FAILED)]
     reason = await fails(fleet, contract.REFUND_WORKFLOW, ORDER_TASK_QUEUE, given, started)
     assert reason == "the workflow's id must be order-1/refund"
+
+
+@pytest.mark.parametrize("started", ["order-1", "order-2/forget", "order-1/refund"])
+async def test_forgetting_by_another_id_fails_at_once(fleet: Fleet, started: str) -> None:
+    given = [ForgetInput("order-1")]
+    reason = await fails(fleet, contract.FORGET_WORKFLOW, ORDER_TASK_QUEUE, given, started)
+    assert reason == "the workflow's id must be order-1/forget"
 
 
 ORDER = {"payment_id": "p", "address": {"street": "s", "city": "c"}}

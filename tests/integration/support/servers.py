@@ -13,8 +13,8 @@ from orderfleet_cli.local import Postgres, Temporal, run_postgres, run_temporal
 from orderfleet_cli.local.ports import PortFinder
 from orderfleet_cli.local.postgres import OWNER, ROLE
 
-# A workflow that closed just now is deleted once the server has written down that it is done with
-# it: 30 s later by default.
+# The server deletes a workflow that closed just now after it has persisted that the closing is
+# processed: 30 s later by default.
 DELETES_SOON = {
     "history.transferProcessorUpdateAckInterval": "50ms",
     "history.visibilityProcessorUpdateAckInterval": "50ms",

@@ -146,8 +146,8 @@ FORGET_ROWS: Final = ActivityConfig(
     priority=priorities.FORGET,
 )
 # No last attempt: the rows are redacted, and nobody else deletes the histories. The server deletes
-# asynchronously, and what closed just now only after it has written down that it is done with it:
-# 30 s later by default (history.transferProcessorUpdateAckInterval).
+# asynchronously, and a workflow that closed just now only after it has persisted that the closing
+# is processed: 30 s later by default (history.transferProcessorUpdateAckInterval).
 FORGET_HISTORIES: Final = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,

@@ -127,6 +127,7 @@ def _failure(error: Exception, errors: list[str], pause: timedelta | None) -> Ap
         type=error.type,
         non_retryable=error.non_retryable,
         next_retry_delay=error.next_retry_delay or pause,
+        category=error.category,
     )
 
 

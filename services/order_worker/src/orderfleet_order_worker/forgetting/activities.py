@@ -6,7 +6,7 @@ from typing import Any, Final
 import structlog
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from orderfleet.domain.contract import NOT_FORGETTABLE, ORDER_BUSY, ForgetResult
 from orderfleet.domain.policies import FORGET_WAIT
@@ -50,7 +50,7 @@ class ForgetActivities:
         runs = await self._require_closed(order_id)
         outcome = await forget_order(self._pool, order_id)
         if outcome in _REFUSALS:
-            raise ApplicationError(_REFUSALS[outcome], type=NOT_FORGETTABLE, non_retryable=True)
+            raise _refusal(_REFUSALS[outcome], NOT_FORGETTABLE, non_retryable=True)
         return ForgetResult(order_id, outcome is Forgotten.NOW, len(runs))
 
     @activity.defn
@@ -77,7 +77,7 @@ class ForgetActivities:
             longest_pause=_LONGEST_PAUSE,
         )
         if left:
-            raise ApplicationError(f"{len(left)} runs are not deleted yet", type=ORDER_BUSY)
+            raise _refusal(f"{len(left)} runs are not deleted yet", ORDER_BUSY)
         log.info("order forgotten", order_id=order_id)
 
     async def _require_closed(self, order_id: str) -> list[Run]:
@@ -86,5 +86,12 @@ class ForgetActivities:
         running = sorted(run.workflow_id for run in runs if run.running)
         if running:
             # The server would terminate it.
-            raise ApplicationError(f"{running[0]} is running", type=ORDER_BUSY)
+            raise _refusal(f"{running[0]} is running", ORDER_BUSY)
         return runs
+
+
+def _refusal(message: str, type_: str, *, non_retryable: bool = False) -> ApplicationError:
+    """Return an expected failure, which the SDK neither counts nor logs as an error."""
+    return ApplicationError(
+        message, type=type_, non_retryable=non_retryable, category=ApplicationErrorCategory.BENIGN
+    )

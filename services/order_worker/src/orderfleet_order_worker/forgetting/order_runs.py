@@ -15,7 +15,6 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
-    ListWorkflowExecutionsRequest,
 )
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -29,10 +28,9 @@ from orderfleet.domain.contract import (
 )
 from orderfleet.domain.policies import SHIPPING_ATTEMPTS
 from orderfleet.temporal.client import is_absent
-from orderfleet.temporal.visibility import quoted
+from orderfleet.temporal.visibility import list_executions, quoted
 
 _TYPES: Final = (ORDER_WORKFLOW, SHIPPING_WORKFLOW, REFUND_WORKFLOW)
-_PAGE: Final = 1000
 
 
 class Run(Struct, frozen=True):
@@ -107,14 +105,9 @@ async def _describe(
 async def _list(client: Client, order_id: str) -> list[WorkflowExecution]:
     """Return the runs of an order's ids that Temporal lists, some of which may be gone."""
     query = f"WorkflowId = {quoted(order_id)} OR WorkflowId STARTS_WITH {quoted(order_id + '/')}"
-    listed: list[WorkflowExecution] = []
-    token = b""
-    while True:
-        request = ListWorkflowExecutionsRequest(
-            namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
-        )
-        page = await client.workflow_service.list_workflow_executions(request, retry=True)
-        listed += [info.execution for info in page.executions if info.type.name in _TYPES]
-        token = page.next_page_token
-        if not token:
-            return listed
+    return [
+        info.execution
+        async for page in list_executions(client, query)
+        for info in page
+        if info.type.name in _TYPES
+    ]

@@ -22,7 +22,7 @@ async def start_forgetting(client: Client, order_id: str, task_queue: str) -> No
             id=forget_id(order_id),
             task_queue=task_queue,
             task_timeout=TASK_TIMEOUT,
-            # One that has closed failed: the order is still to be forgotten.
+            # If it has closed, it failed: the order is still to be forgotten.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             priority=priorities.FORGET,

@@ -9,7 +9,6 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -18,10 +17,9 @@ from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult, 
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.client import is_absent
 from orderfleet.temporal.failure_converter import PayloadKeyError
+from orderfleet.temporal.visibility import list_executions
 
 T = TypeVar("T")
-
-_PAGE: Final = 1000
 
 # How a workflow closed without a result, and the end that its order gets.
 _CUT_OFF: Final = {
@@ -85,20 +83,9 @@ async def dispatched_keys(client: Client, order_id: str, evidence: Evidence) -> 
 
 
 async def workflow_ids(client: Client, query: str) -> AsyncIterator[list[str]]:
-    """Yield the ids of all workflows that match a query, page by page.
-
-    Only ids are read: payloads of other clients in the namespace are not decoded.
-    """
-    token = b""
-    while True:
-        request = ListWorkflowExecutionsRequest(
-            namespace=client.namespace, page_size=_PAGE, next_page_token=token, query=query
-        )
-        page = await client.workflow_service.list_workflow_executions(request, retry=True)
-        yield [execution.execution.workflow_id for execution in page.executions]
-        token = page.next_page_token
-        if not token:
-            return
+    """Yield the ids of all workflows that match a query, page by page."""
+    async for page in list_executions(client, query):
+        yield [info.execution.workflow_id for info in page]
 
 
 async def _events(
