@@ -21,6 +21,8 @@ SAMPLES: list[Any] = [
     contract.ShippingResult(OrderState.FULFILLED, "track", STEPS),
     contract.RefundInput(order_id="o", payment_id="p", state=OrderState.FAILED, reason="r"),
     contract.RefundResult("refunded", recalled=True),
+    contract.ForgetInput("o"),
+    contract.ForgetResult("o", first=True, histories=2),
     contract.RecallInput("o"),
     contract.Cancel(change_id="c", reason="why", actor="who"),
     contract.AddressChange(HOME, change_id="c"),
