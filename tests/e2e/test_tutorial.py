@@ -47,7 +47,7 @@ async def test_the_tutorial_from_the_first_order_to_the_own_gateway(
         async with run_program(*gateway) as running:
             await _wait_until_listening(port)
             for block in _blocks("sh"):
-                for command in block.splitlines():
+                for command in block.replace(":9000", f":{port}").splitlines():
                     ran = await _orderfleet(command, fleet.api_url)
                     assert ran.child.returncode == 0, (command, ran.lines)
             await running.until("charge tutorial-payment-3 24.50 USD -> captured")

@@ -69,7 +69,7 @@ async def test_a_carriers_refusal_leaves_no_address_anywhere(
     async with _gateway(422, escaped(SAID).encode()) as url:
         carrier = HTTPCarrier(url)
         monkeypatch.setattr("tests.integration.support.fleet.SimulatedCarrier", lambda *_: carrier)
-        async with fleet.working(), carrier._client:
+        async with fleet.working(), carrier:
             await order_service.accept(backends, order_id, an_order(f"pay-{order_id}", AWAY))
             assert (await fleet.result(order_id)).state is OrderState.FAILED
             status = await order_service.status(backends, order_id)
@@ -108,7 +108,7 @@ async def test_a_decline_with_a_nul_stays_a_decline(
         monkeypatch.setattr(
             "tests.integration.support.fleet.SimulatedPaymentGateway", lambda *_: gateway
         )
-        async with fleet.working(), gateway._client:
+        async with fleet.working(), gateway:
             await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
             result = await fleet.result(order_id)
     assert result.state is OrderState.FAILED
@@ -128,7 +128,7 @@ async def test_a_package_with_an_odd_number_is_no_package_to_call_back(
     async with _gateway(201, gzip.compress(body) if packed == "gzip" else body, packed) as url:
         carrier = HTTPCarrier(url)
         monkeypatch.setattr("tests.integration.support.fleet.SimulatedCarrier", lambda *_: carrier)
-        async with fleet.working(), carrier._client:
+        async with fleet.working(), carrier:
             await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
             assert (await fleet.result(order_id)).state is OrderState.FULFILLED
     [fulfilled] = [event for event in await fleet.events(order_id) if event.type == "fulfilled"]

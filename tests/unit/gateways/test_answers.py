@@ -82,14 +82,14 @@ def endless(piece: bytes, *, pause: float = 0.0, status: str = "200 OK") -> Send
 @asynccontextmanager
 async def paying(url: str) -> AsyncIterator[SanitizedPaymentGateway]:
     gateway = HTTPPaymentGateway(url)
-    async with gateway._client:
+    async with gateway:
         yield SanitizedPaymentGateway(gateway)
 
 
 @asynccontextmanager
 async def carrying(url: str) -> AsyncIterator[SanitizedCarrier]:
     carrier = HTTPCarrier(url)
-    async with carrier._client:
+    async with carrier:
         yield SanitizedCarrier(carrier)
 
 

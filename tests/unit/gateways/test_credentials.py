@@ -169,7 +169,7 @@ async def test_a_rotated_token_is_used_from_the_next_call_on(tmp_path: Path) -> 
     (tmp_path / "mounted/token").symlink_to("../..data/token")
     with remote.serve() as url:
         gateway = HTTPPaymentGateway(url, str(tmp_path / "mounted"))
-        async with gateway._client:
+        async with gateway:
             await gateway.charge(_CHARGE)
             (tmp_path / "next").symlink_to("v2")
             # During a call, which ends on its own connection.
@@ -221,7 +221,7 @@ async def test_no_message_repeats_a_credential(tmp_path: Path, status: int) -> N
     remote.answer = status, body
     with remote.serve() as url:
         gateway = HTTPPaymentGateway(url, str(directory))
-        async with gateway._client:
+        async with gateway:
             with pytest.raises((GatewayRefusedError, GatewayUnavailableError)) as error:
                 await gateway.charge(_CHARGE)
     text = str(error.value)
@@ -237,7 +237,7 @@ async def test_a_password_of_the_url_is_not_repeated_either() -> None:
     remote.answer = 409, b"no user shop with open:sesame"
     with remote.serve() as url:
         gateway = HTTPPaymentGateway(url.replace("//", "//shop:open%3Asesame@"))
-        async with gateway._client:
+        async with gateway:
             with pytest.raises(GatewayRefusedError, match=r"no user shop with \*\*\*$"):
                 await gateway.charge(_CHARGE)
     [headers] = remote.headers
@@ -272,11 +272,11 @@ async def test_a_private_authority(tmp_path: Path, pairs: dict[str, Pair]) -> No
     other = _files(tmp_path / "other", ca_crt=pairs["stranger"].certificate.read_text())
     with remote.serve(_server_tls(pairs, client=False)) as url:
         gateway = HTTPPaymentGateway(url, str(own))
-        async with gateway._client:
+        async with gateway:
             await gateway.charge(_CHARGE)
         for credentials in ("", str(other)):
             refusing = HTTPPaymentGateway(url, credentials)
-            async with refusing._client:
+            async with refusing:
                 with pytest.raises(GatewayUnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
                     await refusing.charge(_CHARGE)
     assert len(remote.headers) == 1
@@ -292,13 +292,13 @@ async def test_a_client_certificate_that_is_rotated(tmp_path: Path, pairs: dict[
     directory = _files(tmp_path / "secret", ca_crt=authority)
     with remote.serve(_server_tls(pairs, client=True)) as url:
         bare = HTTPPaymentGateway(url, str(directory))
-        async with bare._client:
+        async with bare:
             with pytest.raises(GatewayUnavailableError):
                 await bare.charge(_CHARGE)
         first = pairs["client"]
         _files(directory, tls_crt=first.certificate.read_text(), tls_key=first.key.read_text())
         gateway = HTTPPaymentGateway(url, str(directory))
-        async with gateway._client:
+        async with gateway:
             await gateway.charge(_CHARGE)
             second = pairs["client-2"]
             with capture_logs() as logs:

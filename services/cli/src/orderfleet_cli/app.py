@@ -6,12 +6,20 @@ from typing import Annotated, Final
 
 import typer
 
-from orderfleet_cli.commands import local, operate, orders, payload_keys, temporal, versions
+from orderfleet_cli.commands import (
+    gateways,
+    local,
+    operate,
+    orders,
+    payload_keys,
+    temporal,
+    versions,
+)
 from orderfleet_cli.errors import WRONG_USAGE
 
 _CODES: Final = (
     "Exit codes: 0 done; 1 failed or refused; 2 wrong usage or a wrong setting; "
-    "3 the API, Temporal or Postgres is unreachable; 130 Ctrl-C."
+    "3 the API, Temporal, Postgres or a gateway is unreachable; 130 Ctrl-C."
 )
 
 app = typer.Typer(
@@ -54,7 +62,7 @@ def orderfleet(
     load_environment()
 
 
-for group in (orders, temporal, versions, operate, payload_keys, local):
+for group in (orders, temporal, versions, operate, payload_keys, gateways, local):
     app.add_typer(group.commands)
 
 

@@ -26,5 +26,11 @@ class UnreachableError(CommandError):
     exit_code = UNREACHABLE
 
 
+class GatewayUnreachableError(CommandError):
+    """A gateway is away, of which `doctor` knows nothing."""
+
+    exit_code = UNREACHABLE
+
+
 class StoppedError(Exception):
     """A signal stopped the command, and its clean-up is done."""

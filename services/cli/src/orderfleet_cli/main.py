@@ -5,7 +5,7 @@ Exit codes:
     0    done
     1    failed or refused: no such order, too late, a failed check
     2    wrong usage or a wrong setting
-    3    the API, Temporal or Postgres is unreachable: repeating the command may help
+    3    the API, Temporal, Postgres or a gateway is unreachable: repeating the command may help
     130  stopped by Ctrl-C or another signal (`up` then ends with 0)
 
 An error is one line on standard error.

@@ -10,7 +10,7 @@ import zlib
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import httpx
@@ -133,11 +133,25 @@ def _retry_after(response: httpx.Response) -> float | None:
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-class HTTPPaymentGateway:
-    """A `PaymentGateway` behind `POST /charges`, `GET /charges/{key}`, `.../void`, `.../refund`."""
+class _HTTPGateway:
+    """A gateway behind a URL, with the credentials of a directory."""
 
     def __init__(self, url: str, credentials: str = "") -> None:
         self._client = GatewayClient(url, credentials)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+class HTTPPaymentGateway(_HTTPGateway):
+    """A `PaymentGateway` behind `POST /charges`, `GET /charges/{key}`, `.../void`, `.../refund`."""
 
     async def charge(self, charge: Charge) -> bool:
         """Capture the amount; the gateway recognizes a repeat by the key, and may report it."""
@@ -163,11 +177,8 @@ class HTTPPaymentGateway:
         return _status(await _request(self._client, "POST", path, charge))
 
 
-class HTTPCarrier:
+class HTTPCarrier(_HTTPGateway):
     """A `Carrier` behind `POST /shipments`, `GET /shipments/{key}`, `.../recall`."""
-
-    def __init__(self, url: str, credentials: str = "") -> None:
-        self._client = GatewayClient(url, credentials)
 
     async def dispatch(self, shipment: Shipment) -> str:
         """Hand the package over; the carrier recognizes a repeat by the key."""

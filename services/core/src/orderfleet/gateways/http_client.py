@@ -67,6 +67,9 @@ class GatewayClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
         """Close the connections."""
         for closing in self._replaced:
             closing.cancel()
