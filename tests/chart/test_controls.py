@@ -54,6 +54,11 @@ def no_rights_in_the_cluster(objects: list[Object]) -> list[str]:
     return [title(one) for one in objects if one["apiVersion"].startswith("rbac.")]
 
 
+def _names_a_file(variable: Object) -> bool:
+    """Tell whether a variable holds the path of a mounted Secret's file, not its content."""
+    return variable["name"].endswith("_FILE") and variable["value"].startswith("/etc/orderfleet/")
+
+
 @control("C-0012")
 def no_credentials_in_plain_sight(objects: list[Object]) -> list[str]:
     config = [
@@ -68,7 +73,7 @@ def no_credentials_in_plain_sight(objects: list[Object]) -> list[str]:
         for pod in pods(objects)
         for container in pod.containers()
         for variable in container.get("env", [])
-        if SECRET.search(variable["name"]) and "value" in variable
+        if SECRET.search(variable["name"]) and "value" in variable and not _names_a_file(variable)
     ]
     return config + plain
 

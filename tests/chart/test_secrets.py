@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -49,13 +49,16 @@ def test_what_is_made_is_random() -> None:
     assert len(values) == len(set(values)) == 12
 
 
+_FILES: Final = {"passwords", "postgres-password", "api-keys", "temporal-api-key"}
+
+
 def references(objects: list[Object]) -> set[tuple[str, str]]:
     """Return each secret's name and key that a pod takes, by its environment or a volume."""
     found = set()
     for pod in pods(objects):
         for volume in pod.spec.get("volumes", []):
             # Authorities and certificates are no secrets that the chart could make.
-            if volume["name"] == "passwords":
+            if volume["name"] in _FILES:
                 secret = volume["secret"]
                 found |= {(secret["secretName"], item["key"]) for item in secret["items"]}
         for container in pod.containers():

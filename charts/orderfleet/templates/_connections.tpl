@@ -9,7 +9,7 @@
 {{- end -}}
 
 {{/*
-URL without a password, which PGPASSWORD supplies: dict "root" "user". asyncpg, unlike psql, does not
+URL without a password, which DATABASE_PASSWORD_FILE supplies: dict "root" "user". asyncpg, unlike psql, does not
 look up the system's CA certificates by default, so the URL has their path.
 */}}
 {{- define "orderfleet.postgres.url" -}}
@@ -46,7 +46,15 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/* Temporal's Secrets as environment variables. */}}
+{{/*
+Files that processes read again when they change, so that no pod restarts for a Secret. Readable by the
+pod's group, which is the volume's; by all where the cluster chooses the ids, or does not.
+*/}}
+{{- define "orderfleet.secretMode" -}}
+{{- .Values.global.fixedIds | ternary "0440" "0444" -}}
+{{- end -}}
+
+{{/* Temporal's API key, for its CLI, which reads no file. */}}
 {{- define "orderfleet.temporal.env" -}}
 {{- with .Values.temporal }}
 {{- if and (not .enabled) .apiKey.existingSecret }}
@@ -59,16 +67,43 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/* A password of Postgres as an environment variable: dict "root" "key" (of postgres.secretKeys). */}}
+{{/* Temporal's API key, for the services. */}}
+{{- define "orderfleet.temporal.keyFile.env" -}}
+{{- if and (not .Values.temporal.enabled) .Values.temporal.apiKey.existingSecret }}
+- name: TEMPORAL_API_KEY_FILE
+  value: /etc/orderfleet/temporal-api-key/key
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.temporal.keyFile.mounts" -}}
+{{- if and (not .Values.temporal.enabled) .Values.temporal.apiKey.existingSecret }}
+- name: temporal-api-key
+  mountPath: /etc/orderfleet/temporal-api-key
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.temporal.keyFile.volumes" -}}
+{{- if and (not .Values.temporal.enabled) .Values.temporal.apiKey.existingSecret }}
+- name: temporal-api-key
+  secret:
+    secretName: {{ .Values.temporal.apiKey.existingSecret | quote }}
+    defaultMode: {{ include "orderfleet.secretMode" . }}
+    items:
+      - key: {{ .Values.temporal.apiKey.key | quote }}
+        path: key
+{{- end }}
+{{- end -}}
+
 {{- define "orderfleet.postgres.env" -}}
-- name: PGPASSWORD
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "orderfleet.postgres.secret" .root | quote }}
-      key: {{ get .root.Values.postgres.secretKeys .key | quote }}
+- name: DATABASE_PASSWORD_FILE
+  value: /etc/orderfleet/postgres-password/password
 {{- end -}}
 
 {{- define "orderfleet.postgres.mounts" -}}
+- name: postgres-password
+  mountPath: /etc/orderfleet/postgres-password
+  readOnly: true
 {{- if .Values.postgres.caSecret }}
 - name: postgres-ca
   mountPath: /etc/orderfleet/postgres
@@ -76,8 +111,16 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
+{{/* The password of a role, and the authority: dict "root" "key" (of postgres.secretKeys). */}}
 {{- define "orderfleet.postgres.volumes" -}}
-{{- with .Values.postgres.caSecret }}
+- name: postgres-password
+  secret:
+    secretName: {{ include "orderfleet.postgres.secret" .root | quote }}
+    defaultMode: {{ include "orderfleet.secretMode" .root }}
+    items:
+      - key: {{ get .root.Values.postgres.secretKeys .key | quote }}
+        path: password
+{{- with .root.Values.postgres.caSecret }}
 - name: postgres-ca
   secret:
     secretName: {{ . | quote }}
@@ -126,6 +169,27 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 
 {{- define "orderfleet.api.secret" -}}
 {{- .Values.api.auth.existingSecret | default (printf "%s-api-keys" (include "orderfleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* The API's keys, without the plain one, which is the test's. */}}
+{{- define "orderfleet.api.mounts" -}}
+{{- if and (eq .component "api") (not .root.Values.api.auth.open) }}
+- name: api-keys
+  mountPath: /etc/orderfleet/api-keys
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "orderfleet.api.volumes" -}}
+{{- if and (eq .component "api") (not .root.Values.api.auth.open) }}
+- name: api-keys
+  secret:
+    secretName: {{ include "orderfleet.api.secret" .root | quote }}
+    defaultMode: {{ include "orderfleet.secretMode" .root }}
+    items:
+      - key: keys
+        path: keys
+{{- end }}
 {{- end -}}
 
 {{/* Credentials of a worker's gateway: dict "gateway" (a name) "gatewaySecret" (empty for none). */}}

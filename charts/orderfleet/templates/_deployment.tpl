@@ -84,7 +84,6 @@ spec:
         {{- include "orderfleet.podAnnotations" (dict
           "root" .root
           "own" (dict "checksum/config" (sha256sum .config) "kubectl.kubernetes.io/default-container" .component)
-          "secrets" (concat (include "orderfleet.secrets" .root | fromYamlArray) (.secrets | default list))
           "more" .values.podAnnotations
         ) | nindent 8 }}
     spec:
@@ -178,15 +177,15 @@ name, because the API server accepts no duplicate name: dict "own" (text) "extra
 {{- end -}}
 
 {{- define "orderfleet.ownEnv" -}}
-{{ include "orderfleet.postgres.env" (dict "root" .root "key" "fleet") }}
-{{- include "orderfleet.temporal.env" .root }}
+{{ include "orderfleet.postgres.env" . }}
+{{- include "orderfleet.temporal.keyFile.env" .root }}
 {{- with .env }}
 {{ . }}
 {{- end }}
 {{- end -}}
 
 {{- define "orderfleet.volumeMounts" -}}
-{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
+{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.temporal.keyFile.mounts" .root) (include "orderfleet.api.mounts" .) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
 {{- with $mounts -}}
 volumeMounts:
   {{- regexReplaceAll "\n+" . "\n" | nindent 2 }}
@@ -194,6 +193,6 @@ volumeMounts:
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
-{{- $volumes := list (include "orderfleet.postgres.volumes" .root) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
 {{- regexReplaceAll "\n+" $volumes "\n" -}}
 {{- end -}}

@@ -17,13 +17,13 @@ orderfleet/made: {{ toJson $made | quote }}
 {{- end -}}
 
 {{/*
-A hash of the data that pods read from Secrets: dict "root" "secrets" (each NAME/KEY, or NAME for all keys
+A hash of the data that pods take from Secrets when they start: dict "root" "secrets" (each NAME/KEY, or NAME for all keys
 of a Secret). Empty while the chart's own Secrets have their initial data, so that the first upgrade
 replaces no pod.
 */}}
 {{- define "orderfleet.changedSecrets" -}}
 {{- $found := dict -}}
-{{- range $wanted := without .secrets "" -}}
+{{- range $wanted := without (.secrets | default list) "" -}}
 {{- $name := splitList "/" $wanted | first -}}
 {{- $live := lookup "v1" "Secret" $.root.Release.Namespace $name -}}
 {{- if $live -}}
@@ -37,16 +37,4 @@ replaces no pod.
 {{- end -}}
 {{- end -}}
 {{- with $found }}{{ toJson . | sha256sum }}{{ end -}}
-{{- end -}}
-
-{{/* Secrets and keys that every service reads. */}}
-{{- define "orderfleet.secrets" -}}
-{{- $secrets := list (printf "%s/%s" (include "orderfleet.postgres.secret" .) .Values.postgres.secretKeys.fleet) .Values.postgres.caSecret -}}
-{{- with .Values.temporal -}}
-{{- if not .enabled -}}
-{{- $secrets = concat $secrets (list .tls.caSecret .tls.certSecret) -}}
-{{- with .apiKey.existingSecret }}{{ $secrets = append $secrets (printf "%s/%s" . $.Values.temporal.apiKey.key) }}{{ end -}}
-{{- end -}}
-{{- end -}}
-{{- without $secrets "" | toYaml -}}
 {{- end -}}

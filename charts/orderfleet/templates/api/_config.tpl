@@ -13,10 +13,7 @@ REVIEW_SECONDS: {{ .Values.orders.reviewSeconds | quote }}
 {{/* Keys that are let in. */}}
 {{- define "orderfleet.api.env" -}}
 {{- if not .Values.api.auth.open }}
-- name: ORDERFLEET_API_KEYS
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "orderfleet.api.secret" . | quote }}
-      key: keys
+- name: ORDERFLEET_API_KEYS_FILE
+  value: /etc/orderfleet/api-keys/keys
 {{- end }}
 {{- end -}}

@@ -5,6 +5,12 @@ there=
 while true; do
   wanted=$(sha256sum /etc/orderfleet/passwords/*)
   if [ "$wanted" != "$there" ]; then
+    # Other pods get the same Secret up to 90 s later. They use a new password first and the one before if
+    # that is refused, so the server changes last.
+    if [ -n "$there" ]; then
+      sleep 100 & wait $!
+      wanted=$(sha256sum /etc/orderfleet/passwords/*)
+    fi
     for name in SUPERUSER OWNER FLEET TEMPORAL; do
       # With a newline at its end if it has one there, as a variable of a pod has it too.
       content=$(cat "/etc/orderfleet/passwords/$name" && echo .)
