@@ -55,4 +55,5 @@ class Credentials(Collector):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for files in self._watched:
-                files.get()
+                # Half: a sleep that ends a moment early must not put a look off.
+                files.get(LOOK_SECONDS / 2)

@@ -72,7 +72,7 @@ class TemporalCredentials(Plugin):
             await asyncio.sleep(LOOK_SECONDS)
             if self.files is None:
                 continue
-            config = self.files.get()
+            config = self.files.get(LOOK_SECONDS / 2)
             for connection in tuple(self._connections):
                 try:
                     if await connection.use(config):
