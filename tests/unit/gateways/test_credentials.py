@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
 from orderfleet.environment import MASK
 from orderfleet.gateways import http_client
-from orderfleet.gateways.credentials import CredentialsError, read_credentials
+from orderfleet.gateways.credentials import Credentials, CredentialsError, read_credentials
+from orderfleet.gateways.factory import make_carrier, make_payment_gateway
 from orderfleet.gateways.http import HTTPCarrier, HTTPPaymentGateway
 from orderfleet.gateways.http_client import GatewayClient
 from orderfleet.gateways.protocols import (
@@ -22,6 +23,8 @@ from orderfleet.gateways.protocols import (
     GatewayRefusedError,
     GatewayUnavailableError,
 )
+from orderfleet.store.pool import Pool
+from orderfleet.watched_files import WatchedFiles
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 from tests.support.certificates import Pair, make_pair, needs_openssl
@@ -199,6 +202,20 @@ async def test_unusable_files_leave_the_previous_credentials_in_use(tmp_path: Pa
             assert "hidden" not in str(logs)
             _files(directory, token="third")
             assert client.current().headers["authorization"] == "Bearer third"
+
+
+def test_the_process_watches_the_files(tmp_path: Path) -> None:
+    directory = str(_files(tmp_path, token="first"))
+    no_pool = cast("Pool", None)
+    for make in (make_payment_gateway, make_carrier):
+        watched: list[WatchedFiles[Credentials] | None] = []
+        make(_HTTP, no_pool, (), directory, watched.append)
+        make(_HTTP, no_pool, (), "", watched.append)
+        make("", no_pool, (), "", watched.append)
+        [files, nothing] = watched
+        assert files
+        assert files.credential == "gateway"
+        assert nothing is None
 
 
 async def test_the_files_are_looked_at_once_a_second(tmp_path: Path) -> None:

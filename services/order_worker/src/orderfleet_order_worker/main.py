@@ -54,6 +54,7 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
                 resources.pool,
                 settings.gateway_faults,
                 settings.payment_gateway_credentials,
+                resources.credentials.add,
             ),
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,

@@ -45,6 +45,7 @@ async def serve(settings: ShippingWorkerSettings, lifecycle: Lifecycle) -> None:
             resources.pool,
             settings.gateway_faults,
             settings.carrier_credentials,
+            resources.credentials.add,
         )
         make = partial(
             make_worker,

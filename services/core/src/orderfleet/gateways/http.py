@@ -18,6 +18,7 @@ import msgspec
 
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS
 from orderfleet.domain.strict_json import unique_members
+from orderfleet.gateways.credentials import Credentials
 from orderfleet.gateways.http_client import GatewayClient
 from orderfleet.gateways.protocols import (
     Charge,
@@ -34,6 +35,7 @@ from orderfleet.gateways.redaction import (
     redact,
     sanitize,
 )
+from orderfleet.watched_files import WatchedFiles
 
 _MOST_BYTES: Final = 65_536
 # A refusal's reason may be slow to arrive; its status line is there already.
@@ -138,6 +140,11 @@ class _HTTPGateway:
 
     def __init__(self, url: str, credentials: str = "") -> None:
         self._client = GatewayClient(url, credentials)
+
+    @property
+    def files(self) -> WatchedFiles[Credentials] | None:
+        """The files of the credentials, None if there are none."""
+        return self._client.files
 
     async def __aenter__(self) -> Self:
         return self
