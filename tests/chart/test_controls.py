@@ -56,7 +56,8 @@ def no_rights_in_the_cluster(objects: list[Object]) -> list[str]:
 
 def _names_a_file(variable: Object) -> bool:
     """Tell whether a variable holds the path of a mounted Secret's file, not its content."""
-    return variable["name"].endswith("_FILE") and variable["value"].startswith("/etc/orderfleet/")
+    name, value = str(variable["name"]), str(variable["value"])
+    return name.endswith("_FILE") and value.startswith("/etc/orderfleet/")
 
 
 @control("C-0012")
