@@ -14,7 +14,7 @@ async def test_an_order_is_forgotten_and_still_known(orders: Orders, tmp_path: P
     cli = Cli(tmp_path, orders.fleet.addresses)
     order_id = await orders.place("plain", address={**HOME, "name": "Zoë Müller"})
     await orders.ended(order_id)
-    started = await cli("forget", order_id)
+    started = await cli("forget", order_id, "--no-wait")
     assert started.status == 0, started
     order = await orders.until(order_id, "forgotten")
     assert order["address"] == {"street": "***", "city": "***"}

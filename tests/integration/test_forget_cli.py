@@ -26,10 +26,8 @@ async def test_forget_and_wait(cli: Cli, fleet: Fleet) -> None:
             order = an_order(f"pay-{placed}")
             await order_service.accept(fleet.backends(), placed, order)
         await asyncio.gather(fleet.result(order_id), fleet.result(other))
-        first, started = await cli.all(f"forget {order_id} --wait", f"forget {other}")
-        again, as_json = await cli.all(
-            f"forget {order_id} --wait", f"forget {order_id} --wait --json"
-        )
+        first, started = await cli.all(f"forget {order_id}", f"forget {other} --no-wait")
+        again, as_json = await cli.all(f"forget {order_id}", f"forget {order_id} --json")
 
         async def forgotten() -> bool:
             return (await fleet.event_types(other))[-1] == "forgotten"
@@ -53,9 +51,7 @@ async def test_what_cannot_be_forgotten_is_one_line(cli: Cli, fleet: Fleet) -> N
         await order_service.accept(fleet.backends(), order_id, an_order(f"pay-{order_id}"))
         await fleet.reached(order_id, OrderState.CHARGED)
         await fleet.workflow(order_id).terminate("a person did it")
-        outcomes = await cli.all(
-            f"forget {order_id} --wait", f"forget {unknown} --wait", "forget a/b"
-        )
+        outcomes = await cli.all(f"forget {order_id}", f"forget {unknown}", "forget a/b")
     assert [outcome.status for outcome in outcomes] == [1, 1, 2]
     assert [outcome.error for outcome in outcomes[:2]] == [
         f"{order_id}: the order has not ended",

@@ -129,14 +129,18 @@ async def load(
         raise typer.Exit(FAILED)
 
 
-@commands.command(epilog=examples("orderfleet forget order-1", "orderfleet forget order-1 --wait"))
+@commands.command(
+    epilog=examples("orderfleet forget order-1", "orderfleet forget order-1 --no-wait")
+)
 @asynchronous
 async def forget(
     order_id: OrderId,
     wait: Annotated[
         bool,
-        typer.Option("--wait", help="Wait until nothing is left; exit 0 only if it is forgotten."),
-    ] = False,
+        typer.Option(
+            "--wait/--no-wait", help="Wait until nothing is left, or only start the workflow."
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Forget the customer of an order that has ended: its address and every free text.
