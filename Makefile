@@ -24,7 +24,7 @@ endif
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
 	test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
-	bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
+	bench-encryption bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
@@ -94,6 +94,9 @@ bench-overload-short: .venv/.bench-stamp  ## the same, its first seven goals, in
 bench-versions: .venv/.bench-stamp  ## what workers with versions cost an order, in 20 minutes
 	@$(BIN)/python -m tests.bench versions $(BENCH_ARGS)
 
+bench-encryption: .venv/.bench-stamp  ## what encrypted payloads cost an order, in 12 minutes
+	@$(BIN)/python -m tests.bench encryption $(BENCH_ARGS)
+
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
 	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)
 
@@ -106,7 +109,7 @@ deploy:  ## deploy the images and the chart to kubectl's cluster: a local one, o
 k8s:  ## render the kustomize bases of k8s/ from the chart
 	@$(PYTHON) k8s/render.py
 
-k8s-secrets:  ## generate the passwords and the API key of k8s/overlays/dev, unless they exist
+k8s-secrets:  ## generate the passwords, the API key and the payload key of k8s/overlays/dev, unless they exist
 	@$(PYTHON) k8s/dev_secrets.py
 
 lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are generated documents up to date?

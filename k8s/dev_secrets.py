@@ -1,7 +1,8 @@
-"""Generates the passwords and the API key of overlays/dev, once; a second run changes nothing."""
+"""Generates the passwords, the API key and the payload key of overlays/dev, unless they exist."""
 
 import os
 import secrets
+from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -25,4 +26,5 @@ def write(name: str, values: dict[str, str]) -> None:
 if __name__ == "__main__":
     write("postgres.env", {f"{name}-password": secrets.token_hex(16) for name in PASSWORDS})
     key = secrets.token_hex(20)
+    write("payload-keys.env", {"keys": f"dev:{b64encode(secrets.token_bytes(32)).decode()}"})
     write("api-keys.env", {"key": key, "keys": f"dev:{sha256(key.encode()).hexdigest()}"})

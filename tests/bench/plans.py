@@ -118,6 +118,17 @@ PLANS: Final = {
         once={},
         back_and_forth=True,
     ),
+    "encryption": Plan(
+        runs=3,
+        parts=_rates(
+            Rates("orderfleet, encrypted", orderfleet(2, encrypted=True), SHORT),
+            Rates("orderfleet", orderfleet(2), SHORT),
+            Rates("steady, encrypted", orderfleet(2, encrypted=True), STEADY),
+            Rates("steady", orderfleet(2), STEADY),
+        ),
+        once={},
+        back_and_forth=True,
+    ),
     "overload": _overload(
         {
             "3 P": StepLoad(TO_PEAK, above=300, below=300),

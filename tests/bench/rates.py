@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgspec.structs import replace
 
+from orderfleet.temporal.payload_keys import make_key
+from orderfleet_cli.private_files import write_private
 from tests.bench.bench import Bench
 from tests.bench.books import UnbalancedError, check_books
 from tests.bench.load import Placed
@@ -78,7 +81,12 @@ async def _check(bench: Bench, subject: Subject, name: str, prefix: str, placed:
 
 
 def orderfleet(
-    review: float, *, workers: int = 1, sandbox: bool = True, versions: bool = False
+    review: float,
+    *,
+    workers: int = 1,
+    sandbox: bool = True,
+    versions: bool = False,
+    encrypted: bool = False,
 ) -> Start:
     env = {
         # No subject refuses orders: the rise shows where they begin to end late.
@@ -86,9 +94,19 @@ def orderfleet(
         "ORDERFLEET_SANDBOX": str(sandbox).lower(),
         "ORDERFLEET_VERSIONING": "on" if versions else "off",
     }
-    return lambda bench: run_orderfleet(
-        bench.data, bench.server, Options(review=review, workers=workers, env=env)
-    )
+
+    def start(bench: Bench) -> AbstractAsyncContextManager[Subject]:
+        keys = {"ORDERFLEET_PAYLOAD_KEYS_FILE": _payload_keys(bench.data) if encrypted else ""}
+        options = Options(review=review, workers=workers, env=env | keys)
+        return run_orderfleet(bench.data, bench.server, options)
+
+    return start
+
+
+def _payload_keys(data: Path) -> str:
+    path = data / "payload-keys"
+    write_private(path, f"{make_key()}\n")
+    return str(path)
 
 
 def floor(review: float, shape: str = "own") -> Start:

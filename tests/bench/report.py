@@ -23,6 +23,8 @@ _GOALS: Final = (
     ("orderfleet", "floor", "cpu", ""),
     ("orderfleet, versions", "orderfleet", "peak", ">= 0.97"),
     ("steady, versions", "steady", "cpu", "<= 1.03"),
+    ("steady, encrypted", "steady", "cpu", "<= 1.03"),
+    ("orderfleet, encrypted", "orderfleet", "peak", ">= 0.97"),
 )
 _WORDS: Final = {
     "peak": "orders a second",

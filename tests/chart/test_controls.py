@@ -74,7 +74,9 @@ def no_credentials_in_plain_sight(objects: list[Object]) -> list[str]:
         for pod in pods(objects)
         for container in pod.containers()
         for variable in container.get("env", [])
-        if SECRET.search(variable["name"]) and "value" in variable and not _names_a_file(variable)
+        if SECRET.search(variable["name"])
+        and variable.get("value", "true") != "true"
+        and not _names_a_file(variable)
     ]
     return config + plain
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orderfleet.temporal.payload_keys import parse_keys
 from tests.chart.rendering import ROOT, Object, named, pods, title
 
 pytestmark = pytest.mark.needs("helm", "kubectl")
@@ -25,6 +26,7 @@ NAMESPACES = {"dev": "orderfleet-dev", "external": "orderfleet", "keda": "orderf
 GIVEN = {
     "Secret/orderfleet-postgres": {"owner-password", "fleet-password"},
     "Secret/orderfleet-api-keys": {"keys"},
+    "Secret/orderfleet-payload-keys": {"keys"},
 }
 SERVICES = {"orderfleet-api", "orderfleet-order-worker", "orderfleet-shipping-worker"}
 
@@ -303,9 +305,15 @@ def test_the_key_of_dev_is_let_in(k8s: Path) -> None:
     assert keys == f"dev:{hashlib.sha256(key.encode()).hexdigest()}"
 
 
+def test_the_payload_key_of_dev_is_one(k8s: Path) -> None:
+    data = named(build(k8s / "overlays/dev"), "Secret", "orderfleet-payload-keys")["data"]
+    [key] = parse_keys(base64.b64decode(data["keys"]).decode()).keys
+    assert key.id == "dev"
+
+
 def test_secrets_are_made_once_and_for_their_owner(k8s: Path) -> None:
     files = sorted(k8s.glob("overlays/dev/*.env"))
-    assert len(files) == 2
+    assert len(files) == 3
     before = [file.read_text() for file in files]
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
     files[0].unlink()

@@ -46,10 +46,12 @@ def test_what_is_made_is_only_in_its_secret(name: str) -> None:
 def test_what_is_made_is_random() -> None:
     first, second = (secrets(render()) for _ in range(2))
     values = [value for secret in first + second for value in secret["data"].values()]
-    assert len(values) == len(set(values)) == 12
+    assert len(values) == len(set(values)) == 14
 
 
-_FILES: Final = {"passwords", "postgres-password", "api-keys", "temporal-api-key"}
+_FILES: Final = {
+    *("passwords", "postgres-password", "api-keys", "temporal-api-key", "payload-keys"),
+}
 
 
 def references(objects: list[Object]) -> set[tuple[str, str]]:
@@ -78,7 +80,8 @@ def test_what_is_referred_to_is_made_or_given(name: str) -> None:
     given = {
         "api-key": {("temporal-cloud", "token")},
         "external": {("fleet-postgres", "owner"), ("fleet-postgres", "fleet")}
-        | {("fleet-api-keys", key) for key in ("keys", "key")},
+        | {("fleet-api-keys", key) for key in ("keys", "key")}
+        | {("fleet-payload-keys", "keys")},
         "external-postgres": {
             ("fleet-postgres", key) for key in ("owner-password", "fleet-password", "temporal")
         },
@@ -86,7 +89,8 @@ def test_what_is_referred_to_is_made_or_given(name: str) -> None:
             ("fleet-postgres", f"{key}-password")
             for key in ("postgres", "owner", "fleet", "temporal")
         }
-        | {("fleet-api-keys", key) for key in ("keys", "key")},
+        | {("fleet-api-keys", key) for key in ("keys", "key")}
+        | {("fleet-payload-keys", "keys")},
     }.get(name, set())
     assert references(objects) <= made | given
     assert given <= references(objects)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,14 @@ from orderfleet.domain.contract import OrderInput, Review, refund_id, shipping_i
 from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.gateways.protocols import GatewayRefusedError, Shipment
 from orderfleet.gateways.simulated import Fault, SimulatedCarrier
+from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.worker import run_worker
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet.temporal.payload_keys import PayloadKey, make_key
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
+from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
 from orderfleet_order_worker.reconciliation.evidence import read_evidence
 from orderfleet_shipping_worker import main as shipping_main
@@ -197,6 +201,57 @@ async def test_an_order_waits_for_a_worker_with_the_key(
         assert (await keyed.result(order_id)).state is OrderState.FULFILLED
     [message, *_] = _failed_tasks((await raw(fleet.temporal, order_id))[1])
     assert message == f"the payload key '{OLD.id}' is missing here"
+
+
+async def test_a_worker_without_the_key_leaves_orders_to_others(
+    fleet: Fleet, keyed: Fleet, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    path = tmp_path / "other"
+    rewrite(path, NEW)
+    settings = fleet.order_settings(payload_keys_file=str(path), probe_port=unused_tcp_port)
+    client = await connect(settings)
+    workers: list[Worker] = []
+
+    def make(client: Client) -> Worker:
+        workers.append(fleet.order_worker(client=client))
+        return workers[-1]
+
+    lifecycle = Lifecycle()
+    running = asyncio.create_task(
+        run_worker(
+            make,
+            client,
+            settings,
+            lifecycle,
+            serving=Serving(client, settings.order_task_queue, None, "none"),
+            reconnect=partial(connect, settings),
+            metrics=lambda: b"",
+        )
+    )
+    try:
+        order_ids = [new_id() for _ in range(3)]
+        backends = keyed.backends(order_deadline_seconds=15)
+        await order_service.accept(backends, order_ids[0], an_order(f"pay-{order_ids[0]}"))
+
+        async def paused() -> bool:
+            return not workers[0].is_running
+
+        await eventually(paused)
+        async with keyed.working():
+            for order_id in order_ids[1:]:
+                await order_service.accept(backends, order_id, an_order(f"pay-{order_id}"))
+            for order_id in order_ids:
+                assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+        # Its file gets the key: it works at once.
+        rewrite(path, OLD, NEW)
+        async with keyed.shipping_worker():
+            last = new_id()
+            await order_service.accept(backends, last, an_order(f"pay-{last}"))
+            assert (await keyed.result(last)).state is OrderState.FULFILLED
+        assert len(workers) > 1
+    finally:
+        lifecycle.request_shutdown()
+        await running
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@
 DATABASE_URL: {{ include "orderfleet.postgres.url" (dict "root" .root "user" .root.Values.postgres.user) | quote }}
 ORDERFLEET_DATABASE_POOL_SIZE: {{ .values.databasePoolSize | quote }}
 {{ include "orderfleet.temporal.config" .root }}
+{{- include "orderfleet.encryption.config" .root }}
 ORDER_TASK_QUEUE: {{ .root.Values.orders.taskQueue | quote }}
 SHIPPING_TASK_QUEUE: {{ .root.Values.orders.shippingTaskQueue | quote }}
 LOG_LEVEL: {{ .root.Values.logLevel | quote }}
@@ -185,7 +186,7 @@ name, because the API server accepts no duplicate name: dict "own" (text) "extra
 {{- end -}}
 
 {{- define "orderfleet.volumeMounts" -}}
-{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.temporal.keyFile.mounts" .root) (include "orderfleet.api.mounts" .) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
+{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.temporal.keyFile.mounts" .root) (include "orderfleet.encryption.mounts" .root) (include "orderfleet.api.mounts" .) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
 {{- with $mounts -}}
 volumeMounts:
   {{- regexReplaceAll "\n+" . "\n" | nindent 2 }}
@@ -193,6 +194,6 @@ volumeMounts:
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
-{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.encryption.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
 {{- regexReplaceAll "\n+" $volumes "\n" -}}
 {{- end -}}

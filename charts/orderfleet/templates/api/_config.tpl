@@ -5,6 +5,11 @@ ORDERFLEET_API_HOST: {{ include "orderfleet.listenHost" . | quote }}
 ORDERFLEET_API_PORT: "8000"
 ORDERFLEET_API_OPEN: {{ .Values.api.auth.open | quote }}
 ORDERFLEET_ADMISSION: {{ .Values.api.admission | ternary "on" "off" | quote }}
+{{- with .Values.global.encryption }}
+{{- if .enabled }}
+ORDERFLEET_CODEC_ORIGIN: {{ .codec.uiOrigin | quote }}
+{{- end }}
+{{- end }}
 ORDERFLEET_TENANT_RATES: {{ .Values.api.tenantRates | quote }}
 ORDER_DEADLINE_SECONDS: {{ .Values.orders.deadlineSeconds | quote }}
 REVIEW_SECONDS: {{ .Values.orders.reviewSeconds | quote }}

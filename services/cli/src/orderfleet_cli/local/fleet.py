@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from orderfleet.settings import PAYLOAD_KEYS_FILE
+from orderfleet.temporal.payload_keys import make_key
 from orderfleet_cli.errors import CommandError
 from orderfleet_cli.fleet_addresses import (
     DATABASE,
@@ -32,7 +34,7 @@ from orderfleet_cli.local.processes import (
     together,
 )
 from orderfleet_cli.local.temporal import Temporal
-from orderfleet_cli.private_files import file_errors, private_umask
+from orderfleet_cli.private_files import file_errors, private_umask, write_private
 
 _SHIPPING: Final = "shipping-worker"
 SERVICES: Final = ("api", "order-worker", _SHIPPING)
@@ -80,14 +82,16 @@ class Fleet:
         self.data = options.data
         self._say = options.say
         self._env = environment(options.env)
+        encrypted = bool(self._env.get(PAYLOAD_KEYS_FILE))
         find = PortFinder(options.say)
         self._api_port = find.take("API", options.ports.api)
         temporal = find.take("Temporal", options.ports.temporal)
         ui = find.take("Temporal UI", options.ports.temporal_ui)
         postgres = find.take("Postgres", options.ports.postgres)
         self._postgres = Postgres(self.data, postgres, durable=options.durable)
-        self._temporal = Temporal(self.data, temporal, ui, durable=options.durable)
         self.api_url = f"http://{LOOPBACK}:{self._api_port}"
+        codec = f"{self.api_url}/codec" if encrypted else ""
+        self._temporal = Temporal(self.data, temporal, ui, durable=options.durable, codec=codec)
         self.temporal_address = self._temporal.address
         self.temporal_ui_url = self._temporal.ui_url
         self.database_url = self._postgres.url(user=ROLE)
@@ -169,6 +173,7 @@ class Fleet:
             "TEMPORAL_ADDRESS": self.temporal_address,
             "ORDERFLEET_API_HOST": LOOPBACK,
             "ORDERFLEET_API_PORT": str(self._api_port),
+            "ORDERFLEET_CODEC_ORIGIN": self.temporal_ui_url,
             "ORDERFLEET_PROBE_HOST": LOOPBACK,
             "ORDERFLEET_PROBE_PORT": str(port),
             "ORDERFLEET_LOG_FORMAT": "json",
@@ -196,6 +201,7 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
             _empty(options.data)
         # Old logs would show errors that are long gone.
         shutil.rmtree(options.data / "logs", ignore_errors=True)
+        _make_payload_keys(options)
         fleet = Fleet(options)
         try:
             await fleet.open()
@@ -205,6 +211,15 @@ async def run_fleet(options: FleetOptions) -> AsyncIterator[Fleet]:
         finally:
             remove_addresses(options.data)
             await fleet.close()
+
+
+def _make_payload_keys(options: FleetOptions) -> None:
+    """Make the file of payload keys that the environment names, if it is missing."""
+    path = Path(environment(options.env).get(PAYLOAD_KEYS_FILE, ""))
+    # Without a name, it is the current directory.
+    if not path.exists():
+        write_private(path, f"{make_key()}\n")
+        options.say(f"made a payload key: {path}")
 
 
 @file_errors()

@@ -38,6 +38,7 @@ class Temporal:
         *,
         durable: bool = False,
         config: Mapping[str, object] | None = None,
+        codec: str = "",
     ) -> None:
         self.address = f"{LOOPBACK}:{port}"
         self._ui_port = ui_port
@@ -51,6 +52,7 @@ class Temporal:
                 *("--search-attribute", SEARCH_ATTRIBUTE),
                 *_dynamic_config(DYNAMIC_CONFIG | dict(config or {})),
                 *store,
+                *(("--ui-codec-endpoint", codec) if codec else ()),
             ),
             env=environment(),
             ready=self._answers,

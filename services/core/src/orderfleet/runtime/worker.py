@@ -34,6 +34,7 @@ from orderfleet.runtime.resources import Resources
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.credentials import follow_credentials
+from orderfleet.temporal.encryption import keys_of
 from orderfleet.temporal.fault_injection import FlakyInterceptor
 from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.namespace import require_namespace
@@ -164,11 +165,14 @@ async def run_worker(
     From SIGTERM on the process is not ready, and it polls no longer than orders need its build.
     Activities that still run `drain_seconds` later are cancelled. After an outage of Temporal
     another worker takes over, with a new client; the first one ends what it has begun. With new
-    certificates, the worker goes on, on a new connection of its client.
+    certificates, the worker goes on, on a new connection of its client. Without the payload keys of
+    the orders the process takes no tasks and is not ready: Temporal retries a task that fails after
+    2 s at the earliest, so that a few of them make an order late.
 
     Raises:
         RPCError: the namespace does not exist.
     """
+    keys = keys_of(client)
     worker = make(client)
 
     def take_connection() -> None:
@@ -197,14 +201,28 @@ async def run_worker(
                 back = asyncio.create_task(
                     reconnect_after_outage(client, worker.task_queue, reconnect)
                 )
-                await asyncio.wait({running, stopping, back}, return_when=asyncio.FIRST_COMPLETED)
+                lacking = asyncio.create_task(keys.lacking.wait())
+                await asyncio.wait(
+                    {running, stopping, back, lacking}, return_when=asyncio.FIRST_COMPLETED
+                )
                 if running.done() or stopping.done():
                     break
-                client = back.result()
-                group.create_task(_drain(worker, running))
+                draining = group.create_task(_drain(worker, running))
+                if back.done():
+                    client = back.result()
+                else:
+                    back.cancel()
+                    waiting = asyncio.create_task(keys.wait_for_key())
+                    await asyncio.wait({stopping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                    if stopping.done():
+                        waiting.cancel()
+                        await draining
+                        break
+                lacking.cancel()
                 worker = make(client)
                 running = asyncio.create_task(worker.run())
             back.cancel()
+            lacking.cancel()
             stopping.cancel()
             keeping.cancel()
             following.cancel()

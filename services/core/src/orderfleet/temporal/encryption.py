@@ -6,15 +6,12 @@ signals, updates, queries, memos, heartbeats, and what `EncodedFailureConverter`
 failure's clear text.
 """
 
-import os
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
 from temporalio.converter import DataConverter, PayloadCodec
 
 from orderfleet.settings import CommonSettings
@@ -24,8 +21,8 @@ from orderfleet.temporal.payload_keys import PayloadKey, PayloadKeys
 
 ENCODING: Final = b"binary/encrypted"
 KEY_ID: Final = "encryption-key-id"
-_NONCE_BYTES: Final = 12
-_TAG_BYTES: Final = 16
+# Nonce and tag.
+_SHORTEST: Final = 28
 # Fails its own call only; see PayloadConverter.
 _UNREADABLE: Final = Payload(metadata={"encoding": UNREADABLE}, data=b"-")
 
@@ -44,12 +41,12 @@ class EncryptionCodec(PayloadCodec):
             keys: the ring of the process.
             refuse_plain: make plain payloads unreadable, instead of reading them.
         """
-        self._keys = keys
+        self.keys = keys
         self._refuse_plain = refuse_plain
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt the payloads, if there is a key."""
-        key = self._keys.ring().current()
+        key = self.keys.ring().current()
         return list(payloads) if key is None else [_encrypt(key, payload) for payload in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
@@ -79,47 +76,50 @@ class EncryptionCodec(PayloadCodec):
 
     def _decrypted(self, payload: Payload) -> Payload:
         key_id = payload.metadata.get(KEY_ID, b"")
-        if not key_id or len(payload.data) < _NONCE_BYTES + _TAG_BYTES:
+        if not key_id or len(payload.data) < _SHORTEST:
             return _UNREADABLE
-        name = key_id.decode(errors="replace")
-        key = self._keys.find(name)
-        if key is None:
-            raise PayloadKeyError(f"the payload key {name[:64]!r} is missing here")
-        return _decrypt(key, payload)
-
-
-def make_codec(keys: PayloadKeys, settings: CommonSettings) -> EncryptionCodec:
-    """Return the codec that the settings ask for."""
-    return EncryptionCodec(keys, refuse_plain=settings.plain_payloads == "refuse")
+        try:
+            plain = _decrypt(self.keys, key_id.decode(errors="replace"), payload.data)
+        except PayloadKeyError:
+            self.keys.count_missing()
+            raise
+        self.keys.count_read()
+        return plain
 
 
 def configure_data_converter(keys: PayloadKeys, settings: CommonSettings) -> DataConverter:
     """Return the data converter of a client: JSON, encrypted if there are keys."""
-    return make_data_converter(make_codec(keys, settings), encode_failures=keys.on)
+    codec = EncryptionCodec(keys, refuse_plain=settings.plain_payloads == "refuse")
+    return make_data_converter(codec, encode_failures=keys.on)
+
+
+def keys_of(client: Client) -> PayloadKeys:
+    """Return the payload keys of a client, none if it does not encrypt."""
+    codec = client.data_converter.payload_codec
+    return codec.keys if isinstance(codec, EncryptionCodec) else PayloadKeys()
 
 
 def _encrypt(key: PayloadKey, payload: Payload) -> Payload:
-    nonce = os.urandom(_NONCE_BYTES)
+    from orderfleet.temporal.aes_gcm import seal  # noqa: PLC0415 (its size)
+
     key_id = key.id.encode()
-    sealed = _cipher(key.secret).encrypt(nonce, payload.SerializeToString(), _bound(key_id))
-    return Payload(metadata={"encoding": ENCODING, KEY_ID: key_id}, data=nonce + sealed)
+    sealed = seal(key.secret, payload.SerializeToString(), _bound(key_id))
+    return Payload(metadata={"encoding": ENCODING, KEY_ID: key_id}, data=sealed)
 
 
-def _decrypt(key: PayloadKey, payload: Payload) -> Payload:
-    nonce, sealed = payload.data[:_NONCE_BYTES], payload.data[_NONCE_BYTES:]
+def _decrypt(keys: PayloadKeys, key_id: str, data: bytes) -> Payload:
+    key = keys.find(key_id)
+    if key is None:
+        raise PayloadKeyError(f"the payload key {key_id[:64]!r} is missing here")
+    from orderfleet.temporal.aes_gcm import unseal  # noqa: PLC0415 (its size)
+
     try:
-        plain = _cipher(key.secret).decrypt(nonce, sealed, _bound(key.id.encode()))
-        return Payload.FromString(plain)
-    except (InvalidTag, DecodeError):
+        return Payload.FromString(unseal(key.secret, data, _bound(key_id.encode())))
+    except (ValueError, DecodeError):
         # Tampered with, or the key here is another one of the same id: a right worker may read it.
-        raise PayloadKeyError(f"the payload key {key.id!r} does not decrypt a payload") from None
+        raise PayloadKeyError(f"the payload key {key_id!r} does not decrypt a payload") from None
 
 
 def _bound(key_id: bytes) -> bytes:
     """Return the associated data: the metadata cannot be changed unnoticed."""
     return ENCODING + b"\0" + key_id
-
-
-@lru_cache(maxsize=64)
-def _cipher(secret: bytes) -> AESGCM:
-    return AESGCM(secret)

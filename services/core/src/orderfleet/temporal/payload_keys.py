@@ -5,6 +5,7 @@ encrypts: `ID:BASE64 2026-12-01T09:00:00Z`. The first key whose time has come en
 decrypts. Empty lines and lines that begin with `#` are comments.
 """
 
+import asyncio
 import binascii
 import re
 import secrets
@@ -16,14 +17,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from orderfleet.environment import SettingsError
+from orderfleet.polling import poll
 from orderfleet.settings import PAYLOAD_KEYS_FILE, CommonSettings
 from orderfleet.watched_files import WatchedFiles, explain, read_text
+
+log = structlog.stdlib.get_logger(__name__)
 
 KEY_BYTES: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # How soon the file is looked at again after a payload with an unknown key.
 _LOOK_AGAIN_SECONDS: Final = 0.2
+# So many payloads without a key, and none read between them, are no single bad message.
+_MOST_MISSES: Final = 2
+# How long a worker then takes no tasks, unless the file changes: each time twice as long.
+_PAUSE_SECONDS: Final = 5.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,10 @@ def read_keys(path: Path) -> KeyRing:
 
 
 class PayloadKeys:
-    """The key ring of a process, which follows its file; without a file there are no keys."""
+    """The key ring of a process, which follows its file; without a file there are no keys.
+
+    `lacking` is set once payloads show that keys are missing.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         """Read the file.
@@ -95,6 +109,9 @@ class PayloadKeys:
         Raises:
             SettingsError: the file cannot be read, or is malformed.
         """
+        self.lacking = asyncio.Event()
+        self._misses = 0
+        self._pause = _PAUSE_SECONDS
         self.file: WatchedFiles[KeyRing] | None = None
         if path is None:
             return
@@ -127,6 +144,28 @@ class PayloadKeys:
         if key is None and self.file is not None:
             key = self.file.get(_LOOK_AGAIN_SECONDS).by_id.get(key_id)
         return key
+
+    def count_read(self) -> None:
+        """Note that a key decrypted a payload."""
+        self._misses, self._pause = 0, _PAUSE_SECONDS
+
+    def count_missing(self) -> None:
+        """Note that a payload's key is missing or wrong here."""
+        self._misses += 1
+        if self._misses >= _MOST_MISSES:
+            self.lacking.set()
+
+    async def wait_for_key(self) -> None:
+        """Wait until the file has changed, for 5 s at first and for a minute at most."""
+        before = self.ring()
+
+        async def changed() -> bool:
+            return self.ring() is not before
+
+        log.error("payload keys are missing here: no tasks are taken", seconds=self._pause)
+        await poll(changed, seconds=self._pause, pause=0.5)
+        self._misses, self._pause = 0, min(2 * self._pause, _LONGEST_PAUSE_SECONDS)
+        self.lacking.clear()
 
 
 def _keys(text: str) -> Iterator[PayloadKey]:

@@ -1,0 +1,107 @@
+"""A local fleet with payload keys: what Temporal's own tools show of an order, with and without."""
+
+import asyncio
+import json
+import sys
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+from typing import Final
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from orderfleet.temporal.encryption import ENCODING
+from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet
+from orderfleet_cli.local.processes import environment
+from tests.e2e.support.browser import browse
+from tests.e2e.support.orders import PATIENCE, eventually
+
+_TEMPORAL: Final = Path(sys.executable).parent / "temporal"
+_STREET: Final = "221b Canary Street"
+_KEY: Final = "operator-of-the-test"
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def encrypted(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fleet]:
+    """Run a fleet as `up` does with one setting more, and a key that may use the codec."""
+    tmp_path = tmp_path_factory.mktemp("encrypted")
+    digest = sha256(_KEY.encode()).hexdigest()
+    env = {
+        "ORDERFLEET_PAYLOAD_KEYS_FILE": str(tmp_path / "payload-keys"),
+        "ORDERFLEET_API_KEYS": f"all:{digest}:place+read+operate",
+    }
+    options = FleetOptions(data=tmp_path / "data", env=env, ports=Ports.anywhere())
+    async with run_fleet(options) as fleet:
+        yield fleet
+
+
+async def _fulfil(fleet: Fleet, order_id: str) -> None:
+    headers = {"Authorization": f"Bearer {_KEY}"}
+    async with httpx.AsyncClient(
+        base_url=fleet.api_url, headers=headers, trust_env=False, timeout=PATIENCE
+    ) as http:
+        address = {"street": _STREET, "city": "London"}
+        body = {"payment_id": f"pay-{order_id}", "address": address}
+        assert (await http.post(f"/orders/{order_id}/start", json=body)).status_code == 202
+        await eventually(
+            lambda: http.get(f"/orders/{order_id}"),
+            lambda answer: answer.json()["state"] == "fulfilled",
+        )
+
+
+async def _show(fleet: Fleet, order_id: str, *options: str) -> str:
+    """Return what Temporal's CLI shows of an order's history."""
+    child = await asyncio.create_subprocess_exec(
+        *(_TEMPORAL, "workflow", "show", "--detailed", "--workflow-id", order_id),
+        *("--address", fleet.temporal_address, *options),
+        env=environment(),
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    async with asyncio.timeout(PATIENCE):
+        out, _ = await child.communicate()
+    assert child.returncode == 0, out
+    return out.decode()
+
+
+async def test_temporals_tools_show_an_order_to_operators_only(encrypted: Fleet) -> None:
+    await _fulfil(encrypted, "order-1")
+    assert _STREET not in await _show(encrypted, "order-1")
+    codec = ("--codec-endpoint", f"{encrypted.api_url}/codec", "--codec-auth")
+    assert _STREET in await _show(encrypted, "order-1", *codec, f"Bearer {_KEY}")
+
+
+async def test_temporals_ui_shows_an_order_to_operators_only(
+    encrypted: Fleet, tmp_path: Path
+) -> None:
+    await _fulfil(encrypted, "order-2")
+    order = f"{encrypted.temporal_ui_url}/namespaces/default/workflows/order-2"
+    async with browse(tmp_path / "profile") as page:
+        await page.open(encrypted.temporal_ui_url)
+        # As in its settings of the data encoder: include cross-origin credentials.
+        settings = {
+            "endpoint": f"{encrypted.api_url}/codec",
+            "includeCredentials": True,
+            "overrideRemoteCodecConfiguration": True,
+        }
+        for name, value in settings.items():
+            await page.run(
+                f"localStorage.setItem({json.dumps(name)}, {json.dumps(json.dumps(value))})"
+            )
+        await page.open(order)
+        # What it cannot decode, it shows as it is: in base64.
+        shown = await page.until("document.body.innerText", b64encode(ENCODING).decode())
+        assert _STREET not in shown
+        await page.open(f"{encrypted.api_url}/codec/login")
+        await page.run(f"document.querySelector('input').value = {json.dumps(_KEY)}")
+        await page.run("document.forms[0].requestSubmit()")
+        await page.until("document.querySelector('output').value", "Logged in")
+        await page.open(order)
+        await page.until("document.body.innerText", _STREET)
