@@ -167,13 +167,17 @@ spec:
 
 {{/*
 The chart's own variables and extraEnv's. A variable of extraEnv replaces the chart's own of the same
-name, because the API server accepts no duplicate name: dict "own" (text) "extra" (list).
+name, because the API server accepts no duplicate name, and its own file of the same credential, because
+the process accepts no credential from two places: dict "own" (text) "extra" (list).
 */}}
 {{- define "orderfleet.mergedEnv" -}}
 {{- $names := list -}}
-{{- range .extra }}{{ $names = append $names .name }}{{ end -}}
+{{- range .extra }}
+{{- $names = append $names .name -}}
+{{- if eq .name "PGPASSWORD" }}{{ $names = append $names "DATABASE_PASSWORD_FILE" }}{{ end -}}
+{{- end -}}
 {{- $kept := list -}}
-{{- range .own | fromYamlArray }}{{ if not (has .name $names) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
+{{- range .own | fromYamlArray }}{{ if not (or (has .name $names) (has (trimSuffix "_FILE" .name) $names)) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
 {{- concat $kept .extra | toYaml -}}
 {{- end -}}
 
