@@ -80,6 +80,7 @@ RULES: dict[str, dict[str, Any]] = {
     "*.waitSeconds": {"minimum": 1, "maximum": 3600},
     # The kubelet sleeps, in whole seconds.
     "*.preStopSeconds": SECONDS,
+    "*.forgetAfterDays": {"type": "number", "minimum": 0, "maximum": 36_500},
     "*Seconds": SECONDS | {"type": "number"},
     "*.databasePoolSize": COUNT,
     # A worker with 1 slot starves: the sticky queue's pollers would hold that slot.
