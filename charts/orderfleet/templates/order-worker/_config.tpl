@@ -6,5 +6,5 @@ ORDERFLEET_PAYMENT_GATEWAY_URL: {{ .Values.orderWorker.paymentGatewayUrl | quote
 ORDERFLEET_PAYMENT_GATEWAY_CREDENTIALS: /etc/orderfleet/payment-gateway
 {{- end }}
 ORDERFLEET_RECONCILE_SECONDS: {{ .Values.orderWorker.reconcileSeconds | quote }}
-ORDERFLEET_FORGET_AFTER_DAYS: {{ .Values.orderWorker.forgetAfterDays | int | quote }}
+ORDERFLEET_FORGET_AFTER_DAYS: {{ .Values.orderWorker.forgetAfterDays | quote }}
 {{- end -}}
