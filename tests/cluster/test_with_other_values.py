@@ -1,8 +1,11 @@
-"""An upgrade that changes the passwords and much else; then two Temporal pods form one ring."""
+"""Credentials change by themselves, then with much else; then two Temporal pods form one ring."""
 
 import asyncio
 import re
+import time
 from datetime import timedelta
+from hashlib import sha256
+from http import HTTPStatus
 from secrets import token_hex
 from typing import Final
 
@@ -11,12 +14,14 @@ import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
+from orderfleet.temporal.encryption import KEY_ID
+from orderfleet.temporal.payload_keys import make_key
 from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Load, flow
-from tests.cluster.support.release import NAME, Release
-from tests.cluster.support.shop import balanced, eventually, states
+from tests.cluster.support.release import NAME, SERVICES, Release
+from tests.cluster.support.shop import Shop, balanced, eventually, states
 from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
@@ -31,24 +36,130 @@ WHERE last_heartbeat > now() AT TIME ZONE 'utc' - interval '30 s' GROUP BY role
 """
 _GAUGE = re.compile(r"^numshards_gauge(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 _ENDED_SECONDS = 120
+# The test makes the kubelet bring a changed Secret at once.
+_AT_ONCE: Final = {"postgres.passwordDelaySeconds": 10}
 _VALUES: Final = {
     **images.values(images.OLD),
     "temporal.replicas": 2,
     "temporal.namespace.retention": f"{_RETENTION_HOURS}h",
     "temporal.extraEnv": [{"name": "LOG_LEVEL", "value": "error"}],
     "global.ipv6": "true",
+    **_AT_ONCE,
 }
 
 
-async def test_an_upgrade_with_other_passwords(release: Release, steps: Steps) -> None:
+async def test_credentials_change_without_a_restart(
+    release_with: ReleaseWith, steps: Steps
+) -> None:
+    release = release_with(images.values(images.OLD) | _AT_ONCE)
+    with steps.step("password, API key and payload key change, under 3 orders a second") as step:
+        pods = _services_pods(release)
+        with flow(release, "credentials", images.OLD, Load(rate=3)) as orders:
+            await _change_password(release)
+            await _change_api_key(release)
+            key_id = _rotate_payload_key(release)
+            async with release.shop() as shop:
+                await eventually(
+                    "an order under the new payload key",
+                    lambda: _key_of_an_order(release, shop),
+                    lambda used: used == key_id,
+                    60,
+                )
+        orders.show(step)
+        orders.check()
+        # Neither another pod nor a restart of one.
+        assert _services_pods(release) == pods
+        async with release.books() as pool:
+            await balanced(pool, orders.accepted, seconds=_ENDED_SECONDS)
+
+
+async def _change_password(release: Release) -> None:
+    name = "fleet-password"
+    old = {name: release.namespace.secret(f"{NAME}-postgres")[name]}
+    release.change_secret(f"{NAME}-postgres", {name: token_hex()})
+    _bring_secrets(release)
+    await asyncio.to_thread(
+        wait_until, "Postgres refuses the old one", lambda: _accepted(release, old), _is_empty, 60
+    )
+    # As if the server had ended them: from here on the new password counts.
+    release.psql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'orderfleet'"
+    )
+
+
+async def _change_api_key(release: Release) -> None:
+    secret = f"{NAME}-api-keys"
+    before, key = release.namespace.secret(secret)["keys"], token_hex()
+    both = f"{before}\nsecond:{sha256(key.encode()).hexdigest()}"
+    for keys, status in ((both, HTTPStatus.OK), (before, HTTPStatus.UNAUTHORIZED)):
+        release.change_secret(secret, {"keys": keys})
+        _bring_secrets(release)
+        for pod in release.namespace.pods("api"):
+            await _until_answered(release, pod, key, status)
+
+
+async def _until_answered(release: Release, pod: str, key: str, status: HTTPStatus) -> None:
+    """Wait until a pod of the API answers a key so."""
+    headers = {"authorization": f"Bearer {key}"}
+    async with (
+        release.namespace.forwarded(f"pod/{pod}", 8000) as port,
+        httpx.AsyncClient(trust_env=False, headers=headers) as http,
+    ):
+        await eventually(
+            f"{status} of {pod}",
+            lambda: http.get(f"http://127.0.0.1:{port}/orders?limit=1"),
+            lambda answer: answer.status_code == status,
+            60,
+        )
+
+
+def _rotate_payload_key(release: Release) -> str:
+    secret = f"{NAME}-payload-keys"
+    # A time before which every pod has the file.
+    key = make_key(time.time() + 15)
+    keys = release.namespace.secret(secret)["keys"]
+    release.change_secret(secret, {"keys": f"{key}\n{keys}"})
+    _bring_secrets(release)
+    return key.id
+
+
+async def _key_of_an_order(release: Release, shop: Shop) -> str:
+    """Place an order; return the key that its input is encrypted with."""
+    order_id = await shop.place("payload-key")
+    async with release.temporal() as client:
+        history = await client.get_workflow_handle(order_id).fetch_history()
+    started = history.events[0].workflow_execution_started_event_attributes
+    return started.input.payloads[0].metadata[KEY_ID].decode()
+
+
+def _bring_secrets(release: Release) -> None:
+    """Make the kubelet bring Secrets to every pod at once, not at its next round."""
+    annotation = f"test/now={token_hex(4)}"
+    release.namespace.kubectl("annotate", "pods", "--all", "--overwrite", annotation)
+
+
+def _services_pods(release: Release) -> set[tuple[str, int]]:
+    """Return the services' pods, with their restarts."""
+    return {
+        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+        for service in SERVICES
+        for pod in release.namespace.get("pods", component=service)
+    }
+
+
+def _is_empty(found: set[str]) -> bool:
+    return not found
+
+
+async def test_an_upgrade_with_other_passwords(release_with: ReleaseWith, steps: Steps) -> None:
+    release = release_with(images.values(images.OLD) | _AT_ONCE)
     with steps.step("helm upgrade: passwords, retention, extraEnv, `::`, two Temporals") as step:
         old = release.namespace.secret(f"{NAME}-postgres")
         new = {name: token_hex() for name in old}
         (postgres,) = release.namespace.pods("postgres")
         with flow(release, "rotation", images.OLD, Load(rate=1)) as orders:
             release.change_secret(f"{NAME}-postgres", new)
-            # Makes the kubelet sync the Secret at once, not at its next round.
-            release.namespace.kubectl("annotate", "pod", postgres, f"test/now={token_hex(4)}")
+            _bring_secrets(release)
             release.upgrade(_VALUES)
         orders.show(step)
         assert not _accepted(release, old)

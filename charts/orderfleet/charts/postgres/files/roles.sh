@@ -8,7 +8,7 @@ while true; do
     # Other pods get the same Secret up to 90 s later. They use a new password first and the one before if
     # that is refused, so the server changes last.
     if [ -n "$there" ]; then
-      sleep 100 & wait $!
+      sleep "$DELAY_SECONDS" & wait $!
       wanted=$(sha256sum /etc/orderfleet/passwords/*)
     fi
     for name in SUPERUSER OWNER FLEET TEMPORAL; do
