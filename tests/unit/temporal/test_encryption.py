@@ -1,5 +1,6 @@
 """The codec: only the ring decrypts what it encrypts; what it cannot read fails as it should."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ from orderfleet.domain.contract import INVALID_PAYLOAD, OrderInput
 from orderfleet.domain.orders import Address, Item
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.decoding import decode_message
-from orderfleet.temporal.encryption import ENCODING, KEY_ID, configure_data_converter
+from orderfleet.temporal.encryption import (
+    ENCODING,
+    KEY_ID,
+    EncryptionCodec,
+    configure_data_converter,
+)
 from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet.temporal.payload_keys import PayloadKey, PayloadKeys, make_key
 from orderfleet.temporal.steps import lacks_key
@@ -213,3 +219,22 @@ def test_an_activity_error_is_no_missing_key() -> None:
     assert not lacks_key(error)
     error.__cause__.__cause__ = ApplicationError("missing", type="PayloadKeyError")
     assert lacks_key(error)
+
+
+async def test_two_tasks_in_a_row_show_that_keys_are_missing(path: Path) -> None:
+    foreign, own = await encoded(converter(path, OLD)), await encoded(converter(path, NEW))
+    keys = PayloadKeys(path)
+    codec = EncryptionCodec(keys)
+    # A history of others, and a single message between others, are none.
+    for used, payload in (
+        *((codec.without_counting(), foreign),) * 3,
+        *((codec, foreign), (codec, own)) * 3,
+        (codec, foreign),
+    ):
+        codec.reveal(foreign)
+        with suppress(PayloadKeyError):
+            await used.decode([payload])
+    assert not keys.lacking.is_set()
+    with pytest.raises(PayloadKeyError):
+        await codec.decode([foreign])
+    assert keys.lacking.is_set()

@@ -7,6 +7,7 @@ failure's clear text.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from google.protobuf.message import DecodeError
@@ -34,15 +35,19 @@ class EncryptionCodec(PayloadCodec):
     one fails the task, which Temporal retries until a worker with the key takes it.
     """
 
-    def __init__(self, keys: PayloadKeys, *, refuse_plain: bool = False) -> None:
+    def __init__(
+        self, keys: PayloadKeys, *, refuse_plain: bool = False, counts: bool = True
+    ) -> None:
         """Take the keys.
 
         Args:
             keys: the ring of the process.
             refuse_plain: make plain payloads unreadable, instead of reading them.
+            counts: let missing keys show that this process lacks those of its tasks.
         """
         self.keys = keys
         self._refuse_plain = refuse_plain
+        self._counts = counts
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt the payloads, if there is a key."""
@@ -58,7 +63,16 @@ class EncryptionCodec(PayloadCodec):
         Raises:
             PayloadKeyError: a payload's key is missing or wrong here.
         """
-        return [self._decode(payload) for payload in payloads]
+        try:
+            return [self._decode(payload) for payload in payloads]
+        except PayloadKeyError:
+            if self._counts:
+                self.keys.count_missing()
+            raise
+
+    def without_counting(self) -> "EncryptionCodec":
+        """Return the codec for histories, whose keys say nothing of this process's tasks."""
+        return EncryptionCodec(self.keys, refuse_plain=self._refuse_plain, counts=False)
 
     def reveal(self, payload: Payload) -> Payload:
         """Return a payload for people to read: decrypted if there is the key, else as it is."""
@@ -78,12 +92,9 @@ class EncryptionCodec(PayloadCodec):
         key_id = payload.metadata.get(KEY_ID, b"")
         if not key_id or len(payload.data) < _SHORTEST:
             return _UNREADABLE
-        try:
-            plain = _decrypt(self.keys, key_id.decode(errors="replace"), payload.data)
-        except PayloadKeyError:
-            self.keys.count_missing()
-            raise
-        self.keys.count_read()
+        plain = _decrypt(self.keys, key_id.decode(errors="replace"), payload.data)
+        if self._counts:
+            self.keys.count_read()
         return plain
 
 
@@ -91,6 +102,15 @@ def configure_data_converter(keys: PayloadKeys, settings: CommonSettings) -> Dat
     """Return the data converter of a client: JSON, encrypted if there are keys."""
     codec = EncryptionCodec(keys, refuse_plain=settings.plain_payloads == "refuse")
     return make_data_converter(codec, encode_failures=keys.on)
+
+
+def history_converter(client: Client) -> DataConverter:
+    """Return a client's data converter for the histories of other workflows."""
+    converter = client.data_converter
+    codec = converter.payload_codec
+    if not isinstance(codec, EncryptionCodec):
+        return converter
+    return replace(converter, payload_codec=codec.without_counting())
 
 
 def keys_of(client: Client) -> PayloadKeys:

@@ -16,6 +16,7 @@ from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult, StepName
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.client import is_absent
+from orderfleet.temporal.encryption import history_converter
 from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet.temporal.visibility import list_executions
 
@@ -112,7 +113,7 @@ async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T
             the lack of one.
     """
     try:
-        value = (await client.data_converter.decode(payloads[:1], [type_]))[0]
+        value = (await history_converter(client).decode(payloads[:1], [type_]))[0]
     except PayloadKeyError:
         raise
     except Exception:  # noqa: BLE001 (converters may raise anything)
