@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 # Checks the context before anything is deleted: the other commands do not look at it.
 ./kubectl.sh get statefulset/orderfleet-postgres --output name
 make --silent --directory .. .venv/.run-stamp
-orders="WorkflowType IN ('OrderWorkflow', 'ShippingWorkflow', 'RefundWorkflow')"
+orders="WorkflowType IN ('OrderWorkflow', 'ShippingWorkflow', 'RefundWorkflow', 'ForgetWorkflow')"
 temporal=(../.venv/bin/temporal workflow)
 address=(--address "${TEMPORAL_ADDRESS:-127.0.0.1:7233}")
 "${temporal[@]}" delete "${address[@]}" --query "$orders" --reason 'reset-data' --yes
