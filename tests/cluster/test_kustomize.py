@@ -47,10 +47,14 @@ async def test_dev_overlay(own_namespace: Namespace, steps: Steps, tmp_path: Pat
         fleet.until_all_run(images.NEW)
         wait_until("all is up", lambda: _not_up(namespace), lambda found: not found, _READY_SECONDS)
         # A Job is immutable: another image creates another Job, and the other Jobs stay.
-        (job,) = _names(namespace, "jobs") - before
-        assert job.startswith("orderfleet-migrate-")
+        jobs = sorted(_names(namespace, "jobs") - before)
+        assert [job.rpartition("-")[0].removeprefix("orderfleet-") for job in jobs] == [
+            "migrate",
+            "order-gate",
+            "shipping-gate",
+        ]
         await _fulfils(fleet)
-        step.saw(job=job)
+        step.saw(jobs=jobs)
 
 
 async def _fulfils(fleet: Release) -> None:
