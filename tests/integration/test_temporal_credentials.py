@@ -50,9 +50,12 @@ def _server(pairs: dict[str, Pair], number: int, *trusted: int) -> ssl.SSLContex
 
 
 class _Files:
-    """Files that the variables of the SDK name."""
+    """Files that the variables of the SDK name, mounted as Kubernetes does it."""
 
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, mount: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._mount = mount
+        self._version = 0
+        directory = mount / "..data"
         self.authority = directory / "ca.crt"
         self.pair = Pair(directory / "tls.crt", directory / "tls.key")
         for name, path in (
@@ -63,9 +66,19 @@ class _Files:
             monkeypatch.setenv(f"TEMPORAL_TLS_{name}", str(path))
 
     def write(self, pair: Pair, *authorities: Pair) -> None:
-        self.authority.write_bytes(b"".join(pair.certificate.read_bytes() for pair in authorities))
-        self.pair.certificate.write_bytes(pair.certificate.read_bytes())
-        self.pair.key.write_bytes(pair.key.read_bytes())
+        authority = b"".join(pair.certificate.read_bytes() for pair in authorities)
+        self.replace(authority, pair.certificate.read_bytes(), pair.key.read_bytes())
+
+    def replace(self, *texts: bytes) -> None:
+        """Replace the link to the directory of all files."""
+        self._version += 1
+        directory = self._mount / f"..{self._version}"
+        directory.mkdir()
+        for path, text in zip((self.authority, *self.pair), texts, strict=True):
+            (directory / path.name).write_bytes(text)
+        link = self._mount / "..data_tmp"
+        link.symlink_to(directory.name)
+        link.replace(self._mount / "..data")
 
 
 @asynccontextmanager
@@ -209,8 +222,7 @@ def test_unusable_files_are_a_wrong_setting(
     with pytest.raises(SettingsError, match=r"TEMPORAL_API_KEY_FILE or .*: No such file"):
         TemporalCredentials(str(tmp_path / "key"))
     files = _Files(tmp_path, monkeypatch)
-    for path in (files.authority, *files.pair):
-        path.write_text("hidden")
+    files.replace(b"hidden", b"hidden", b"hidden")
     with pytest.raises(SettingsError, match="expected certificates and a key in PEM") as refused:
         TemporalCredentials(CommonSettings().temporal_api_key_file)
     assert "hidden" not in str(refused.value)

@@ -47,7 +47,7 @@ class WatchedFiles(Generic[T]):
         self.previous: T | None = None
         self._paths = tuple(paths)
         self._read = read
-        self._logged: object = None
+        self._logged: tuple[object, ...] | None = None
         self._looked = time.monotonic()
         self._version = self._seen = self._stat()
         self._value = read()
@@ -64,8 +64,8 @@ class WatchedFiles(Generic[T]):
     def fail(self, reason: str) -> None:
         """Count a failure to put the files to use, and log it once for each of their versions."""
         self.failures += 1
-        if self._logged != (self._seen, reason):
-            self._logged = self._seen, reason
+        if self._logged != self._seen:
+            self._logged = self._seen
             log.warning(
                 "cannot reload a credential; the previous value stays in use",
                 credential=self.credential,
