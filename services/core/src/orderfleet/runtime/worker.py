@@ -176,7 +176,9 @@ async def run_worker(
     worker = make(client)
 
     def take_connection() -> None:
-        worker.client = worker.client
+        # A worker stopped for lack of a key has no connection; the next worker takes the new one.
+        if worker.is_running:
+            worker.client = worker.client
 
     with serve_probes(
         settings.probe_host,
