@@ -5,7 +5,7 @@ earlier orders, and with each a look at an earlier order. Every other request ha
 connection; the others share kept connections. Runs for at least SECONDS and until the file STOP
 exists, then follows each accepted order to its end, and prints a report as a line of JSON. LOOKS is
 the number of looks for each order; CANCEL_AFTER cancels each order so many seconds later; with
-REFUSABLE a 429 is a refusal of admission, else a lost request.
+REFUSABLE a 429 or 503 is a refusal, which a client repeats, else a lost request.
 """
 
 import json
@@ -32,7 +32,7 @@ END_SECONDS: Final = 45.0
 CLOSED: Final = (ConnectionResetError, BrokenPipeError)
 THREADS: Final = 32
 PLACED: Final = (HTTPStatus.ACCEPTED,)
-PLACED_OR_REFUSED: Final = (HTTPStatus.ACCEPTED, HTTPStatus.TOO_MANY_REQUESTS)
+REFUSED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 FOUND: Final = (HTTPStatus.OK,)
 # Applied, or queued for a worker that is slow to answer, or too late: where all waits for a core,
 # the order may have ended meanwhile.
@@ -161,7 +161,7 @@ class Flow:
         self._prefix = prefix
         self._looks = looks
         self._cancel_after = cancel_after
-        self._wanted = PLACED_OR_REFUSED if refusable else PLACED
+        self._refused = REFUSED if refusable else ()
         self.orders: list[Order] = []
         self.refusals: list[Refusal] = []
 
@@ -172,19 +172,20 @@ class Flow:
         body = {"payment_id": f"{order_id}-payment", "address": address}
         keep, sent = number % 2 == 0, time.time()
         path = f"/orders/{order_id}/start"
-        answer = self._client.call("POST", path, self._wanted, body, keep=keep)
-        refused = answer is not None and answer.get("status") == HTTPStatus.TOO_MANY_REQUESTS
+        answer = self._client.call("POST", path, (*PLACED, *self._refused), body, keep=keep)
+        refused = answer is not None and answer.get("status") in self._refused
         accepted = answer is not None and not refused
         earlier = self.orders[-1] if self.orders else None
         order = Order(order_id, sent)
         if accepted:
             self.orders.append(order)
         elif answer is not None:
-            self.refusals.append(Refusal(sent, answer.get("reason", "")))
+            self.refusals.append(Refusal(sent, answer.get("reason") or answer["detail"]))
         for _ in range(self._looks):
             if earlier is None:
                 break
-            self._client.call("GET", f"/orders/{earlier.id}", FOUND, keep=not keep)
+            path = f"/orders/{earlier.id}"
+            self._client.call("GET", path, (*FOUND, *self._refused), keep=not keep)
         if accepted and self._cancel_after is not None:
             time.sleep(max(0.0, sent + self._cancel_after - time.time()))
             path = f"/orders/{order_id}/signals/cancel"

@@ -29,7 +29,7 @@ _TOO_LATE: Final = 0.05
 class Load:
     """Settings of flow.py; times in seconds, the rate in orders a second.
 
-    An order that admission refuses is a lost request, unless the load is refusable.
+    An order that the API refuses for now is a lost request, unless the load is refusable.
     """
 
     rate: float = 2
