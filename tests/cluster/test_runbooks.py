@@ -69,6 +69,7 @@ def test_every_command_of_kubectl_and_helm(upgraded: Release, steps: Steps) -> N
             "DEPLOYMENT": f"{NAME}-shipping-worker",
             "ORDER_WORKER": f"{NAME}-order-worker",
             "JOB": job.partition("/")[2],
+            "SECRET": f"{NAME}-postgres",
             "N": "2",
         }
         reader, lacking = _Reader(upgraded, values), 0
