@@ -12,6 +12,7 @@ TESTS_chart := -n 2 --dist worksteal
 TESTS_integration := -n 3 --dist worksteal
 TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder
 TESTS_monitoring := -n 2 --dist loadfile
+UPGRADE := tests/cluster/test_upgrade.py
 DASHBOARDS_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,7 +24,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
-	test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
+	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
@@ -74,7 +75,10 @@ test-images: .venv/.dev-stamp images  ## build the images and check their conten
 	$(BIN)/pytest tests/images $(PYTEST_ARGS)
 
 test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster; LOAD, KEEP, ...: see tests/cluster/conftest.py
-	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
+	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --ignore $(UPGRADE) --exitfirst $(PYTEST_ARGS)
+
+test-upgrade: .venv/.dev-stamp  ## an upgrade from an older release, on kubectl's cluster; as test-cluster
+	$(BIN)/pytest $(UPGRADE) $(PYTEST_ARGS)
 
 test-scaling: .venv/.pictures-stamp  ## scaling of each task queue, on kubectl's cluster; see tests/cluster/scaling/conftest.py
 	$(BIN)/pytest tests/cluster/scaling --exitfirst $(PYTEST_ARGS)

@@ -1,4 +1,7 @@
-"""An upgrade from the last commit before decision 25 to this one, under a flow of orders."""
+"""An upgrade from the last commit before decision 25 to this one, under a flow of orders.
+
+By `make test-upgrade`, not by `make test-cluster`: it builds three images more.
+"""
 
 from pathlib import Path
 from typing import Final

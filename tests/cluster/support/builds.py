@@ -39,4 +39,3 @@ class Build:
 
 
 CRASHES: Final = Build(builds.CRASHES)
-DECLINES: Final = Build(builds.DECLINES)

@@ -24,7 +24,6 @@ _FAILED_TASK: Final = EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED
 class Gate:
     """What became of a build's gate."""
 
-    name: str
     passed: bool
     # The last line of its log: of a gate that failed, the reason.
     words: str
@@ -38,12 +37,11 @@ def gate_of(release: Release, tag: str, worker: str = "order-worker") -> Gate:
     (job,) = (one for one in jobs if _tag(one["spec"]["template"]) == tag)
     ends = {one["type"]: one for one in job["status"]["conditions"] if one["status"] == "True"}
     end = ends.get("Complete") or ends["Failed"]
-    name = job["metadata"]["name"]
-    log = release.namespace.kubectl("logs", f"job/{name}")
+    log = release.namespace.kubectl("logs", f"job/{job['metadata']['name']}")
     started = min(map(_started, _pods(release, tag, worker)))
     words = log.strip().rpartition("\n")[2]
     seconds = (_time(end["lastTransitionTime"]) - started).total_seconds()
-    return Gate(name, "Complete" in ends, words, seconds)
+    return Gate("Complete" in ends, words, seconds)
 
 
 def ready_order_workers(release: Release, tag: str) -> int:
