@@ -11,7 +11,7 @@ RUNBOOKS: Final = Path(__file__).parents[2] / "docs" / "runbooks"
 # The reader fills these in.
 _PLACEHOLDER: Final = re.compile(
     r"\b(API_URL|BUILD|CHART|DEPLOYMENT|ID|JOB|N|NAMESPACE|ORDER|ORDER_TASK_QUEUE|ORDER_WORKER|POD"
-    r"|PROMETHEUS_URL|RELEASE)\b"
+    r"|PROMETHEUS_URL|RELEASE|SECRET)\b"
 )
 _PROGRAMS: Final = ("curl", "helm", "kubectl", "make", "orderfleet", "promtool", "temporal")
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
