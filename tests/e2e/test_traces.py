@@ -110,7 +110,7 @@ async def test_one_order_is_one_trace_in_the_callers(traced: Traced) -> None:
                   StartActivity:dispatch
                     RunActivity:dispatch
                       SELECT orders UPDATE orders INSERT events
-                      INSERT gateway.shipments
+                      INSERT gateway.shipments SELECT orders
                       SELECT orders SELECT events UPDATE orders INSERT events
           INSERT orders INSERT events SELECT orders
         """
