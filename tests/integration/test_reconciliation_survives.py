@@ -51,7 +51,7 @@ MANY = 210
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no order be too young to be reconciled; take small pages."""
     monkeypatch.setattr("orderfleet_order_worker.reconciliation.activities._GRACE", timedelta(0))
-    monkeypatch.setattr("orderfleet_order_worker.reconciliation.evidence._PAGE", 50)
+    monkeypatch.setattr("orderfleet.temporal.visibility._PAGE", 50)
     monkeypatch.setattr("orderfleet.store.reconciliation._PAGE", 50)
 
 
