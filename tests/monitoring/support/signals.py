@@ -21,6 +21,8 @@ ZERO: Final = (
     KEDA
     | {
         "api.admission": False,
+        # A gate would wait for a pod of the new build.
+        "versioning.promotion": "self",
     }
     | {
         f"{worker}.autoscaling.{name}": value
