@@ -7,21 +7,23 @@ from typing import Final
 
 from msgspec import Struct
 from rich.table import Table
-from temporalio.api.enums.v1 import WorkerStatus
 from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 from temporalio.client import Client
 
 from orderfleet.settings import CommonSettings
-from orderfleet.temporal.queue_workers import list_heartbeats
+from orderfleet.temporal.queue_workers import (
+    HEARD,
+    RUNNING,
+    is_heard,
+    list_heartbeats,
+    worker_of,
+)
 from orderfleet_cli.printing import show, show_json, table
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
-# A heartbeat comes every second; those of a worker that was killed end.
-_SILENT_SECONDS: Final = 10.0
 # After its last heartbeat a worker that drained is gone; one that was killed shows for a while.
-_SHOWN_SECONDS: Final = {"running": _SILENT_SECONDS, "draining": _SILENT_SECONDS, "silent": 90.0}
-_RUNNING: Final = WorkerStatus.WORKER_STATUS_RUNNING
+_SHOWN_SECONDS: Final = {"draining": HEARD.total_seconds(), "silent": 90.0}
 
 
 class Slots(Struct, frozen=True):
@@ -72,19 +74,19 @@ async def _workers(client: Client, queue: str) -> list[WorkerView]:
     now = datetime.now(UTC)
     views = [_view(heartbeat, now) for heartbeat in heartbeats]
     return sorted(
-        (view for view in views if view.heartbeat_seconds_ago < _SHOWN_SECONDS[view.status]),
+        filter(_is_shown, views),
         key=lambda view: (view.build, view.worker),
     )
 
 
 def _view(heartbeat: WorkerHeartbeat, now: datetime) -> WorkerView:
     ago = (now - heartbeat.heartbeat_time.ToDatetime(UTC)).total_seconds()
-    version = heartbeat.deployment_version
+    worker = worker_of(heartbeat.worker_identity, heartbeat.deployment_version)
     return WorkerView(
         task_queue=heartbeat.task_queue,
-        worker=heartbeat.worker_identity,
-        build=version.build_id if version.deployment_name else "",
-        status=_status(heartbeat, ago),
+        worker=worker.identity,
+        build=worker.build,
+        status=_status(heartbeat, now),
         heartbeat_seconds_ago=round(max(0.0, ago), 1),
         up_seconds=round((now - heartbeat.start_time.ToDatetime(UTC)).total_seconds(), 1),
         workflow_slots=_slots(heartbeat.workflow_task_slots_info),
@@ -95,10 +97,14 @@ def _view(heartbeat: WorkerHeartbeat, now: datetime) -> WorkerView:
     )
 
 
-def _status(heartbeat: WorkerHeartbeat, seconds_ago: float) -> str:
-    if heartbeat.status != _RUNNING:
+def _status(heartbeat: WorkerHeartbeat, now: datetime) -> str:
+    if heartbeat.status != RUNNING:
         return "draining"
-    return "silent" if seconds_ago >= _SILENT_SECONDS else "running"
+    return "running" if is_heard(heartbeat, now) else "silent"
+
+
+def _is_shown(view: WorkerView) -> bool:
+    return view.status == "running" or view.heartbeat_seconds_ago < _SHOWN_SECONDS[view.status]
 
 
 def _slots(info: WorkerSlotsInfo) -> Slots:

@@ -21,12 +21,12 @@ from orderfleet.temporal.visibility import quoted
 # A worker without tasks polls once a minute.
 _POLLED: Final = timedelta(seconds=90)
 # Heartbeats come every second (`WORKER_HEARTBEATS`), from a thread of their own.
-_HEARD: Final = timedelta(seconds=10)
+HEARD: Final = timedelta(seconds=10)
 # A process that is killed leaves a heartbeat a second older than its last poll; and the clock of a
 # worker, which dates its heartbeats, differs from the server's, which dates its polls.
 _SAME_PROCESS: Final = timedelta(seconds=2)
 _INTERVALS: Final = 3
-_RUNNING: Final = WorkerStatus.WORKER_STATUS_RUNNING
+RUNNING: Final = WorkerStatus.WORKER_STATUS_RUNNING
 _VERSIONED: Final = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 # Servers that do not list workers, or do not understand the name of the queue in a query.
 _NO_LIST: Final = frozenset(
@@ -108,13 +108,13 @@ async def list_queue_workers(
 def _beating(
     heartbeats: Iterable[WorkerHeartbeat], type_: str, *, lately: bool
 ) -> set[QueueWorker]:
-    now, lasts = datetime.now(UTC), _POLLED if lately else _HEARD
+    now, lasts = datetime.now(UTC), _POLLED if lately else HEARD
     return {
-        _worker(heartbeat.worker_identity, heartbeat.deployment_version)
+        worker_of(heartbeat.worker_identity, heartbeat.deployment_version)
         for heartbeat in heartbeats
-        if (lately or heartbeat.status == _RUNNING)
+        if (lately or heartbeat.status == RUNNING)
         and _polls(heartbeat, type_)
-        and now - _time(heartbeat.heartbeat_time) <= max(lasts, _INTERVALS * _interval(heartbeat))
+        and is_heard(heartbeat, now, lasts)
     }
 
 
@@ -145,13 +145,19 @@ def _polling(pollers: Iterable[PollerInfo], heard: dict[str, datetime]) -> set[Q
         polled, options = _time(poller.last_access_time), poller.deployment_options
         if now - polled <= _POLLED and polled > heard.get(poller.identity, never) + _SAME_PROCESS:
             versioned = options.worker_versioning_mode == _VERSIONED
-            workers.add(_worker(poller.identity, options if versioned else None))
+            workers.add(worker_of(poller.identity, options if versioned else None))
     return workers
 
 
-def _worker(
+def is_heard(heartbeat: WorkerHeartbeat, now: datetime, lasts: timedelta = HEARD) -> bool:
+    """Tell whether a worker's last heartbeat is younger than `lasts`, or than three intervals."""
+    return now - _time(heartbeat.heartbeat_time) <= max(lasts, _INTERVALS * _interval(heartbeat))
+
+
+def worker_of(
     identity: str, version: WorkerDeploymentVersion | WorkerDeploymentOptions | None
 ) -> QueueWorker:
+    """Return a worker; without a version, or the name of its deployment, it has no versioning."""
     # Without versioning the SDK sends a hash of the code as the build.
     if version is None or not version.deployment_name:
         return QueueWorker(identity, "", "")
