@@ -24,18 +24,16 @@ from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.gateways.protocols import GatewayRefusedError, Shipment
 from orderfleet.gateways.simulated import Fault, SimulatedCarrier
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.worker import run_worker
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet.temporal.payload_keys import PayloadKey, make_key
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
-from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
 from orderfleet_order_worker.reconciliation.evidence import read_evidence
 from orderfleet_shipping_worker import main as shipping_main
 from orderfleet_shipping_worker.activities import ShippingActivities
-from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
 from tests.support.cli import Cli
 
 OLD, NEW = make_key(), make_key()
@@ -218,15 +216,7 @@ async def test_a_worker_without_the_key_leaves_orders_to_others(
 
     lifecycle = Lifecycle()
     running = asyncio.create_task(
-        run_worker(
-            make,
-            client,
-            settings,
-            lifecycle,
-            serving=Serving(client, settings.order_task_queue, None, "none"),
-            reconnect=partial(connect, settings),
-            metrics=lambda: b"",
-        )
+        run_order_worker(make, client, settings, lifecycle, reconnect=partial(connect, settings))
     )
     try:
         order_ids = [new_id() for _ in range(3)]

@@ -9,11 +9,9 @@ from temporalio.worker import Worker
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.worker import run_worker
 from orderfleet.temporal.client import connect
-from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
-from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
 from tests.integration.support.proxy import wire_to
 
 # Longer than the 2 s from which on a worker is replaced, with the 2 s between two checks.
@@ -35,15 +33,7 @@ async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_por
         client = await connected()
         lifecycle = Lifecycle()
         running = asyncio.create_task(
-            run_worker(
-                make,
-                client,
-                settings,
-                lifecycle,
-                serving=Serving(client, settings.order_task_queue, None, "none"),
-                reconnect=connected,
-                metrics=lambda: b"",
-            )
+            run_order_worker(make, client, settings, lifecycle, reconnect=connected)
         )
         before, after = new_id(), new_id()
         await order_service.accept(fleet.backends(), before, an_order(f"pay-{before}"))

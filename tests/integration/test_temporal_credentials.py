@@ -16,14 +16,12 @@ from temporalio.client import Client
 from orderfleet.domain.orders import OrderState
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.worker import run_worker
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.credentials import TemporalCredentials
-from orderfleet.versions.serving import Serving
 from orderfleet_api import order_service
 from orderfleet_api.backends import Backends
-from tests.integration.support.fleet import Fleet, an_order, eventually, new_id
+from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
 from tests.integration.support.proxy import wire_to
 from tests.support.certificates import Pair, make_pair, needs_openssl
 
@@ -91,14 +89,12 @@ async def _working(
     client = await reconnect()
     lifecycle = Lifecycle()
     running = asyncio.create_task(
-        run_worker(
+        run_order_worker(
             lambda client: fleet.order_worker(client=client),
             client,
             settings,
             lifecycle,
-            serving=Serving(client, settings.order_task_queue, None, "none"),
             reconnect=reconnect,
-            metrics=lambda: b"",
         )
     )
     async with fleet.shipping_worker():

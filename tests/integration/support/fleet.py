@@ -14,10 +14,12 @@ from orderfleet.domain.contract import OrderResult
 from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.observability.worker_metrics import WorkerMetrics
-from orderfleet.runtime.worker import make_worker
+from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.worker import make_worker, run_worker
 from orderfleet.store.pool import Pool
 from orderfleet.store.queries import EventRow, find_order, find_record
 from orderfleet.versions.deployments import Version
+from orderfleet.versions.serving import Serving
 from orderfleet_api.backends import Backends
 from orderfleet_api.settings import ApiSettings
 from orderfleet_order_worker import main as order_main
@@ -148,6 +150,26 @@ def an_order(payment_id: str, address: Address = HOME, price: str = "7.50") -> O
 def new_id(prefix: str = "order") -> str:
     """Return a unique id: tests share Temporal's server."""
     return f"{prefix}-{uuid4().hex[:12]}"
+
+
+async def run_order_worker(
+    make: Callable[[Client], Worker],
+    client: Client,
+    settings: OrderWorkerSettings,
+    lifecycle: Lifecycle,
+    *,
+    reconnect: Callable[[], Awaitable[Client]],
+) -> None:
+    """Run an order worker as its program does, without versioning, until the lifecycle ends it."""
+    await run_worker(
+        make,
+        client,
+        settings,
+        lifecycle,
+        serving=Serving(client, settings.order_task_queue, None, "none"),
+        reconnect=reconnect,
+        metrics=lambda: b"",
+    )
 
 
 async def eventually(true: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
