@@ -19,7 +19,8 @@ from litestar.types import Guard, Scope
 from orderfleet.domain.roles import DEFAULT, SEPARATOR, Role, Roles
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.listening import without_brackets
-from orderfleet.watched_files import WatchedFiles, explain, read_text
+from orderfleet.settings import naming
+from orderfleet.watched_files import WatchedFiles, read_text
 from orderfleet_api import errors
 
 KEYS: Final = "ORDERFLEET_API_KEYS"
@@ -54,12 +55,8 @@ class ApiKeys:
         self.file: WatchedFiles[Keys] | None = None
         self._keys = parse_keys(text)
         if path:
-            try:
+            with naming(KEYS_FILE):
                 self.file = WatchedFiles("api_keys", [Path(path)], lambda: _read_keys(Path(path)))
-            except SettingsError:
-                raise
-            except (OSError, ValueError) as error:
-                raise SettingsError(f"{KEYS_FILE}: {explain(error)}") from None
 
     def current(self) -> Keys:
         """Return the keys, at most 2 s older than their file; none if no key is required."""

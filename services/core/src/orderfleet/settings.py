@@ -1,6 +1,8 @@
 """Settings that several processes share; each service adds its own."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from orderfleet.environment import (
     Settings,
     SettingsError,
 )
+from orderfleet.watched_files import explain
 
 DATABASE_PASSWORD_FILE: Final = "DATABASE_PASSWORD_FILE"  # noqa: S105 (a variable's name)
 TEMPORAL_API_KEY_FILE: Final = "TEMPORAL_API_KEY_FILE"
@@ -26,6 +29,21 @@ _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 _PINNED_MARGIN: Final = 2.0
 # A host of a database URL with its port; an IPv6 address is in brackets.
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
+
+
+@contextmanager
+def naming(variables: str) -> Iterator[None]:
+    """Name the variables of a file that cannot be used, in one line.
+
+    Raises:
+        SettingsError: the block's, or one in place of the block's OSError or ValueError.
+    """
+    try:
+        yield
+    except SettingsError:
+        raise
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{variables}: {explain(error)}") from None
 
 
 class CommonSettings(Settings, frozen=True, kw_only=True):

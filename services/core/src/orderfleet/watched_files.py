@@ -111,7 +111,7 @@ def read_text(path: Path) -> str:
         OSError: it cannot be read.
         ValueError: it is too large, or not ASCII.
     """
-    data = _read(path)
+    data = read_bytes(path)
     try:
         return data.decode("ascii")
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def read_line(path: Path) -> str:
         ValueError: it is something else.
     """
     try:
-        line = _read(path).decode().rstrip("\r\n")
+        line = read_bytes(path).decode().rstrip("\r\n")
     except UnicodeDecodeError:
         line = ""
     if not line or not line.isprintable():
@@ -134,7 +134,13 @@ def read_line(path: Path) -> str:
     return line
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Return a file's content.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large.
+    """
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from orderfleet.watched_files import MOST_BYTES
+from orderfleet.watched_files import MOST_BYTES, read_bytes
 
 TOKEN: Final = "token"  # noqa: S105 (the names of files)
 USER: Final = "username"
@@ -98,14 +98,13 @@ def _read(directory: Path) -> Iterator[tuple[str, bytes]]:
         raise CredentialsError(f"{directory} is not a directory")
     for name in FILES:
         try:
-            with (directory / name).open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+            data = read_bytes(directory / name)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise CredentialsError(f"{directory / name}: {error.strerror}") from None
-        if len(data) > MOST_BYTES:
-            raise CredentialsError(f"{name} has more than {MOST_BYTES} bytes")
+        except ValueError:
+            raise CredentialsError(f"{name} has more than {MOST_BYTES} bytes") from None
         yield name, data
 
 

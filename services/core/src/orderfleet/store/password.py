@@ -6,10 +6,9 @@ from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 
-from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
-from orderfleet.settings import DATABASE_PASSWORD_FILE, CommonSettings
-from orderfleet.watched_files import WatchedFiles, explain, read_line
+from orderfleet.settings import DATABASE_PASSWORD_FILE, CommonSettings, naming
+from orderfleet.watched_files import WatchedFiles, read_line
 
 T = TypeVar("T")
 
@@ -27,10 +26,8 @@ def load_password(settings: CommonSettings) -> Password | None:
     if not settings.database_password_file:
         return None
     path = Path(settings.database_password_file)
-    try:
+    with naming(DATABASE_PASSWORD_FILE):
         return WatchedFiles("database_password", [path], lambda: read_line(path))
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{DATABASE_PASSWORD_FILE}: {explain(error)}") from None
 
 
 async def with_password(

@@ -21,9 +21,8 @@ from temporalio.client import Client, ClientConfig, Plugin
 from temporalio.envconfig import ClientConfigProfile, ClientConnectConfig
 from temporalio.service import ConnectConfig, ServiceClient, TLSConfig
 
-from orderfleet.environment import SettingsError
-from orderfleet.settings import TEMPORAL_API_KEY_FILE
-from orderfleet.watched_files import LOOK_SECONDS, WatchedFiles, explain, read_line
+from orderfleet.settings import TEMPORAL_API_KEY_FILE, naming
+from orderfleet.watched_files import LOOK_SECONDS, WatchedFiles, read_line
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -50,13 +49,10 @@ class TemporalCredentials(Plugin):
         self.files: WatchedFiles[ClientConnectConfig] | None = None
         self._connections: WeakSet[_Connection] = WeakSet()
         read = partial(_read, key_file)
-        try:
+        with naming(f"{TEMPORAL_API_KEY_FILE} or TEMPORAL_TLS_*"):
             if paths:
                 self.files = WatchedFiles("temporal", paths, read)
             self._config = self.files.get() if self.files else read()
-        except (OSError, ValueError) as error:
-            names = f"{TEMPORAL_API_KEY_FILE} or TEMPORAL_TLS_*"
-            raise SettingsError(f"{names}: {explain(error)}") from None
 
     def config(self) -> ClientConnectConfig:
         """Return what the environment and the files say now about a connection."""

@@ -19,10 +19,9 @@ from typing import Final
 
 import structlog
 
-from orderfleet.environment import SettingsError
 from orderfleet.polling import poll
-from orderfleet.settings import PAYLOAD_KEYS_FILE, CommonSettings
-from orderfleet.watched_files import WatchedFiles, explain, read_text
+from orderfleet.settings import PAYLOAD_KEYS_FILE, CommonSettings, naming
+from orderfleet.watched_files import WatchedFiles, read_text
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -115,10 +114,8 @@ class PayloadKeys:
         self.file: WatchedFiles[KeyRing] | None = None
         if path is None:
             return
-        try:
+        with naming(PAYLOAD_KEYS_FILE):
             self.file = WatchedFiles("payload_keys", [path], lambda: read_keys(path))
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{PAYLOAD_KEYS_FILE}: {explain(error)}") from None
 
     @classmethod
     def from_settings(cls, settings: CommonSettings) -> "PayloadKeys":
