@@ -95,10 +95,10 @@ bench-overload: .venv/.bench-stamp  ## what becomes of orders beyond the fleet's
 bench-overload-short: .venv/.bench-stamp  ## the same, its first seven goals, in 8 minutes
 	@$(BIN)/python -m tests.bench overload-short $(BENCH_ARGS)
 
-bench-versions: .venv/.bench-stamp  ## what workers with versions cost an order, in 20 minutes
+bench-versions: .venv/.bench-stamp  ## what workers with versions cost an order, in 10 minutes
 	@$(BIN)/python -m tests.bench versions $(BENCH_ARGS)
 
-bench-encryption: .venv/.bench-stamp  ## what encrypted payloads cost an order, in 12 minutes
+bench-encryption: .venv/.bench-stamp  ## what encrypted payloads cost an order, in 10 minutes
 	@$(BIN)/python -m tests.bench encryption $(BENCH_ARGS)
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes

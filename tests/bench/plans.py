@@ -18,6 +18,7 @@ from tests.bench.reads import reads
 from tests.bench.results import Results
 from tests.bench.server import run_server
 from tests.bench.trial import Phase
+from tests.bench.turns import PLAIN, Turns
 
 Part: TypeAlias = Callable[[Bench], Awaitable[None]]
 
@@ -40,8 +41,6 @@ class Plan:
     parts: Mapping[str, Part]
     once: Mapping[str, Part]
     """Parts of which one run is enough, the last: they have their own comparison in themselves."""
-    back_and_forth: bool = False
-    """Whether every second run goes backwards: each part of two then begins as often."""
 
     @property
     def names(self) -> list[str]:
@@ -106,28 +105,22 @@ PLANS: Final = {
         },
     ),
     "versions": Plan(
-        runs=5,
-        parts=_rates(
-            Rates("orderfleet, versions", orderfleet(2, versions=True), SHORT),
-            Rates("orderfleet", orderfleet(2), SHORT),
-            # A rise ends with orders that time out, some more or some less of them: their CPU is no
-            # measure of 3 %.
-            Rates("steady, versions", orderfleet(2, versions=True), STEADY),
-            Rates("steady", orderfleet(2), STEADY),
-        ),
+        runs=1,
+        parts={
+            "turns": Turns(
+                {"versions": orderfleet(2, versions=True, apart="beside"), PLAIN: orderfleet(2)}
+            )
+        },
         once={},
-        back_and_forth=True,
     ),
     "encryption": Plan(
-        runs=3,
-        parts=_rates(
-            Rates("orderfleet, encrypted", orderfleet(2, encrypted=True), SHORT),
-            Rates("orderfleet", orderfleet(2), SHORT),
-            Rates("steady, encrypted", orderfleet(2, encrypted=True), STEADY),
-            Rates("steady", orderfleet(2), STEADY),
-        ),
+        runs=1,
+        parts={
+            "turns": Turns(
+                {"encrypted": orderfleet(2, encrypted=True, apart="beside"), PLAIN: orderfleet(2)}
+            )
+        },
         once={},
-        back_and_forth=True,
     ),
     "overload": _overload(
         {
@@ -166,10 +159,8 @@ async def run_plan(plan: Plan, data: Path, results: Results) -> None:
     async with run_server(data) as server:
         results.about["server"] = server.kind
         for run in range(plan.runs):
-            backwards = plan.back_and_forth and run % 2 == 1
-            parts = list(plan.parts.items())[:: -1 if backwards else 1]
-            once = list(plan.once.items()) if run == plan.runs - 1 else []
-            for name, part in [*parts, *once]:
+            once = plan.once if run == plan.runs - 1 else {}
+            for name, part in {**plan.parts, **once}.items():
                 minutes = (time.monotonic() - began) / 60
                 print(f"{minutes:5.1f} min  run {run + 1} of {plan.runs}: {name}", flush=True)
                 await part(Bench(data, server, results, run))

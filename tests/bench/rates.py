@@ -87,7 +87,9 @@ def orderfleet(
     sandbox: bool = True,
     versions: bool = False,
     encrypted: bool = False,
+    apart: str = "",
 ) -> Start:
+    """Return how to start our services; `apart` is for a second fleet on the same server."""
     env = {
         # No subject refuses orders: the rise shows where they begin to end late.
         "ORDERFLEET_ADMISSION": "off",
@@ -97,7 +99,8 @@ def orderfleet(
 
     def start(bench: Bench) -> AbstractAsyncContextManager[Subject]:
         keys = {"ORDERFLEET_PAYLOAD_KEYS_FILE": _payload_keys(bench.data) if encrypted else ""}
-        options = Options(review=review, workers=workers, env=env | keys)
+        own = {"database": apart, "namespace": apart} if apart else {}
+        options = Options(review=review, workers=workers, env=env | keys, **own)
         return run_orderfleet(bench.data, bench.server, options)
 
     return start

@@ -8,6 +8,8 @@ from tests.bench.overload.fleet import PART as OVERLOAD
 from tests.bench.overload.report import sections as overload_sections
 from tests.bench.spread import Spread, ratio
 from tests.bench.table import table
+from tests.bench.turns import PART as TURNS
+from tests.bench.turns import PLAIN
 
 _MS: Final = 1000.0
 _MIB: Final = 2.0**20
@@ -21,10 +23,6 @@ _GOALS: Final = (
     ("orderfleet", "common way", "python", "<= 0.7"),
     ("orderfleet", "DBOS", "peak", ""),
     ("orderfleet", "floor", "cpu", ""),
-    ("orderfleet, versions", "orderfleet", "peak", ">= 0.97"),
-    ("steady, versions", "steady", "cpu", "<= 1.03"),
-    ("steady, encrypted", "steady", "cpu", "<= 1.03"),
-    ("orderfleet, encrypted", "orderfleet", "peak", ">= 0.97"),
 )
 _WORDS: Final = {
     "peak": "orders a second",
@@ -42,6 +40,7 @@ def report(document: Mapping[str, Any]) -> str:
     sections = {
         **overload_sections(figures.get(OVERLOAD, {})),
         "Ratios": _ratios(figures.get("rates", {}), rising=document["about"]["plan"] != "budget"),
+        "By turns": _turns(figures.get(TURNS, {})),
         "Orders a second": _rates(figures.get("rates", {})),
         "CPU of an order, ms": _cpu(figures.get("rates", {})),
         "Memory at the end of the rise, MiB": _memory(figures.get("rates", {})),
@@ -93,6 +92,30 @@ def _ratios(rates: Mapping[str, Trials], *, rising: bool) -> str:
     return table(("", "of", "ratio", "goal"), rows)
 
 
+def _turns(turns: Mapping[str, Trials]) -> str:
+    if not turns:
+        return ""
+    plain = turns[PLAIN]
+    rows = []
+    for name, figures in turns.items():
+        pairs = list(zip(figures, plain, strict=False))
+        per_second, cpu = (
+            ratio(*([value(one) for one in each] for each in zip(*pairs, strict=True)))
+            for value in (lambda turn: turn["per_second"], lambda turn: _sum(turn, set()))
+        )
+        rows.append(
+            (
+                name,
+                Spread.of(one["per_second"] for one in figures).shown(2),
+                per_second.shown(3),
+                Spread.of(_sum(one, set()) for one in figures).shown(1, _MS),
+                cpu.shown(3),
+            )
+        )
+    head = ("", "orders a second", "ratio, goal >= 0.97", "CPU of an order, ms", "goal <= 1.03")
+    return f"{table(head, rows)}\n\n{_columns(turns, 'cpu_seconds', _in_ms, 'in all')}"
+
+
 def _rates(rates: Mapping[str, Trials]) -> str:
     head = (
         *("", "end in time", "accepted within p50, p95, p99, ms"),
@@ -123,7 +146,11 @@ def _latency(trials: Trials, what: str, digits: int, scale: float = 1.0) -> str:
 
 
 def _cpu(rates: Mapping[str, Trials]) -> str:
-    return _columns(rates, "cpu_seconds", lambda value: f"{value * _MS:.1f}", "in all")
+    return _columns(rates, "cpu_seconds", _in_ms, "in all")
+
+
+def _in_ms(seconds: float) -> str:
+    return f"{seconds * _MS:.1f}"
 
 
 def _memory(rates: Mapping[str, Trials]) -> str:

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.timeout(600)
 _APPLY_SECONDS: Final = 60.0
 _READY_SECONDS: Final = 300.0
 _ANYBODY: Final = 1000680000
+# Nobody places orders meanwhile: the default of 30 s shows no more.
+_GATE_SECONDS: Final = "5"
 
 
 async def test_dev_overlay(own_namespace: Namespace, steps: Steps, tmp_path: Path) -> None:
@@ -95,12 +97,20 @@ def _overlay(directory: Path, namespace: Namespace) -> Path:
                         {"target": {"kind": kind}, "patch": yaml.safe_dump(anybody)}
                         for kind in ("Deployment", "Job")
                     ),
+                    *({"patch": _gate_patch(gate)} for gate in ("order-gate", "shipping-gate")),
                 ],
             }
         )
     )
     _tag(overlay, images.OLD)
     return overlay
+
+
+def _gate_patch(gate: str) -> str:
+    env = [{"name": "ORDERFLEET_GATE_LEAST_SECONDS", "value": _GATE_SECONDS}]
+    pod = {"spec": {"containers": [{"name": gate, "env": env}]}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": f"orderfleet-{gate}"}}
+    return yaml.safe_dump(job | {"spec": {"template": pod}})
 
 
 def _tag(overlay: Path, tag: str) -> None:

@@ -47,7 +47,7 @@ async def test_upgrade_from_the_release_before(
     release = Release(own_namespace)
     with steps.step("helm install of the release before"):
         Release(own_namespace, chart=before / CHART.relative_to(ROOT)).install(
-            images.values(images.BEFORE)
+            images.values(images.BEFORE, gate={})
         )
     with steps.step("helm upgrade from the release before, under 2 orders a second") as step:
         async with release.temporal() as client:

@@ -13,7 +13,7 @@ from orderfleet_cli.local.ports import LOOPBACK, PortFinder
 from orderfleet_cli.local.postgres import DATABASE, ROLE
 from orderfleet_cli.local.processes import Process, Program, answers, environment, executable
 from tests.bench.http import Orders
-from tests.bench.server import Server
+from tests.bench.server import NAMESPACE, Server
 from tests.bench.subjects.running import running
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.usage import Tree
@@ -61,12 +61,14 @@ class Options:
     review: float = 2.0
     workers: int = 1
     database: str = DATABASE
+    namespace: str = NAMESPACE
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncIterator[Orderfleet]:
     """Start the services and stop them at the end."""
+    client = await server.client(namespace=options.namespace)
     await server.postgres.create_database(options.database)
     await server.postgres.migrate(options.database)
     find = PortFinder(print)
@@ -74,6 +76,7 @@ async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncI
     env = {
         "DATABASE_URL": server.postgres.url(user=ROLE, database=options.database),
         "TEMPORAL_ADDRESS": server.address,
+        "TEMPORAL_NAMESPACE": options.namespace,
         "ORDERFLEET_API_HOST": LOOPBACK,
         "ORDERFLEET_API_PORT": str(api_port),
         "ORDERFLEET_LOG_FORMAT": "json",
@@ -94,7 +97,7 @@ async def run_orderfleet(data: Path, server: Server, options: Options) -> AsyncI
             kind.replace("-", " "): Tree(*(processes[name] for name in each))
             for kind, each in names.items()
         }
-        yield Orderfleet(http, pool, await server.client(), trees, processes)
+        yield Orderfleet(http, pool, client, trees, processes)
 
 
 def _service(data: Path, kind: str, name: str, port: int, env: Mapping[str, str]) -> Process:

@@ -26,8 +26,8 @@ class Build:
 
     @property
     def values(self) -> dict[str, str]:
-        """The chart's values: this build of the order worker, and the rest as it was."""
-        return images.values(images.OLD) | {"orderWorker.image.tag": self.tag}
+        """The chart's values: this build of the order worker, and the chart's own gate."""
+        return images.values(images.OLD, gate={}) | {"orderWorker.image.tag": self.tag}
 
     def make(self) -> None:
         """Build the image and load it."""
