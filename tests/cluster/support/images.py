@@ -41,7 +41,7 @@ def image(folder: str, tag: str) -> str:
 
 def values(tag: str, gate: Mapping[str, str] = _SHORT_GATE) -> dict[str, str]:
     """Return the chart's values for a version: the tag, the registry if one is set, the gate."""
-    settings = {f"{key}.image.tag": tag for key in _KEYS.values()} | gate
+    settings = {f"{key}.image.tag": tag for key in _KEYS.values()} | dict(gate)
     if _REGISTRY:
         for service in SERVICES:
             key = f"{_KEYS[service.folder]}.image.repository"
