@@ -22,7 +22,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test test-unit test-workflow test-replay test-chart test-tilt \
+.PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
@@ -38,6 +38,8 @@ up: .venv/.run-stamp  ## start Postgres, Temporal, the API and the workers on th
 
 down: .venv/.run-stamp  ## stop what `make up` started
 	@$(BIN)/orderfleet down
+
+check: lint format-check types test-unit  ## the fast checks, in two minutes
 
 test:  ## all checks and tests, in order, up to the first failure
 	@for t in lint format-check types test-unit test-workflow test-replay test-chart test-tilt \
