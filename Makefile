@@ -25,7 +25,7 @@ endif
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
-	bench-encryption bench-budget test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
+	bench-encryption bench-budget bench-board test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
@@ -105,6 +105,9 @@ bench-encryption: .venv/.bench-stamp  ## what encrypted payloads cost an order, 
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
 	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)
+
+bench-board: .venv/.dev-stamp  ## the board in Chromium, with 1,000 open orders and 20 a second, in 10 minutes
+	@$(BIN)/python -m tests.bench.board $(BENCH_ARGS)
 
 test-bench: .venv/.bench-stamp  ## do the benchmark's peers do the same work?
 	$(BIN)/pytest tests/bench $(PYTEST_ARGS)

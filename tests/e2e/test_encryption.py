@@ -13,11 +13,12 @@ from typing import Final
 import httpx
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from orderfleet.temporal.encryption import ENCODING
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet
 from orderfleet_cli.local.processes import environment
-from tests.e2e.support.browser import browse
+from tests.e2e.support.browser import MILLISECONDS, browse
 from tests.e2e.support.orders import PATIENCE, eventually
 
 _TEMPORAL: Final = Path(sys.executable).parent / "temporal"
@@ -78,13 +79,11 @@ async def test_temporals_tools_show_an_order_to_operators_only(encrypted: Fleet)
     assert _STREET in await _show(encrypted, "order-1", *codec, f"Bearer {_KEY}")
 
 
-async def test_temporals_ui_shows_an_order_to_operators_only(
-    encrypted: Fleet, tmp_path: Path
-) -> None:
+async def test_temporals_ui_shows_an_order_to_operators_only(encrypted: Fleet) -> None:
     await _fulfil(encrypted, "order-2")
     order = f"{encrypted.temporal_ui_url}/namespaces/default/workflows/order-2"
-    async with browse(tmp_path / "profile") as page:
-        await page.open(encrypted.temporal_ui_url)
+    async with browse() as page:
+        await page.goto(encrypted.temporal_ui_url)
         # As in its settings of the data encoder: include cross-origin credentials.
         settings = {
             "endpoint": f"{encrypted.api_url}/codec",
@@ -92,16 +91,17 @@ async def test_temporals_ui_shows_an_order_to_operators_only(
             "overrideRemoteCodecConfiguration": True,
         }
         for name, value in settings.items():
-            await page.run(
-                f"localStorage.setItem({json.dumps(name)}, {json.dumps(json.dumps(value))})"
+            await page.evaluate(
+                "([name, value]) => localStorage.setItem(name, value)", [name, json.dumps(value)]
             )
-        await page.open(order)
+        await page.goto(order)
+        body = page.locator("body")
         # What it cannot decode, it shows as it is: in base64.
-        shown = await page.until("document.body.innerText", b64encode(ENCODING).decode())
-        assert _STREET not in shown
-        await page.open(f"{encrypted.api_url}/codec/login")
-        await page.run(f"document.querySelector('input').value = {json.dumps(_KEY)}")
-        await page.run("document.forms[0].requestSubmit()")
-        await page.until("document.querySelector('output').value", "Logged in")
-        await page.open(order)
-        await page.until("document.body.innerText", _STREET)
+        await expect(body).to_contain_text(b64encode(ENCODING).decode(), timeout=MILLISECONDS)
+        await expect(body).not_to_contain_text(_STREET)
+        await page.goto(f"{encrypted.api_url}/codec/login")
+        await page.get_by_label("API key").fill(_KEY)
+        await page.get_by_role("button").click()
+        await expect(page.locator("output")).to_contain_text("Logged in")
+        await page.goto(order)
+        await expect(body).to_contain_text(_STREET, timeout=MILLISECONDS)

@@ -50,11 +50,15 @@ class Service:
 
     def sources(self) -> dict[str, bytes]:
         """Our files, by their paths in the image."""
-        return {
+        files = {
             f"/app/{path.relative_to(project / 'src')}": path.read_bytes()
             for project in self.projects
             for path in (project / "src").rglob("*")
             if path.is_file() and "__pycache__" not in path.parts
+        }
+        board = ROOT / "services" / self.folder / "board"
+        return files | {
+            f"/app/orderfleet_api/board/{path.name}": path.read_bytes() for path in board.glob("*")
         }
 
     def _tables(self) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.needs("helm")
 
 COPY: Final = re.compile(r"^COPY (?!--from)(.+) \S+$", re.MULTILINE)
 DOCKERFILE: Final = (ROOT / "services/Dockerfile").read_text()
+BOARD: Final = "services/api/board"
 SERVICES: Final = sorted(service.folder for service in images.SERVICES)
 
 
@@ -79,13 +80,16 @@ def test_all_that_gets_into_the_image_makes_a_new_one(image: Image) -> None:
 
 def test_source_is_synced_and_the_rest_is_not(image: Image) -> None:
     synced = {step["local"] for step in image.live_update}
-    assert synced == {"services/core/src", f"services/{service_of(image)}/src"}
+    board = {BOARD} if service_of(image) == "api" else set()
+    assert synced == {"services/core/src", f"services/{service_of(image)}/src", *board}
     assert synced <= set(image.deps)
     assert all((ROOT / path).is_dir() for path in synced)
 
 
 def test_source_is_synced_to_the_volume_that_python_looks_in(tilt: Tilt, image: Image) -> None:
-    (place,) = {step["remote"] for step in image.live_update}
+    places = {step["local"]: step["remote"] for step in image.live_update}
+    assert places.pop(BOARD, None) in {None, f"{SOURCE}/orderfleet_api/board"}
+    (place,) = set(places.values())
     assert Path(place) == SOURCE
     assert f"ENV PYTHONPATH={place} " in DOCKERFILE
     found = containers(tilt, image)

@@ -102,7 +102,7 @@ def test_links(tilt: Tilt) -> None:
         if port["link"]
     }
     assert links == {
-        "API docs": "8000/docs",
+        "Board": "8000/board",
         "Temporal UI": "8233",
         "Grafana": "3000/dashboards",
         "Prometheus": "9090",

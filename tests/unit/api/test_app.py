@@ -22,8 +22,15 @@ from orderfleet_api.violations import WORDS
 _KEY = {"Authorization": "Bearer key"}
 _KEYS = f"shop:{sha256(b'key').hexdigest()}"
 _ORDER = {"payment_id": "p-1", "address": {"street": "1 Main St", "city": "Springfield"}}
-_PROTECTED = ("/orders", "/orders/a", "/orders/a/status", "/orders/a/events")
-_PUBLIC = ("/health", "/docs", "/docs/openapi.json", "/assets/swagger-ui.css")
+_PROTECTED = ("/orders", "/orders/a", "/orders/a/status", "/orders/a/events", "/overview")
+_PUBLIC = (
+    "/board",
+    "/board/board.js",
+    "/health",
+    "/docs",
+    "/docs/openapi.json",
+    "/assets/swagger-ui.css",
+)
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp, Middleware
 
 from orderfleet.temporal.encryption import EncryptionCodec
-from orderfleet_api import assets, error_handlers, openapi
+from orderfleet_api import assets, board, error_handlers, openapi
 from orderfleet_api.auth import ApiKeys, require_role
 from orderfleet_api.backends import Backends
 from orderfleet_api.codec import codec_requests, codec_routers
@@ -46,6 +46,7 @@ def create_routes(
             *routers,
             health,
             assets.route(),
+            *board.routes(),
         ],
         dependencies=make_dependencies(backends),
         plugins=[error_handlers.PLUGIN],

@@ -6,15 +6,18 @@ from litestar.params import SkipValidation
 from orderfleet_api.auth import provide_actor
 from orderfleet_api.backends import Backends
 from orderfleet_api.event_stream import EventStreams
+from orderfleet_api.overview import Overviews
 
 InjectedBackends = NamedDependency[SkipValidation[Backends]]
 InjectedStreams = NamedDependency[SkipValidation[EventStreams]]
+InjectedOverviews = NamedDependency[SkipValidation[Overviews]]
 Actor = NamedDependency[str]
 
 
 def make_dependencies(backends: Backends) -> dict[str, Provide]:
-    """Return the providers: of the open connections, of the event streams, of the caller's name."""
+    """Return the providers: of connections, event streams, overviews, and of the caller's name."""
     streams = EventStreams(backends)
+    overviews = Overviews(backends)
 
     async def provide_backends() -> Backends:
         return backends
@@ -22,8 +25,12 @@ def make_dependencies(backends: Backends) -> dict[str, Provide]:
     async def provide_streams() -> EventStreams:
         return streams
 
+    async def provide_overviews() -> Overviews:
+        return overviews
+
     return {
         "backends": Provide(provide_backends),
         "streams": Provide(provide_streams),
+        "overviews": Provide(provide_overviews),
         "actor": Provide(provide_actor),
     }

@@ -15,8 +15,9 @@ from orderfleet.domain.roles import Role
 from orderfleet_api import examples, listing, order_service
 from orderfleet_api.auth import requires
 from orderfleet_api.bodies import StrictRequest
-from orderfleet_api.dependencies import Actor, InjectedBackends, InjectedStreams
+from orderfleet_api.dependencies import Actor, InjectedBackends, InjectedOverviews, InjectedStreams
 from orderfleet_api.openapi import order_responses, other_responses
+from orderfleet_api.overview import Overview
 from orderfleet_api.parameters import (
     Cursor,
     IdempotencyKey,
@@ -102,6 +103,16 @@ async def list_orders(
 ) -> OrderList:
     """List orders, the newest first, a page at a time."""
     return await listing.page(backends, state=in_state, limit=limit, cursor=cursor)
+
+
+@get("/overview", opt=requires(Role.READ), responses=other_responses())
+async def show_overview(overviews: InjectedOverviews) -> Overview:
+    """Return what the board shows: open orders, ends, task queues, admission.
+
+    It is up to a second old, and the same for all who ask this process. A part whose source is
+    unavailable is null, and `unavailable` says why.
+    """
+    return await overviews.get()
 
 
 @route(
@@ -218,6 +229,7 @@ def orders_router(*, guards: Sequence[Guard], middleware: Sequence[Middleware]) 
             list_orders,
             order_status,
             show_order,
+            show_overview,
             order_events,
             cancel_order,
             update_address,

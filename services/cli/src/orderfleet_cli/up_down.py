@@ -32,6 +32,7 @@ async def _run() -> None:
 
 def _addresses(fleet: Fleet) -> str:
     return f"""\
+Board        {fleet.api_url}/board
 API          {fleet.api_url}
 API docs     {fleet.api_url}/docs
 Temporal UI  {fleet.temporal_ui_url}

@@ -20,6 +20,7 @@ from orderfleet_api import errors
 from orderfleet_api.admission.fleet_life import FleetLife
 from orderfleet_api.admission.limiter import Limiter, retry_after
 from orderfleet_api.admission.metrics import NO_TENANT, AdmissionMetrics, Reason
+from orderfleet_api.admission.view import AdmissionView, TenantView
 from orderfleet_api.admission.waiting import WaitingOrders
 from orderfleet_api.background import in_background
 from orderfleet_api.settings import ApiSettings
@@ -113,6 +114,22 @@ class Admission:
             progress = {}
         now = self._clock()
         self.limiter.observe(now, self.orders.observe(now, progress))
+
+    def view(self) -> AdmissionView:
+        """Return the limit and the tenants as they are now."""
+        waiting = self.orders.by_tenant
+        return AdmissionView(
+            on=self.on,
+            limit=round(self.limiter.limit, 1),
+            waiting=self.orders.count,
+            standing_wait_seconds=round(self.limiter.standing_wait, 2),
+            throughput=round(self.limiter.throughput, 1),
+            away=self.life.away,
+            tenants=[
+                TenantView(tenant, accepted, waiting.get(tenant, 0), refused)
+                for tenant, (accepted, refused) in sorted(self._metrics.totals().items())
+            ],
+        )
 
     def _check(self, tenant: str, *, background: bool) -> None:
         if away := self.life.away:

@@ -1,8 +1,8 @@
 """Metrics of admission: orders accepted and refused by tenant, the limit and its sources."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -20,6 +20,13 @@ class Reason(StrEnum):
     SHARE = "share"
     RATE = "rate"
     AWAY = "away"
+
+
+class TenantTotals(NamedTuple):
+    """New orders of a tenant; those refused by reason."""
+
+    accepted: int
+    refused: dict[str, int]
 
 
 class AdmissionMetrics:
@@ -77,3 +84,21 @@ class AdmissionMetrics:
     def refused(self, reason: Reason, tenant: str) -> None:
         """Count an order that was refused."""
         self._refused.labels(reason.value, tenant).inc()
+
+    def totals(self) -> dict[str, TenantTotals]:
+        """Return what was counted so far, by tenant."""
+        totals: dict[str, TenantTotals] = {}
+        for labels, value in _samples(self._accepted):
+            totals[labels["tenant"]] = TenantTotals(int(value), {})
+        for labels, value in _samples(self._refused):
+            of_tenant = totals.setdefault(labels["tenant"], TenantTotals(0, {}))
+            of_tenant.refused[labels["reason"]] = int(value)
+        return totals
+
+
+def _samples(counter: Counter) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield labels and values, without the times of creation."""
+    for metric in counter.collect():
+        for sample in metric.samples:
+            if sample.name.endswith("_total"):
+                yield sample.labels, sample.value

@@ -88,7 +88,9 @@ class _Request:
             # The client has left: no answer is sent, and none is counted.
             return
         if message["type"] == "http.response.start":
-            headers = [*message["headers"], *SECURITY_HEADERS]
+            own = {name for name, _ in message["headers"]}
+            added = (header for header in SECURITY_HEADERS if header[0] not in own)
+            headers = [*message["headers"], *added]
             if self._stopping.is_set() or self._unread(message["status"]):
                 headers.append((b"connection", b"close"))
             message["headers"] = headers

@@ -53,6 +53,7 @@ async def play_demo(*, keep: bool) -> bool:
     fleet_options = FleetOptions(data=DEMO_DATA, env=env, fresh=True, say=console.print)
     async with run_fleet(fleet_options) as fleet:
         console.print(f"Ready after {time.time() - began:.1f} s, placing {len(SCENARIOS)} orders")
+        console.print(f"Watch them in a browser: {fleet.api_url}/board")
         board = ScenarioBoard(console, SCENARIOS)
         async with open_api(fleet.api_url, key) as api:
             with board.live():

@@ -46,7 +46,8 @@ def report(
     problems = list(_problems(outcomes, books))
     if books.balanced:
         console.print("  order by order; nothing charged twice, nothing refunded and shipped")
-    console.print(f"\nAPI docs     {fleet.api_url}/docs\nTemporal UI  {fleet.temporal_ui_url}")
+    console.print(f"\nBoard        {fleet.api_url}/board\nAPI docs     {fleet.api_url}/docs")
+    console.print(f"Temporal UI  {fleet.temporal_ui_url}")
     for problem in problems:
         console.print(f"WRONG: {problem}", markup=False)
     if problems:

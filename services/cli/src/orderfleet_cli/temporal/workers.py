@@ -2,55 +2,16 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Final
 
-from msgspec import Struct
 from rich.table import Table
-from temporalio.api.worker.v1 import WorkerHeartbeat, WorkerSlotsInfo
 from temporalio.client import Client
 
 from orderfleet.settings import CommonSettings
-from orderfleet.temporal.queue_workers import (
-    HEARD,
-    RUNNING,
-    is_heard,
-    list_heartbeats,
-    worker_of,
-)
+from orderfleet.temporal.queue_workers import list_heartbeats
+from orderfleet.temporal.worker_views import WorkerView, view_workers
 from orderfleet_cli.printing import show, show_json, table
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
-
-# After its last heartbeat a worker that drained is gone; one that was killed shows for a while.
-_SHOWN_SECONDS: Final = {"draining": HEARD.total_seconds(), "silent": 90.0}
-
-
-class Slots(Struct, frozen=True):
-    """How many tasks of a kind a worker has under way, and how many it may have."""
-
-    used: int
-    of: int
-
-
-class WorkerView(Struct, frozen=True):
-    """A worker, as it was at its last heartbeat."""
-
-    task_queue: str
-    # The pod's name, and the process in it.
-    worker: str
-    # Empty without versioning.
-    build: str
-    # running; draining: it takes no more tasks; silent: killed, or cut off from Temporal.
-    status: str
-    heartbeat_seconds_ago: float
-    up_seconds: float
-    workflow_slots: Slots
-    activity_slots: Slots
-    local_activity_slots: Slots
-    cached_workflows: int
-    # Of all CPUs that the worker sees, 0 to 1.
-    cpu: float
 
 
 async def show_workers(*, as_json: bool) -> None:
@@ -70,45 +31,7 @@ async def show_workers(*, as_json: bool) -> None:
 
 
 async def _workers(client: Client, queue: str) -> list[WorkerView]:
-    heartbeats = await call_temporal(list_heartbeats(client, queue))
-    now = datetime.now(UTC)
-    views = [_view(heartbeat, now) for heartbeat in heartbeats]
-    return sorted(
-        filter(_is_shown, views),
-        key=lambda view: (view.build, view.worker),
-    )
-
-
-def _view(heartbeat: WorkerHeartbeat, now: datetime) -> WorkerView:
-    ago = (now - heartbeat.heartbeat_time.ToDatetime(UTC)).total_seconds()
-    worker = worker_of(heartbeat.worker_identity, heartbeat.deployment_version)
-    return WorkerView(
-        task_queue=heartbeat.task_queue,
-        worker=worker.identity,
-        build=worker.build,
-        status=_status(heartbeat, now),
-        heartbeat_seconds_ago=round(max(0.0, ago), 1),
-        up_seconds=round((now - heartbeat.start_time.ToDatetime(UTC)).total_seconds(), 1),
-        workflow_slots=_slots(heartbeat.workflow_task_slots_info),
-        activity_slots=_slots(heartbeat.activity_task_slots_info),
-        local_activity_slots=_slots(heartbeat.local_activity_slots_info),
-        cached_workflows=heartbeat.current_sticky_cache_size,
-        cpu=round(heartbeat.host_info.current_host_cpu_usage, 2),
-    )
-
-
-def _status(heartbeat: WorkerHeartbeat, now: datetime) -> str:
-    if heartbeat.status != RUNNING:
-        return "draining"
-    return "running" if is_heard(heartbeat, now) else "silent"
-
-
-def _is_shown(view: WorkerView) -> bool:
-    return view.status == "running" or view.heartbeat_seconds_ago < _SHOWN_SECONDS[view.status]
-
-
-def _slots(info: WorkerSlotsInfo) -> Slots:
-    return Slots(info.current_used_slots, info.current_used_slots + info.current_available_slots)
+    return view_workers(await call_temporal(list_heartbeats(client, queue)))
 
 
 def _table(workers: Sequence[WorkerView]) -> Table:
