@@ -73,6 +73,8 @@ RULES: dict[str, dict[str, Any]] = {
     "*.port": PORT,
     "api.service.type": {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]},
     "api.*.path": {"pattern": "^/"},
+    "api.links.temporalUi": {"pattern": r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$"},
+    "api.links.trace": {"pattern": r"^(https?://[^\s/]\S*\{trace_id\}\S*)?$"},
     "api.tenantRates": {"pattern": f"^({RATE}(,{RATE})*)?$"},
     "api.ingress.hosts": {"items": {"type": "string", "minLength": 1}},
     "api.httpRoute.hostnames": {"items": {"type": "string", "minLength": 1}},

@@ -55,7 +55,13 @@ def test_every_address_is_a_service(choice: dict[str, bool]) -> None:
         and "dashboard-" not in manifest["metadata"]["name"]
         for url in URL.findall(json.dumps(manifest))
     }
-    assert named_ones <= services
+    # Where a browser follows a link.
+    forwarded = {
+        f"http://localhost:{port['local']}"
+        for resource in tilt.resources.values()
+        for port in resource.port_forwards
+    }
+    assert named_ones <= services | forwarded
     expected = {"http://jaeger:4317"} if choice["jaeger"] else set()
     if choice["grafana"]:
         expected |= {"http://jaeger:16686"} if choice["jaeger"] else set()
@@ -68,6 +74,13 @@ def test_spans_go_to_jaeger_alone(choice: dict[str, bool]) -> None:
     for component in ("api", "order-worker", "shipping-worker"):
         config = named(tilt.objects, "ConfigMap", f"orderfleet-{component}")["data"]
         assert ("OTEL_EXPORTER_OTLP_ENDPOINT" in config) is choice["jaeger"]
+
+
+def test_the_board_links_to_what_is_there(choice: dict[str, bool]) -> None:
+    config = named(evaluate(choice).objects, "ConfigMap", "orderfleet-api")["data"]
+    assert config["ORDERFLEET_TEMPORAL_UI_URL"] == "http://localhost:8233"
+    trace = "http://localhost:16686/trace/{trace_id}" if choice["jaeger"] else ""
+    assert config["ORDERFLEET_TRACE_URL"] == trace
 
 
 def mounted_dashboards(tilt: Tilt) -> set[str]:

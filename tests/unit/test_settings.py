@@ -108,6 +108,28 @@ def test_a_wrong_value_names_its_variable(name: str, value: str) -> None:
     assert repr(value) in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ORDERFLEET_TEMPORAL_UI_URL", "temporal.example.com"),
+        ("ORDERFLEET_TEMPORAL_UI_URL", "javascript:alert(1)"),
+        ("ORDERFLEET_TEMPORAL_UI_URL", "https://temporal.example.com?a=b"),
+        ("ORDERFLEET_TRACE_URL", "https://traces.example.com/trace/"),
+        ("ORDERFLEET_TRACE_URL", "javascript:{trace_id}"),
+        ("ORDERFLEET_TRACE_URL", "https://{trace_id}\n"),
+    ],
+)
+def test_a_wrong_address_of_a_link_names_its_variable(name: str, value: str) -> None:
+    assert refused(ApiSettings, **{name: value}).startswith(f"{name}: ")
+
+
+def test_addresses_of_links() -> None:
+    ui, trace = "https://temporal.example.com/ui", "http://jaeger:16686/trace/{trace_id}"
+    environ = {"ORDERFLEET_TEMPORAL_UI_URL": ui, "ORDERFLEET_TRACE_URL": trace}
+    settings = ApiSettings.from_env(environ)
+    assert (settings.temporal_ui_url, settings.trace_url) == (ui, trace)
+
+
 @pytest.mark.parametrize("value", ["false", "0", "False"])
 def test_a_switch_can_be_turned_off(value: str) -> None:
     assert WorkerSettings.from_env({"ORDERFLEET_SANDBOX": value}).sandbox is False

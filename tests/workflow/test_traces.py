@@ -1,22 +1,13 @@
 """Spans of workflows that are replayed all the time: each one once, and in its place."""
 
 from collections import Counter
-from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, StatusCode, get_tracer
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import (
-    Client,
-    Interceptor,
-    OutboundInterceptor,
-    QueryWorkflowInput,
-    SignalWorkflowInput,
-    StartWorkflowInput,
-    StartWorkflowUpdateInput,
-)
+from temporalio.client import Client
 
 from orderfleet.domain.contract import (
     ADDRESS_SIGNAL,
@@ -32,6 +23,7 @@ from orderfleet.domain.orders import Address, OrderState
 from orderfleet.observability.otel import provider
 from orderfleet.temporal.converter import make_data_converter
 from tests.support.spans import exported
+from tests.support.trace_headers import WithHeader
 from tests.workflow.actions import during, fail
 from tests.workflow.fleet import running_fleet
 
@@ -45,38 +37,6 @@ ODD_HEADERS = {
     "no text": Payload(metadata=JSON, data=b'{"traceparent": 5}'),
     "no trace": Payload(metadata=JSON, data=b'{"traceparent": "odd"}'),
 }
-
-
-class WithHeader(Interceptor):
-    """A client of somebody else, whose calls all have this header."""
-
-    def __init__(self, header: Payload) -> None:
-        self.headers = {"_tracer-data": header}
-
-    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002
-        return _WithHeader(next, self.headers)
-
-
-class _WithHeader(OutboundInterceptor):
-    def __init__(self, following: OutboundInterceptor, headers: dict[str, Payload]) -> None:
-        super().__init__(following)
-        self.headers = headers
-
-    async def start_workflow(self, input: StartWorkflowInput) -> Any:  # noqa: A002
-        input.headers = self.headers
-        return await super().start_workflow(input)
-
-    async def signal_workflow(self, input: SignalWorkflowInput) -> None:  # noqa: A002
-        input.headers = self.headers
-        await super().signal_workflow(input)
-
-    async def query_workflow(self, input: QueryWorkflowInput) -> Any:  # noqa: A002
-        input.headers = self.headers
-        return await super().query_workflow(input)
-
-    async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> Any:  # noqa: A002
-        input.headers = self.headers
-        return await super().start_workflow_update(input)
 
 
 async def test_a_worker_that_forgets_everything_exports_each_span_once() -> None:

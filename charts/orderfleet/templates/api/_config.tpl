@@ -11,6 +11,9 @@ ORDERFLEET_CODEC_ORIGIN: {{ .codec.uiOrigin | quote }}
 {{- end }}
 {{- end }}
 ORDERFLEET_TENANT_RATES: {{ .Values.api.tenantRates | quote }}
+{{- $own := and .Values.temporal.enabled .Values.temporal.ui.enabled }}
+ORDERFLEET_TEMPORAL_UI_URL: {{ .Values.api.links.temporalUi | default ($own | ternary .Values.global.encryption.codec.uiOrigin "") | quote }}
+ORDERFLEET_TRACE_URL: {{ .Values.api.links.trace | quote }}
 ORDER_DEADLINE_SECONDS: {{ .Values.orders.deadlineSeconds | quote }}
 REVIEW_SECONDS: {{ .Values.orders.reviewSeconds | quote }}
 {{- end -}}

@@ -78,9 +78,9 @@ def require_role(current: Callable[[], Keys]) -> Guard:
     """Return the guard of key and role, for routes that `requires` names a role of.
 
     It answers 401 to a request without a valid key and 403 to a key without the role. Without keys
-    every caller has the default roles. The name of the key becomes the request's user. A guard runs
-    before anything of the query or the body is read, and within the request's span. One guard
-    checks both: Litestar copies the route's handler for each guard.
+    every caller has the default roles. The name of the key becomes the request's user, its roles
+    `scope["auth"]`. A guard runs before anything of the query or the body is read, and within the
+    request's span. One guard checks both: Litestar copies the route's handler for each guard.
     """
 
     async def guard(
@@ -94,7 +94,7 @@ def require_role(current: Callable[[], Keys]) -> Guard:
             if name is None:
                 raise errors.unauthorized()
             scope["user"] = name
-            roles = keys[name].roles
+            scope["auth"] = roles = keys[name].roles
         # Fails for a route without a role: no route is open by mistake.
         if scope.get("method") != _OPTIONS and (role := handler.opt[_ROLE]) not in roles:
             raise errors.missing_role(role)
@@ -105,6 +105,11 @@ def require_role(current: Callable[[], Keys]) -> Guard:
 async def provide_actor(scope: Scope) -> str:
     """Return the name of the caller's key, empty where none is asked for."""
     return scope.get("user") or ""
+
+
+async def provide_roles(scope: Scope) -> Roles:
+    """Return the roles of the caller's key, the default ones where none is asked for."""
+    return scope.get("auth") or DEFAULT
 
 
 def parse_keys(text: str, variable: str = KEYS) -> Keys:

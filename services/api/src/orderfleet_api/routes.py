@@ -15,7 +15,13 @@ from orderfleet.domain.roles import Role
 from orderfleet_api import examples, listing, order_service
 from orderfleet_api.auth import requires
 from orderfleet_api.bodies import StrictRequest
-from orderfleet_api.dependencies import Actor, InjectedBackends, InjectedOverviews, InjectedStreams
+from orderfleet_api.dependencies import (
+    Actor,
+    CallerRoles,
+    InjectedBackends,
+    InjectedOverviews,
+    InjectedStreams,
+)
 from orderfleet_api.openapi import order_responses, other_responses
 from orderfleet_api.overview import Overview
 from orderfleet_api.parameters import (
@@ -34,8 +40,10 @@ from orderfleet_api.schemas import (
     APPLIED,
     Accepted,
     AddressRequest,
+    Caller,
     CancelRequest,
     ChangeView,
+    OrderLinks,
     OrderList,
     OrderRequest,
     OrderView,
@@ -139,6 +147,19 @@ async def show_order(backends: InjectedBackends, order_id: PathId) -> OrderView:
     return await order_service.show(backends, order_id)
 
 
+@get("/orders/{order_id:str}/links", opt=requires(Role.READ), responses=other_responses(404))
+async def order_links(backends: InjectedBackends, order_id: PathId) -> OrderLinks:
+    """Return the addresses of the order's workflow in Temporal's UI and of its trace."""
+    return await order_service.links(backends, order_id)
+
+
+@get("/whoami", opt=requires(Role.READ), responses=other_responses(), tags=["callers"])
+async def whoami(backends: InjectedBackends, actor: Actor, caller_roles: CallerRoles) -> Caller:
+    """Return the name and the roles of the caller's key, and the time that an order has."""
+    roles = [role for role in Role if role in caller_roles]
+    return Caller(actor, roles, backends.settings.order_deadline_seconds)
+
+
 @get(
     "/orders/{order_id:str}/events",
     opt=requires(Role.READ),
@@ -230,10 +251,12 @@ def orders_router(*, guards: Sequence[Guard], middleware: Sequence[Middleware]) 
             order_status,
             show_order,
             show_overview,
+            order_links,
             order_events,
             cancel_order,
             update_address,
             review_order,
+            whoami,
         ],
     )
 

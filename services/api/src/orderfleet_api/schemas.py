@@ -1,9 +1,9 @@
 """Bodies of requests and answers."""
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from orderfleet.domain.contract import Status
 from orderfleet.domain.orders import Amount, Currency, Item, NewAddress, NewOrder, OrderState
@@ -95,6 +95,21 @@ class StatusView(Status, kw_only=True):
     """The status of an order, and its source: the workflow, or the record in Postgres."""
 
     source: Literal["workflow", "record"]
+
+
+class Caller(Struct, frozen=True):
+    """Who the caller is, what it may do, and how many seconds an order has."""
+
+    name: Annotated[str, Meta(description="Of its API key; empty where no key is required.")]
+    roles: list[Role]
+    order_deadline_seconds: float
+
+
+class OrderLinks(Struct, frozen=True):
+    """Where else an order can be seen; null without a workflow, a trace or the setting."""
+
+    temporal_ui: str | None = None
+    trace: str | None = None
 
 
 class OrderView(Struct, frozen=True):

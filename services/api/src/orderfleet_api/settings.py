@@ -52,6 +52,24 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
             unit="URL",
         ),
     ] = ""
+    temporal_ui_url: Annotated[
+        str,
+        Meta(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$(?!\n)"),
+        Env(
+            "Address of Temporal's UI, as people's browsers reach it, for links to an order's "
+            "workflow; empty is no link.",
+            unit="URL",
+        ),
+    ] = ""
+    trace_url: Annotated[
+        str,
+        Meta(pattern=r"^https?://[^\s/]\S*\{trace_id\}\S*$(?!\n)"),
+        Env(
+            "Address of a trace, as people's browsers reach it, with `{trace_id}` in place of its "
+            "id, for links to an order's trace; empty is no link.",
+            unit="URL",
+        ),
+    ] = ""
     admission: Annotated[
         str,
         Meta(pattern=r"^(on|off)$(?!\n)"),

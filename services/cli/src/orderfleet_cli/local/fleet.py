@@ -174,6 +174,7 @@ class Fleet:
             "ORDERFLEET_API_HOST": LOOPBACK,
             "ORDERFLEET_API_PORT": str(self._api_port),
             "ORDERFLEET_CODEC_ORIGIN": self.temporal_ui_url,
+            "ORDERFLEET_TEMPORAL_UI_URL": self.temporal_ui_url,
             "ORDERFLEET_PROBE_HOST": LOOPBACK,
             "ORDERFLEET_PROBE_PORT": str(port),
             "ORDERFLEET_LOG_FORMAT": "json",
