@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from orderfleet.environment import MASK
 from orderfleet.gateways import http_client
-from orderfleet.gateways.credentials import Credentials, CredentialsError, read_credentials
+from orderfleet.gateways.credentials import CredentialsError, GatewayCredentials, read_credentials
 from orderfleet.gateways.factory import make_carrier, make_payment_gateway
 from orderfleet.gateways.http import HTTPCarrier, HTTPPaymentGateway
 from orderfleet.gateways.http_client import GatewayClient
@@ -208,7 +208,7 @@ def test_the_process_watches_the_files(tmp_path: Path) -> None:
     directory = str(_files(tmp_path, token="first"))
     no_pool = cast("Pool", None)
     for make in (make_payment_gateway, make_carrier):
-        watched: list[WatchedFiles[Credentials] | None] = []
+        watched: list[WatchedFiles[GatewayCredentials] | None] = []
         make(_HTTP, no_pool, (), directory, watched.append)
         make(_HTTP, no_pool, (), "", watched.append)
         make("", no_pool, (), "", watched.append)

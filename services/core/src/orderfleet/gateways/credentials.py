@@ -39,7 +39,7 @@ class CredentialsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Credentials:
+class GatewayCredentials:
     """Headers of each request, certificates, and what no message may repeat."""
 
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -47,7 +47,7 @@ class Credentials:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
-def read_credentials(url: str, directory: Path | None) -> Credentials:
+def read_credentials(url: str, directory: Path | None) -> GatewayCredentials:
     """Return the credentials of the directory's files, and of a user in the URL.
 
     Raises:
@@ -55,7 +55,7 @@ def read_credentials(url: str, directory: Path | None) -> Credentials:
     """
     user, password = _userinfo(url)
     if directory is None:
-        return Credentials(secrets=_basic(user, password)[1:] if password else ())
+        return GatewayCredentials(secrets=_basic(user, password)[1:] if password else ())
     files = dict(_read(directory))
     if not files:
         raise CredentialsError(f"{directory} has none of {', '.join(FILES)}")
@@ -79,7 +79,7 @@ def read_credentials(url: str, directory: Path | None) -> Credentials:
     tls = _tls(files, directory)
     if tls and not url.startswith("https:"):
         raise CredentialsError(f"{directory} has certificates, but the URL is not https")
-    return Credentials(headers, tls, tuple(filter(None, secrets)))
+    return GatewayCredentials(headers, tls, tuple(filter(None, secrets)))
 
 
 def _userinfo(url: str) -> tuple[str | None, str]:

@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from orderfleet.gateways.credentials import Credentials
+from orderfleet.gateways.credentials import GatewayCredentials
 from orderfleet.gateways.http import HTTPCarrier, HTTPPaymentGateway
 from orderfleet.gateways.protocols import Carrier, PaymentGateway
 from orderfleet.gateways.simulated import Faults, SimulatedCarrier, SimulatedPaymentGateway
 from orderfleet.store.pool import Pool
 from orderfleet.watched_files import WatchedFiles
 
-Watch: TypeAlias = Callable[[WatchedFiles[Credentials] | None], None]
+Watch: TypeAlias = Callable[[WatchedFiles[GatewayCredentials] | None], None]
 
 
 def _ignore(_: object) -> None:

@@ -18,7 +18,7 @@ import msgspec
 
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS
 from orderfleet.domain.strict_json import unique_members
-from orderfleet.gateways.credentials import Credentials
+from orderfleet.gateways.credentials import GatewayCredentials
 from orderfleet.gateways.http_client import GatewayClient
 from orderfleet.gateways.protocols import (
     Charge,
@@ -142,7 +142,7 @@ class _HTTPGateway:
         self._client = GatewayClient(url, credentials)
 
     @property
-    def files(self) -> WatchedFiles[Credentials] | None:
+    def files(self) -> WatchedFiles[GatewayCredentials] | None:
         """The files of the credentials, None if there are none."""
         return self._client.files
 

@@ -8,7 +8,7 @@ from typing import Final, Self
 import httpx
 
 from orderfleet.domain.policies import GATEWAY_CALL_SECONDS
-from orderfleet.gateways.credentials import FILES, Credentials, read_credentials
+from orderfleet.gateways.credentials import FILES, GatewayCredentials, read_credentials
 from orderfleet.watched_files import WatchedFiles
 
 _KEPT_CONNECTIONS: Final = 100
@@ -40,7 +40,7 @@ class GatewayClient:
         """
         self._url = url
         self._replaced: dict[asyncio.Task[None], httpx.AsyncClient] = {}
-        self.files: WatchedFiles[Credentials] | None = None
+        self.files: WatchedFiles[GatewayCredentials] | None = None
         if credentials:
             directory = Path(credentials)
             paths = [directory / name for name in FILES]
@@ -76,7 +76,7 @@ class GatewayClient:
         for client in (self._client, *self._replaced.values()):
             await client.aclose()
 
-    def _use(self, credentials: Credentials) -> None:
+    def _use(self, credentials: GatewayCredentials) -> None:
         self._credentials = credentials
         self._client = httpx.AsyncClient(
             base_url=self._url.rstrip("/"),

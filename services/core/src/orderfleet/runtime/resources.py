@@ -12,8 +12,8 @@ from orderfleet.observability.database_metrics import DatabaseMetrics
 from orderfleet.observability.process_metrics import make_registry, render
 from orderfleet.observability.sdk_metrics import SdkMetrics
 from orderfleet.observability.tracing import Traces, configure_traces
-from orderfleet.runtime.credentials import Credentials
 from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.watched_credentials import WatchedCredentials
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import Pool, open_pool
@@ -31,7 +31,7 @@ class Resources:
     traces: Traces
     sdk_metrics: SdkMetrics
     payload_keys: PayloadKeys
-    credentials: Credentials
+    credentials: WatchedCredentials
     temporal: TemporalCredentials
 
     @property
@@ -77,7 +77,7 @@ async def open_resources(
         drain_seconds=settings.stop_seconds,
     )
     database = DatabaseMetrics(registry)
-    credentials = Credentials(registry)
+    credentials = WatchedCredentials(registry)
     credentials.add(payload_keys.file)
     password = load_password(settings)
     credentials.add(password)

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from orderfleet.watched_files import LOOK_SECONDS, WatchedFiles
 
 
-class Credentials(Collector):
+class WatchedCredentials(Collector):
     """The watched files of a process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
