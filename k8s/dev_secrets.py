@@ -1,4 +1,4 @@
-"""Generates the passwords, the API key and the payload key of overlays/dev, unless they exist."""
+"""Generates the passwords, the API keys and the payload key of overlays/dev, unless they exist."""
 
 import os
 import secrets
@@ -23,8 +23,14 @@ def write(name: str, values: dict[str, str]) -> None:
     print(f"k8s/overlays/dev/{name} written; git ignores it")
 
 
+def digest(key: str) -> str:
+    """Return the digest by which the API admits a key."""
+    return sha256(key.encode()).hexdigest()
+
+
 if __name__ == "__main__":
     write("postgres.env", {f"{name}-password": secrets.token_hex(16) for name in PASSWORDS})
-    key = secrets.token_hex(20)
+    key, operator = secrets.token_hex(20), secrets.token_hex(20)
     write("payload-keys.env", {"keys": f"dev:{b64encode(secrets.token_bytes(32)).decode()}"})
-    write("api-keys.env", {"key": key, "keys": f"dev:{sha256(key.encode()).hexdigest()}"})
+    keys = f"dev:{digest(key)},dev-operator:{digest(operator)}:operate"
+    write("api-keys.env", {"key": key, "operator-key": operator, "keys": keys})

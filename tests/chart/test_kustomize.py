@@ -1,7 +1,6 @@
 """k8s/: bases made from the chart, and three overlays, as `kubectl kustomize` builds them."""
 
 import base64
-import hashlib
 import json
 import re
 import shutil
@@ -14,7 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from orderfleet.domain.roles import Role
 from orderfleet.temporal.payload_keys import parse_keys
+from orderfleet_api.auth import name_of
+from orderfleet_api.auth import parse_keys as parse_api_keys
 from tests.chart.rendering import ROOT, Object, named, pods, title
 
 pytestmark = pytest.mark.needs("helm", "kubectl")
@@ -301,8 +303,11 @@ def test_external_lets_the_pods_out_by_port(k8s: Path) -> None:
 
 def test_the_key_of_dev_is_let_in(k8s: Path) -> None:
     data = named(build(k8s / "overlays/dev"), "Secret", "orderfleet-api-keys")["data"]
-    key, keys = (base64.b64decode(data[name]).decode() for name in ("key", "keys"))
-    assert keys == f"dev:{hashlib.sha256(key.encode()).hexdigest()}"
+    texts = {name: base64.b64decode(text).decode() for name, text in data.items()}
+    assert name_of(parse_api_keys(texts["keys"]), f"Bearer {texts['key']}".encode()) == "dev"
+    operator = f"Bearer {texts['operator-key']}".encode()
+    assert name_of(parse_api_keys(texts["keys"]), operator) == "dev-operator"
+    assert Role.OPERATE in parse_api_keys(texts["keys"])["dev-operator"].roles
 
 
 def test_the_payload_key_of_dev_is_one(k8s: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Final
 
 import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict, ParseDict
+from temporalio.api.common.v1 import Payloads
 
-from tests.cluster.support.release import SERVICES, Release
+from tests.cluster.support.release import NAME, SERVICES, Release
 from tests.cluster.support.shop import Shop, balanced, states
 from tests.cluster.support.steps import Steps
-from tests.e2e.support.orders import types
+from tests.e2e.support.orders import HOME, types
 from tests.support.cli import NOWHERE, Cli
 
 pytestmark = pytest.mark.timeout(1800)
@@ -61,6 +63,28 @@ async def _cancel(shop: Shop, seconds: float) -> tuple[str, httpx.Response]:
     answer = await shop.cancel(order_id)
     assert answer.status_code in _CANCEL_ENDS, answer.text
     return order_id, answer
+
+
+async def test_operators_see_encrypted_orders(release: Release, steps: Steps) -> None:
+    """As Temporal's UI does with the key of NOTES.txt, right after the installation."""
+    keys = release.namespace.secret(f"{NAME}-api-keys")
+    with steps.step("an order in clear by the codec, with the operator's key"):
+        async with release.shop() as shop, release.temporal() as client:
+            order_id = await shop.place("operated")
+            history = await client.get_workflow_handle(order_id).fetch_history()
+            stored = history.events[0].workflow_execution_started_event_attributes.input
+            assert HOME["street"] not in str(stored)
+            statuses, shown = [], ""
+            for key in (keys["key"], keys["operator-key"]):
+                answer = await shop.http.post(
+                    "/codec/decode",
+                    json=MessageToDict(stored),
+                    headers={"authorization": f"Bearer {key}"},
+                )
+                statuses.append(answer.status_code)
+                shown = str(ParseDict(answer.json(), Payloads(), ignore_unknown_fields=True))
+            assert statuses == [HTTPStatus.FORBIDDEN, HTTPStatus.OK]
+            assert HOME["street"] in shown
 
 
 async def test_logs(release: Release, steps: Steps, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ _KEPT = {
     f"persistentvolumeclaim/data-{NAME}-postgres-0",
     f"secret/{NAME}-postgres",
     f"secret/{NAME}-api-keys",
+    f"secret/{NAME}-payload-keys",
 }
 # What every namespace has.
 _OF_KUBERNETES = {"configmap/kube-root-ca.crt", "serviceaccount/default"}
