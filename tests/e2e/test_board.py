@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
-from importlib.resources import files
 from typing import Any, Final, Literal
 
 import pytest
@@ -10,12 +9,11 @@ import pytest_asyncio
 from playwright.async_api import Page, ViewportSize, expect
 
 from tests.e2e.support.apis import run_api
-from tests.e2e.support.browser import browse
+from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import Orders
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_AXE: Final = files("axe_playwright_python") / "axe.min.js"
 _KEY: Final = "a reader's key"
 _DESK: Final[ViewportSize] = {"width": 1280, "height": 800}
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
@@ -46,20 +44,6 @@ class Seen:
             self.errors.append(message.text)
 
 
-async def _enter(page: Page, key: str) -> None:
-    await page.get_by_label("Key", exact=True).fill(key)
-    await page.get_by_role("button", name="Continue").click()
-
-
-async def _check_access(page: Page) -> None:
-    await page.evaluate(_AXE.read_text())
-    results = await page.evaluate("axe.run()")
-    assert [
-        (violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in results["violations"]
-    ] == []
-
-
 async def test_a_key_is_asked_for_once_and_an_order_comes_and_goes(
     orders: Orders, address: str
 ) -> None:
@@ -67,10 +51,10 @@ async def test_a_key_is_asked_for_once_and_an_order_comes_and_goes(
         seen = Seen(page)
         await page.goto(address)
         assert page.url == f"{address}/board"
-        await _check_access(page)
-        await _enter(page, "wrong")
+        await check_access(page)
+        await enter_key(page, "wrong")
         await expect(page.get_by_text("The API refused that key.")).to_be_visible()
-        await _enter(page, _KEY)
+        await enter_key(page, _KEY)
         table = page.get_by_role("table", name="Open orders")
         ended = page.get_by_role("table", name="The orders that have ended last")
         order_id = await orders.place("plain")
@@ -93,14 +77,14 @@ async def test_everybody_can_read_it_on_every_screen(orders: Orders, address: st
     order_id = await orders.place("refused-once")
     async with browse(viewport=_DESK) as page:
         await page.goto(f"{address}/board")
-        await _enter(page, _KEY)
+        await enter_key(page, _KEY)
         await expect(page.get_by_role("link", name=order_id)).to_be_visible()
         await expect(page.get_by_text("running").first).to_be_visible()
         for scheme in _SCHEMES:
             await page.emulate_media(color_scheme=scheme)
             for screen in (_DESK, _PHONE):
                 await page.set_viewport_size(screen)
-                await _check_access(page)
+                await check_access(page)
                 width = await page.evaluate("document.documentElement.scrollWidth")
                 assert width == screen["width"]
 
@@ -108,7 +92,7 @@ async def test_everybody_can_read_it_on_every_screen(orders: Orders, address: st
 async def test_a_board_without_its_api_says_so_and_recovers(address: str) -> None:
     async with browse(viewport=_DESK) as page:
         await page.goto(f"{address}/board")
-        await _enter(page, _KEY)
+        await enter_key(page, _KEY)
         status = page.get_by_role("status")
         await expect(status).to_have_text("Live")
         await page.context.set_offline(True)

@@ -33,7 +33,12 @@ async def test_a_definite_failure_gives_the_claim_back_when_its_acknowledgement_
         await steps.dispatch()(pool, 2)
     record = await books(pool, "one")
     assert (record.order["state"], record.order["dispatch_key"]) == ("shipping", None)
-    assert [event["type"] for event in record.events].count("dispatch_failed") == 1
+    [failed] = [event for event in record.events if event["type"] == "dispatch_failed"]
+    assert failed["payload_json"] == {
+        "attempt": 1,
+        "reason": "refused (injected)",
+        "released": True,
+    }
 
 
 class _SlowReply(SimulatedCarrier):

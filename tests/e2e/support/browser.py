@@ -4,12 +4,14 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any, Final
 
 import pytest
 from playwright.async_api import Page, async_playwright
 
 MILLISECONDS: Final = 60_000
+_AXE: Final = files("axe_playwright_python") / "axe.min.js"
 
 
 def chromium() -> str:
@@ -31,3 +33,19 @@ async def browse(**options: Any) -> AsyncIterator[Page]:
     ):
         context.set_default_timeout(MILLISECONDS)
         yield await context.new_page()
+
+
+async def enter_key(page: Page, key: str) -> None:
+    """Enter an API key, which the board asks for."""
+    await page.get_by_label("Key", exact=True).fill(key)
+    await page.get_by_role("button", name="Continue").click()
+
+
+async def check_access(page: Page) -> None:
+    """Check by axe-core that everybody can use the page."""
+    await page.evaluate(_AXE.read_text())
+    results = await page.evaluate("axe.run()")
+    assert [
+        (violation["id"], [node["html"] for node in violation["nodes"]])
+        for violation in results["violations"]
+    ] == []

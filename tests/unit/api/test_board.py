@@ -31,7 +31,7 @@ def test_every_file_that_another_names_is_there() -> None:
         for file in files.values()
         for name in re.findall(r"""["'](?:\./|/board/)([\w.-]+)["']""", file.content.decode())
     }
-    assert {"board.js", "style.css", "overview.js"} <= named <= files.keys() | {"order.js"}
+    assert {"board.js", "style.css", "overview.js"} <= named <= files.keys()
 
 
 async def test_the_root_leads_to_the_page(unused_tcp_port: int) -> None:

@@ -111,9 +111,10 @@ async def release_dispatch(
 ) -> bool:
     """Release the claim after a definite failure; a claim taken over since then stays."""
     event = dispatch_failed(attempt, reason)
-    row = await retry_stale_snapshot(
-        pool, _RELEASE_DISPATCH, order_id, claim, event.key, event.payload
-    )
+    # Without it the log would not say whether the order is back in `shipping`: the same event of a
+    # shipping attempt whose outcome is unknown leaves the order `dispatching`.
+    payload = event.payload | {"released": True}
+    row = await retry_stale_snapshot(pool, _RELEASE_DISPATCH, order_id, claim, event.key, payload)
     return row is not None and bool(row["moved"])
 
 
