@@ -73,10 +73,11 @@ export function get(path) {
  * @returns {Promise<any>}
  */
 export async function send(method, path, body, headers = {}) {
-  const json = body === undefined ? {} : { "Content-Type": "application/json" };
+  const all = new Headers({ Accept: "application/json", ...headers });
+  if (body !== undefined) all.set("Content-Type", "application/json");
   const answer = await authorizedFetch(path, {
     method,
-    headers: { Accept: "application/json", ...json, ...headers },
+    headers: all,
     body: body === undefined ? undefined : JSON.stringify(body),
     signal: AbortSignal.timeout(SECONDS * 1000),
   });

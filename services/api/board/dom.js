@@ -111,6 +111,7 @@ export function money(amount, currency) {
 /**
  * Returns a duration as text: 340 ms, 2.4 s, 12 s, 3 min 5 s, 2 h 10 min, 3 d 2 h.
  * @param {number} seconds
+ * @returns {string}
  */
 export function duration(seconds) {
   if (seconds < 0) return `-${duration(-seconds)}`;

@@ -87,7 +87,7 @@ export function follow(path, { onEvent, onState = () => {}, cursor = "" }) {
 
 /**
  * Yields the events of a stream.
- * @param {ReadableStream<Uint8Array>} body
+ * @param {ReadableStream<BufferSource>} body
  * @param {() => void} heard called for each part, comments too
  * @returns {AsyncGenerator<StreamEvent>}
  */

@@ -2,7 +2,7 @@
 import { ApiError, get } from "./api.js";
 import { ends } from "./ends.js";
 import { setConnection } from "./connection.js";
-import { h, setText, time } from "./dom.js";
+import { h, time } from "./dom.js";
 import { follow } from "./feed.js";
 import { Orders } from "./model.js";
 import { latestEnds, openOrders } from "./orders.js";
