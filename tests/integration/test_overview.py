@@ -43,7 +43,7 @@ async def test_ends_are_counted_by_the_minute(pool: Pool, owner: Pool) -> None:
         await put_order(owner, order_id := new_id(), state)
         await owner.execute(
             "UPDATE orders SET created_at = at, updated_at = at"
-            " FROM (SELECT now() - make_interval(mins => $2) AS at) AS then WHERE id = $1",
+            " FROM (SELECT now() - make_interval(mins => $2) AS at) AS ago WHERE id = $1",
             order_id,
             minutes,
         )
