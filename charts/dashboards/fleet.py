@@ -11,6 +11,8 @@ from charts.dashboards.selectors import API, SERVICES, WORKERS, fleet_wide, quan
 # In a panel of a queue of its own, which Grafana repeats for each value of the variable.
 _QUEUE: Final = 'task_queue=~"$queue"'
 _KINDS: Final = 'worker_type=~"ActivityWorker|WorkflowWorker"'
+_RELOADED: Final = "orderfleet_credential_reloaded_timestamp_seconds"
+_RELOAD_FAILURES: Final = "orderfleet_credential_reload_failures_total"
 _SLOTS: Final = f"{WORKERS}, {_QUEUE}, {_KINDS}"
 
 _NOW: Final = [
@@ -233,6 +235,25 @@ _PODS: Final = [
         ),
         unit="ops",
         runbook="WorkflowTaskFailures",
+    ),
+    graph(
+        "Credentials: last reload",
+        "Since the pod that is last read a credential. After a rotation, low: all pods have it.",
+        Query(
+            f"time() - min by (credential) ({_RELOADED}{{{SERVICES}}})",
+            "{{credential}}",
+        ),
+        unit="s",
+    ),
+    graph(
+        "Credentials: failed reloads",
+        "A pod looks every 2 s, and keeps the previous value until its files can be used.",
+        Query(
+            rate(_RELOAD_FAILURES, SERVICES, "pod, credential"),
+            "{{pod}} {{credential}}",
+        ),
+        unit="ops",
+        runbook="CredentialReloadFailed",
     ),
 ]
 

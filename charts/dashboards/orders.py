@@ -9,6 +9,7 @@ from charts.dashboards.parts import Limit, Query, dashboard, graph, number
 from charts.dashboards.selectors import (
     API,
     ORDER_WORKER,
+    SERVICES,
     WORKERS,
     fleet_wide,
     quantile,
@@ -21,6 +22,9 @@ _STEP: Final = "orderfleet_step_duration_seconds"
 _ATTEMPTS: Final = "orderfleet_step_attempts_total"
 _FAILED: Final = f'{WORKERS}, outcome="failed"'
 _LEFT: Final = "orderfleet_deadline_left_seconds"
+_SAVED: Final = "orderfleet_orders_saved_by_retries_total"
+_LOST: Final = f'{WORKERS}, state=~"failed|timed_out"'
+_FULFILLED: Final = f'{WORKERS}, state="fulfilled"'
 _INSIDE: Final = f'{WORKERS}, le="$deadline"'
 
 
@@ -53,7 +57,7 @@ _NOW: Final = [
     number(
         "Fulfilled",
         "Of the orders that ended in the time shown.",
-        f'sum(rate({_ENDED}{{{WORKERS}, state="fulfilled"}}[$__range]))'
+        f"sum(rate({_ENDED}{{{_FULFILLED}}}[$__range]))"
         f" / sum(rate({_ENDED}{{{WORKERS}}}[$__range]))",
         unit="percentunit",
         decimals=1,
@@ -86,7 +90,43 @@ _ENDS: Final = [
         "Orders that end, by how. timed_out is an orderly end too: inside 15 s, money back.",
         Query(rate(_ENDED, WORKERS, "state"), "{{state}}"),
         unit="ops",
+        width=8,
         stacked=True,
+    ),
+    graph(
+        "Time of an order",
+        "From acceptance to end, whatever the end; the review's 2 s are in it.",
+        *(
+            Query(quantile(number_, _DURATION, WORKERS), f"{number_:.0%}")
+            for number_ in (0.5, 0.95, 0.99)
+        ),
+        unit="s",
+        limit=Limit(red=15, yellow=12),
+        runbook="OrderDeadlineBurnSlow",
+        width=8,
+    ),
+    graph(
+        "Open orders",
+        "By state, by Postgres: where orders are, or are stuck.",
+        Query(fleet_wide("orderfleet_open_orders", by="state"), "{{state}}"),
+        width=8,
+        stacked=True,
+    ),
+]
+_DURABLE: Final = [
+    graph(
+        "Retries absorbed",
+        "Attempts of steps that failed, beside the orders that failed or ran out of time.",
+        Query(rate(_ATTEMPTS, _FAILED), "attempts that failed"),
+        Query(rate(_ENDED, _LOST), "orders that failed"),
+        unit="ops",
+    ),
+    graph(
+        "Orders that would have failed without retries",
+        "Share of the fulfilled orders of which an attempt had failed before another succeeded.",
+        Query(f"{rate(_SAVED, WORKERS)} / {rate(_ENDED, _FULFILLED)}", "saved by retries"),
+        unit="percentunit",
+        share=True,
     ),
     graph(
         "Share that ends inside ${deadline:text} s",
@@ -99,21 +139,13 @@ _ENDS: Final = [
         runbook="OrderDeadlineBurnFast",
     ),
     graph(
-        "Time of an order",
-        "From acceptance to end, whatever the end; the review's 2 s are in it.",
-        *(
-            Query(quantile(number_, _DURATION, WORKERS), f"{number_:.0%}")
-            for number_ in (0.5, 0.95, 0.99)
+        "CPU of an order",
+        "Of the API and the workers, what they use without orders too. Not of Temporal, Postgres.",
+        Query(
+            f"{rate('process_cpu_seconds_total', SERVICES)} / {rate(_ENDED, WORKERS)}",
+            "CPU seconds",
         ),
         unit="s",
-        limit=Limit(red=15, yellow=12),
-        runbook="OrderDeadlineBurnSlow",
-    ),
-    graph(
-        "Open orders",
-        "By state, by Postgres: where orders are, or are stuck.",
-        Query(fleet_wide("orderfleet_open_orders", by="state"), "{{state}}"),
-        stacked=True,
     ),
 ]
 _STEPS: Final = [
@@ -205,6 +237,12 @@ def build() -> Dashboard:
         "orders",
         "Orders",
         "How orders end, in which time, what fails on the way, and the money.",
-        {"Now": _NOW, "Ends": _ENDS, "Steps": _STEPS, "Money": _MONEY},
+        {
+            "Now": _NOW,
+            "Ends": _ENDS,
+            "Durable execution": _DURABLE,
+            "Steps": _STEPS,
+            "Money": _MONEY,
+        },
         (_DEADLINE,),
     )

@@ -74,11 +74,17 @@ class Server:
 
 
 @asynccontextmanager
-async def run_server(data: Path) -> AsyncIterator[Server]:
+async def run_server(
+    data: Path, config: Mapping[str, object] | None = None
+) -> AsyncIterator[Server]:
     """Start Postgres, durable as in production, and Temporal.
 
     Temporal is the one at TEMPORAL_ADDRESS if that is set, else `temporal-server` on the same
     Postgres if it is on the PATH, else the development server.
+
+    Args:
+        data: a folder.
+        config: more values of the dynamic configuration of a Temporal that is started.
     """
     find = PortFinder(print)
     postgres = Postgres(data, find.take("Postgres", 0), durable=True)
@@ -91,10 +97,11 @@ async def run_server(data: Path) -> AsyncIterator[Server]:
             await _namespace(address, NAMESPACE)
         elif shutil.which("temporal-server"):
             kind = f"temporal-server on Postgres, {_deployed()['historyShards']} history shards"
-            process, address = await _start_server(data, postgres, find)
+            process, address = await _start_server(data, postgres, find, config or {})
         else:
             kind = "Temporal's development server, in memory"
-            development = Temporal(data, find.take("Temporal", 0), find.take("UI", 0))
+            ports = find.take("Temporal", 0), find.take("UI", 0)
+            development = Temporal(data, *ports, config=config)
             await development.start()
             process, address = development.process, development.address
         if process is not None:
@@ -106,13 +113,16 @@ async def run_server(data: Path) -> AsyncIterator[Server]:
         await postgres.process.stop()
 
 
-async def _start_server(data: Path, postgres: Postgres, find: PortFinder) -> tuple[Process, str]:
+async def _start_server(
+    data: Path, postgres: Postgres, find: PortFinder, config: Mapping[str, object]
+) -> tuple[Process, str]:
     for kind, database in _DATABASES.items():
         await postgres.create_database(database)
         await _make_schema(data, postgres, kind, database)
     dynamic = data / "dynamic-config.yaml"
     deployed = _deployed()
-    dynamic.write_text(yaml.safe_dump(deployed["dynamicConfig"]))
+    more = {name: [{"value": value}] for name, value in config.items()}
+    dynamic.write_text(yaml.safe_dump(deployed["dynamicConfig"] | more))
     ports = {name: str(find.take(name, wanted)) for name, wanted in _PORTS.items()}
     address = f"{LOOPBACK}:{ports['FRONTEND_GRPC_PORT']}"
     env = environment() | ports | _server_environment(postgres, dynamic, deployed)

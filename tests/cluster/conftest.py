@@ -8,6 +8,8 @@ REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that 
 the cluster (see support/images.py). PROMETHEUS is namespace/service:port of a Prometheus in the
 cluster that scrapes annotated pods, such as monitoring/prometheus:9090; NETWORK_POLICIES=enforced
 says that the cluster's network enforces them. Tests that need one of the two are skipped without.
+JAEGER is namespace/service:port of a Jaeger's queries, which takes OTLP over HTTP at port 4318;
+without it a trace is read from a collector of the test's own.
 
 A test states what it needs: `release` is the shared release with no values but the version,
 `release_with(values)` the same with other values, installed or upgraded if necessary;

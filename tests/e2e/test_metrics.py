@@ -127,6 +127,8 @@ async def test_ended_orders_and_their_time_are_those_of_the_audit_log(busy: Busy
         total = busy.workers("orderfleet_order_duration_seconds_sum", **labels)
         assert total == pytest.approx(lasted, abs=0.5)
     assert busy.workers("orderfleet_reconciled_orders_total") == 0
+    # The one whose first charge lost its reply.
+    assert busy.workers("orderfleet_orders_saved_by_retries_total") == 1
 
 
 async def test_payments_are_those_of_the_audit_log(busy: Busy) -> None:

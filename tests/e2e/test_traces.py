@@ -26,6 +26,7 @@ from tests.e2e.support.apis import run_api
 from tests.e2e.support.collector import collecting, tree
 from tests.e2e.support.orders import ELSEWHERE, Orders, clients, new_id
 from tests.e2e.support.traced import (
+    BEGIN_CHARGE,
     HOME,
     KEY,
     ORDER,
@@ -36,10 +37,6 @@ from tests.e2e.support.traced import (
     is_of,
     lines_of,
     within,
-)
-
-BEGIN_CHARGE = (
-    "SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments"
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -51,8 +51,8 @@ class Counted:
     async def charge(self) -> None:
         await self.run(self._orders.charge, ChargeInput(ORDER, PAYMENT, {}))
 
-    async def shipped(self) -> None:
-        step = ShippingInput(order_id=ORDER)
+    async def shipped(self, shipping_attempt: int = 1, *, retried: bool = False) -> None:
+        step = ShippingInput(order_id=ORDER, attempt=shipping_attempt, retried=retried)
         await self.run(self._shipping.prepare, step)
         await self.run(self._shipping.dispatch, step)
 
@@ -104,6 +104,18 @@ async def test_fulfilled(counted: Counted, pool: Pool) -> None:
     )
     assert lasted > 0.3
     assert seconds == pytest.approx(lasted, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shipping_attempt", "retried", "saved"), [(1, False, 0), (1, True, 1), (2, False, 1)]
+)
+async def test_a_fulfilled_order_with_a_failed_attempt_is_saved_by_retries(
+    counted: Counted, shipping_attempt: int, retried: bool, saved: int
+) -> None:
+    await counted.charged()
+    await counted.shipped(shipping_attempt, retried=retried)
+    await counted.redispatch()
+    assert counted.value("orders_saved_by_retries_total") == saved
 
 
 async def test_failed_and_refunded(counted: Counted) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from temporalio.client import Client
 
 from orderfleet.temporal.queue_workers import list_queue_workers
+from orderfleet_cli.doctor.check_workers import check_workers
 from tests.integration.support.fleet import eventually
 from tests.integration.support.servers import Servers
 from tests.integration.support.versions import build
@@ -116,6 +117,9 @@ async def test_the_cli_shows_workers(
             one, two = await workers()
             assert (one["build"], two["build"]) == ("one", "two")
             assert one["workflow_slots"] == {"used": 0, "of": 100}
+            findings = await check_workers(client, queue)
+            assert [finding.ok for finding in findings] == [True, True]
+            assert f"running on {queue}, build one: workflow tasks 0 of 100" in findings[0].found
             shown = (await cli("workers")).out
             assert "0 of 100" in shown
             assert shown.endswith(f"{nobody}\n")

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain import contract
     from orderfleet.domain.contract import OrderResult, Review, ShippingResult
     from orderfleet.domain.orders import OrderState
+    from orderfleet.temporal.steps import OnQueue
 from orderfleet_order_worker.workflow import OrderWorkflow
 
 
@@ -75,7 +76,7 @@ class Queued(Unchanged):
         return await super().run(*arguments)
 
     async def _step(self, *arguments: Any, **options: Any) -> Any:
-        return await super()._step(*arguments, **options | {"local": False})
+        return await super()._step(*arguments, **{"on_queue": OnQueue()} | options)
 
 
 @workflow.defn(name=contract.ORDER_WORKFLOW)

@@ -207,6 +207,11 @@ async def approved_and_watched(fleet: Fleet, order_id: str) -> Case:
     return await approved(fleet, order_id)
 
 
+async def summarized(fleet: Fleet, order_id: str) -> Case:
+    """Activities, timers and children have summaries for Temporal's UI."""
+    return await shipping_failed_twice(fleet, order_id)
+
+
 async def reconciled(fleet: Fleet, run_id: str) -> Run:
     return await _reconcile(fleet, run_id, RECONCILE_WORKFLOW)
 
@@ -295,6 +300,7 @@ PATHS: Final[list[Journey]] = [
     local_steps_fail,
     local_step_hangs,
     unrecorded,
+    summarized,
     reconciled,
     settled,
     forgotten,
@@ -304,6 +310,7 @@ CHILDREN: Final = {
     "fulfilled": ["shipping/1"],
     "cancelled_after_charge": ["refund"],
     "shipping_failed_twice": ["shipping/2"],
+    "summarized": ["shipping/3"],
     "undone_by_traces": ["refund"],
     "timed_out": ["shipping/1", "refund"],
     "local_steps_fail": ["shipping/1"],

@@ -34,10 +34,16 @@ def history(path: Path) -> WorkflowHistory:
 async def replay(
     path: Path, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
 ) -> None:
+    await replay_history(history(path), order_workflow, plugins)
+
+
+async def replay_history(
+    stored: WorkflowHistory, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
+) -> None:
     others = [ReconcileOrders, SettleOrders, ForgetWorkflow]
     workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *others]
     replayer = Replayer(workflows=workflows, data_converter=make_data_converter(), plugins=plugins)
-    await replayer.replay_workflow(history(path))
+    await replayer.replay_workflow(stored)
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
@@ -69,6 +75,20 @@ def test_a_recording_names_no_machine(path: Path) -> None:
     assert '"stackTrace": "' not in text.replace('"stackTrace": ""', "")
     # Workers name themselves pid@host.
     assert "@" not in text
+
+
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("summarized*")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("text", ["", "of another release"])
+async def test_the_texts_for_temporals_ui_are_no_part_of_a_replay(path: Path, text: str) -> None:
+    stored = history(path)
+    told = [event for event in stored.events if event.HasField("user_metadata")]
+    assert told
+    for event in told:
+        event.ClearField("user_metadata")
+        if text:
+            [payload] = make_data_converter().payload_converter.to_payloads([text])
+            event.user_metadata.summary.CopyFrom(payload)
+    await replay_history(stored)
 
 
 async def test_an_unchanged_copy_replays() -> None:

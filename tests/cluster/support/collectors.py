@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.cluster.collector import PORT
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.scripts import LABEL, run_script
-from tests.e2e.support.collector import Collector
+from tests.e2e.support.collector import Collector, Span
 
 _SCRIPT: Final = Path(__file__).parents[1] / "collector.py"
 _NAME: Final = "collector"
@@ -48,9 +48,9 @@ class Collecting:
 class Received:
     http: httpx.AsyncClient
 
-    async def spans(self) -> Collector:
-        """Return all spans received until now."""
+    async def trace(self, trace_id: str) -> list[Span]:
+        """Return the spans of a trace that were received until now."""
         collector = Collector()
         for request in json.loads((await self.http.get("/")).text):
             collector.take(ExportTraceServiceRequest.FromString(b64decode(request)))
-        return collector
+        return collector.of_trace(trace_id)

@@ -13,6 +13,9 @@ from orderfleet_cli.local import SERVICES
 from tests.e2e.support.collector import Collector, Span
 from tests.e2e.support.orders import Orders, new_id
 
+BEGIN_CHARGE: Final = (
+    "SELECT orders SELECT events INSERT payments UPDATE orders INSERT events SELECT payments"
+)
 ORDER: Final = "orderfleet.order.id"
 # A word that appears nowhere else.
 KEY: Final = "canary-key-7f3a"

@@ -3,6 +3,8 @@ from typing import Any
 import msgspec
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1 import UserMetadata, WorkflowMetadata
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from orderfleet.domain import contract
@@ -96,6 +98,19 @@ def test_what_does_not_fit_fails_for_good(data: bytes) -> None:
         CONVERTER.from_payloads([payload], [OrderInput])
     assert raised.value.type == INVALID_PAYLOAD
     assert raised.value.non_retryable
+
+
+def test_a_message_of_the_sdk_comes_back_as_its_type_only() -> None:
+    """Temporal's UI asks a workflow for one; nobody sends one in."""
+    message = WorkflowMetadata(current_details="- state: **charging**")
+    [payload] = CONVERTER.to_payloads([message])
+    assert payload.metadata["encoding"] == b"json/protobuf"
+    assert CONVERTER.from_payloads([payload], [WorkflowMetadata]) == [message]
+    for other in (OrderInput, UserMetadata, dict[str, str]):
+        with pytest.raises(ApplicationError) as raised:
+            CONVERTER.from_payloads([payload], [other])
+        assert raised.value.type == INVALID_PAYLOAD
+    assert CONVERTER.from_payloads([payload]) == [RawValue(payload)]
 
 
 def test_nothing_is_not_an_order() -> None:

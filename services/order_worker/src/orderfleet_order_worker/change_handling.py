@@ -25,7 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.deadline import Budget
     from orderfleet.domain.events import Event
     from orderfleet.domain.orders import OrderState
-    from orderfleet.temporal.steps import run_activity
+    from orderfleet.temporal.steps import OnQueue, run_activity
     from orderfleet_order_worker.activities import OrderActivities
     from orderfleet_order_worker.activity_types import (
         AddressInput,
@@ -146,7 +146,7 @@ class Changes:
         await self._wait_for_row()
         note = NoteInput(self._order_id, event)
         limit = self._budget.note_left(workflow.now())
-        await self._perform(OrderActivities.note, note, limit=limit)
+        await self._perform(OrderActivities.note, note, limit=limit, summary=f"event: {event.type}")
 
     async def refuse(self, event: Event) -> None:
         """Record a refused signal; after too many, record no more."""
@@ -233,9 +233,13 @@ class Changes:
         argument: A,
         *,
         limit: timedelta = timedelta.max,
+        summary: str = "",
     ) -> T:
         left = max(min(self._budget.closing_left(workflow.now()), limit), policies.SHORTEST_STEP)
-        return await run_activity(activity, argument, timeout=policies.SQL_STEP, left=left)
+        on_queue = OnQueue(summary=summary)
+        return await run_activity(
+            activity, argument, timeout=policies.SQL_STEP, left=left, on_queue=on_queue
+        )
 
 
 def too_late(reason: str) -> ApplicationError:

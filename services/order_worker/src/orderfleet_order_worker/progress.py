@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
-from orderfleet.domain import policies
+from temporalio import workflow
+
+from orderfleet.domain import policies, summaries
 from orderfleet.domain.contract import DispatchFailed, Status, StepName, StepStatus
 from orderfleet.domain.deadline import Budget
 from orderfleet.domain.orders import Address, OrderState
@@ -24,15 +26,30 @@ class Progress:
         self._budget = budget
         self._steps: dict[str, StepStatus] = {}
 
+    @property
+    def retried(self) -> bool:
+        """Whether an attempt of a step has failed."""
+        return any(status.errors for status in self._steps.values())
+
     def enter(self, step: StepName, state: OrderState | None = None) -> None:
         """Begin a step."""
         self.step = step
         self.state = state or self.state
+        self.show()
 
     def add(self, step: str, status: StepStatus) -> None:
         """Add attempts and errors to a step, which may have some already."""
         self._steps.setdefault(step, StepStatus()).add(status)
         self.add_errors(*(f"{step}: {error}" for error in status.errors))
+        self.show()
+
+    def show(self) -> None:
+        """Set the workflow's current details, which Temporal's UI shows."""
+        workflow.set_current_details(
+            summaries.current_details(
+                self.state, self.step, self._steps, shipping_attempts=self.shipping_attempts
+            )
+        )
 
     def add_errors(self, *errors: str) -> None:
         """Add errors to those that the status shows; drop the oldest."""

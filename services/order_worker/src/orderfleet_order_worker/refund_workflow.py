@@ -7,6 +7,7 @@ from temporalio.common import VersioningBehavior
 from temporalio.workflow import ActivityConfig
 
 with workflow.unsafe.imports_passed_through():
+    from orderfleet.domain import summaries
     from orderfleet.domain.contract import (
         RECALL_ACTIVITY,
         REFUND_WORKFLOW,
@@ -40,7 +41,7 @@ class RefundWorkflow:
         ended = await workflow.execute_activity_method(
             OrderActivities.end,
             EndInput(refund.order_id, refund.state, refund.reason),
-            **UNDO,
+            **_undo(summaries.end_as(refund.state)),
         )
         if ended.state is OrderState.FULFILLED:
             return RefundResult(KEPT)
@@ -49,13 +50,13 @@ class RefundWorkflow:
             traces = await workflow.execute_activity_method(
                 ReconciliationActivities.trace,
                 refund.order_id,
-                **UNDO,
+                **_undo("charges and packages in Temporal's histories"),
             )
         recalled = False
         if ended.recall or traces.keys:
             # The input's queue, where a worker of an older release wrote the end.
             queue = ended.shipping_task_queue or refund.shipping_task_queue
-            undo: ActivityConfig = {**UNDO, "task_queue": queue}
+            undo: ActivityConfig = {**_undo("the package"), "task_queue": queue}
             recalled = await workflow.execute_activity(
                 RECALL_ACTIVITY,
                 RecallInput(refund.order_id, traces.keys),
@@ -65,6 +66,10 @@ class RefundWorkflow:
         payment = await workflow.execute_activity_method(
             OrderActivities.refund,
             RefundPaymentInput(refund.order_id, refund.payment_id, traces.charged),
-            **UNDO,
+            **_undo("the payment"),
         )
         return RefundResult(payment, recalled=recalled)
+
+
+def _undo(summary: str) -> ActivityConfig:
+    return {**UNDO, "summary": summary}

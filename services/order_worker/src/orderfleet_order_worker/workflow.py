@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import Priority, VersioningBehavior, WorkflowIDReusePolicy
+from temporalio.common import VersioningBehavior, WorkflowIDReusePolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -19,7 +19,7 @@ from temporalio.exceptions import (
 from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain import contract, policies, priorities
+    from orderfleet.domain import contract, policies, priorities, summaries
     from orderfleet.domain.contract import (
         Cancel,
         DispatchFailed,
@@ -36,7 +36,13 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.temporal.attempts import StepResult
     from orderfleet.temporal.converter import invalid
     from orderfleet.temporal.inputs import input_of
-    from orderfleet.temporal.steps import StepFailedError, run_activity, run_local_step, run_step
+    from orderfleet.temporal.steps import (
+        OnQueue,
+        StepFailedError,
+        run_activity,
+        run_local_step,
+        run_step,
+    )
 
     # Import names, not the module: `from orderfleet_order_worker import activities` would run that
     # module again in the sandbox of each order.
@@ -129,7 +135,6 @@ class OrderWorkflow(OrderHandlers):
             ReceiveInput(self._id, self._order),
             name=StepName.RECEIVE,
             timeout=policies.SQL_STEP,
-            local=True,
         )
         self._shipping_task_queue = received.shipping_task_queue
         self._changes.open()
@@ -140,7 +145,6 @@ class OrderWorkflow(OrderHandlers):
             ReceiveInput(self._id, self._order),
             name=StepName.VALIDATE,
             timeout=policies.SQL_STEP,
-            local=True,
         )
         if validated.problem:
             raise OrderEndError(OrderState.REJECTED, validated.problem)
@@ -155,12 +159,20 @@ class OrderWorkflow(OrderHandlers):
         changes.reviewable = True
         if timeout and changes.decision is None:
             with suppress(TimeoutError):
-                await workflow.wait_condition(lambda: changes.decision is not None, timeout=timeout)
+                await workflow.wait_condition(
+                    lambda: changes.decision is not None,
+                    timeout=timeout,
+                    timeout_summary="time for a review",
+                )
         # A decision that is being written counts if it gets recorded.
         if changes.reviewing:
             with suppress(TimeoutError):
                 left = self._forward_left(StepName.REVIEW)
-                await workflow.wait_condition(lambda: not changes.reviewing, timeout=left)
+                await workflow.wait_condition(
+                    lambda: not changes.reviewing,
+                    timeout=left,
+                    timeout_summary="a decision is being recorded",
+                )
         if changes.decision is None:
             changes.decision = Review(approved=True, reviewer="timer")
         if not changes.decision.approved:
@@ -174,7 +186,7 @@ class OrderWorkflow(OrderHandlers):
             name=StepName.CHARGE,
             timeout=policies.GATEWAY_STEP,
             state=OrderState.CHARGING,
-            priority=priorities.CHARGE,
+            on_queue=OnQueue(priorities.CHARGE, summaries.money(self._order)),
         )
         self._progress.state = OrderState.CHARGED
 
@@ -182,10 +194,13 @@ class OrderWorkflow(OrderHandlers):
         pause = policies.SHIPPING_BACKOFF
         for attempt in range(1, policies.SHIPPING_ATTEMPTS + 1):
             if attempt > 1:
-                await workflow.sleep(min(pause, self._forward_left(StepName.SHIP)))
+                await workflow.sleep(
+                    min(pause, self._forward_left(StepName.SHIP)),
+                    summary=f"pause before {summaries.shipping_attempt(attempt)}",
+                )
                 pause *= 2
-            self._progress.enter(StepName.SHIP, OrderState.SHIPPING)
             self._progress.shipping_attempts = attempt
+            self._progress.enter(StepName.SHIP, OrderState.SHIPPING)
             try:
                 shipped = await self._ship_in_time(attempt)
             except (ChildWorkflowError, WorkflowAlreadyStartedError) as error:
@@ -211,7 +226,9 @@ class OrderWorkflow(OrderHandlers):
         try:
             with suppress(TimeoutError):
                 await workflow.wait_condition(
-                    shipping.done, timeout=self._forward_left(StepName.SHIP)
+                    shipping.done,
+                    timeout=self._forward_left(StepName.SHIP),
+                    timeout_summary="time left to ship",
                 )
             if shipping.done():
                 return shipping.result()
@@ -225,7 +242,7 @@ class OrderWorkflow(OrderHandlers):
     async def _start_shipping(self, attempt: int) -> ShippingResult:
         shipped: ShippingResult = await workflow.execute_child_workflow(
             contract.SHIPPING_WORKFLOW,
-            ShippingInput(order_id=self._id, attempt=attempt),
+            ShippingInput(order_id=self._id, attempt=attempt, retried=self._progress.retried),
             result_type=ShippingResult,
             id=contract.shipping_id(self._id, attempt),
             task_queue=self._shipping_task_queue,
@@ -235,6 +252,7 @@ class OrderWorkflow(OrderHandlers):
             task_timeout=policies.TASK_TIMEOUT,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
+            static_summary=summaries.shipping_attempt(attempt),
             priority=priorities.SHIPPING,
         )
         return shipped
@@ -253,15 +271,15 @@ class OrderWorkflow(OrderHandlers):
         *,
         name: StepName,
         timeout: timedelta,
-        local: bool = False,
         state: OrderState | None = None,
-        priority: Priority = Priority.default,
+        on_queue: OnQueue | None = None,
     ) -> R:
+        """Run a step, a local one unless it is on the queue."""
         self._progress.enter(name, state)
-        if not local:
+        if on_queue is not None:
             # Before a local step nothing may be decided by the time: see run_local_step.
             self._forward_left(name)
-        run = run_local_step if local else partial(run_step, priority=priority)
+        run = run_local_step if on_queue is None else partial(run_step, on_queue=on_queue)
         try:
             return await run(
                 step,
@@ -299,7 +317,7 @@ class OrderWorkflow(OrderHandlers):
                 EndInput(self._id, end.state, end.reason, events, self._charge_begun),
                 timeout=policies.SQL_STEP,
                 left=left,
-                priority=priorities.END,
+                on_queue=OnQueue(priorities.END, summaries.end_as(end.state)),
             )
         except ActivityError as error:
             self._progress.add(StepName.END, StepFailedError(error).status)
@@ -322,6 +340,7 @@ class OrderWorkflow(OrderHandlers):
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 cancellation_type=ChildWorkflowCancellationType.ABANDON,
+                static_summary=summaries.undo_of(end.state),
                 priority=priorities.UNDO,
             )
         self._progress.refund_started = True
@@ -331,6 +350,7 @@ class OrderWorkflow(OrderHandlers):
     ) -> OrderResult:
         self._progress.state = state
         self._progress.reason = reason
+        self._progress.show()
         self._changes.close()
         workflow.upsert_search_attributes(
             [contract.ORDER_STATE.value_set(state if recorded else contract.UNRECORDED)]
@@ -338,7 +358,9 @@ class OrderWorkflow(OrderHandlers):
         if not self._all_finished():
             try:
                 left = self._budget.closing_left(workflow.now())
-                await workflow.wait_condition(self._all_finished, timeout=left)
+                await workflow.wait_condition(
+                    self._all_finished, timeout=left, timeout_summary="changes are under way"
+                )
             except TimeoutError:
                 workflow.logger.warning("the order ended before a change was done")
         return OrderResult(self._id, state, reason)

@@ -94,7 +94,8 @@ class ShippingActivities:
                 ) from error
             except TimeoutError:
                 raise TimeoutError("the carrier gave no answer") from None
-        return await self._fulfil(shipment, tracking)
+        retried = step.retried or step.attempt > 1 or attempt > 1
+        return await self._fulfil(shipment, tracking, retried=retried)
 
     @activity.defn(name=RECALL_ACTIVITY)
     async def recall(self, undo: RecallInput) -> bool:
@@ -128,7 +129,7 @@ class ShippingActivities:
             await keep_fulfilled(self._pool, undo.order_id, payload)
         return any_called_back
 
-    async def _fulfil(self, shipment: Shipment, tracking: str) -> DispatchResult:
+    async def _fulfil(self, shipment: Shipment, tracking: str, *, retried: bool) -> DispatchResult:
         transition = await move(
             self._pool,
             shipment.order_id,
@@ -136,7 +137,7 @@ class ShippingActivities:
             to=OrderState.FULFILLED,
             dispatch_key=shipment.key,
         )
-        self._metrics.order_ended(transition)
+        self._metrics.order_ended(transition, retried=retried)
         if transition is None or transition.state is not OrderState.FULFILLED:
             # The order ended during the carrier's call: its refund recalls the package first. Or a
             # later attempt recalled this package and ships another.

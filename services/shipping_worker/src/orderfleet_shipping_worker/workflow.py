@@ -5,12 +5,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from temporalio import workflow
 from temporalio.common import VersioningBehavior
 from temporalio.exceptions import ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
-    from orderfleet.domain import contract, policies, priorities
+    from orderfleet.domain import contract, policies, priorities, summaries
     from orderfleet.domain.contract import (
         DispatchFailed,
         ShippingInput,
@@ -21,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from orderfleet.domain.orders import OrderState
     from orderfleet.temporal.attempts import StepResult
     from orderfleet.temporal.inputs import check_id, input_of
-    from orderfleet.temporal.steps import StepFailedError, run_local_step, run_step
+    from orderfleet.temporal.steps import OnQueue, StepFailedError, run_local_step, run_step
     from orderfleet_shipping_worker.activities import ShippingActivities
 
 R = TypeVar("R", bound=StepResult)
@@ -53,6 +54,8 @@ class ShippingWorkflow:
         await self._step(
             ShippingActivities.prepare, StepName.PREPARE, policies.SQL_STEP, local=True
         )
+        if any(status.errors for status in self._steps.values()):
+            self._shipping = msgspec.structs.replace(self._shipping, retried=True)
         dispatched = await self._step(
             ShippingActivities.dispatch, StepName.DISPATCH, policies.GATEWAY_STEP
         )
@@ -71,7 +74,9 @@ class ShippingWorkflow:
         *,
         local: bool = False,
     ) -> R:
-        run = run_local_step if local else partial(run_step, priority=priorities.SHIPPING)
+        summary = summaries.shipping_attempt(self._shipping.attempt)
+        on_queue = OnQueue(priorities.SHIPPING, summary)
+        run = run_local_step if local else partial(run_step, on_queue=on_queue)
         try:
             return await run(
                 step,

@@ -7,7 +7,7 @@ from asyncpg import PostgresError
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.domain import contract, policies, priorities
+from orderfleet.domain import contract, policies, priorities, summaries
 from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import Order, OrderState
 from orderfleet.store import queries
@@ -56,14 +56,15 @@ async def _start(
     backends: Backends, order_id: str, order: Order, actor: str, *, background: bool
 ) -> None:
     settings = backends.settings
+    accepted = OrderInput(
+        **order.contents,
+        deadline_seconds=settings.order_deadline_seconds,
+        review_seconds=settings.review_seconds,
+        actor=actor,
+    )
     await backends.temporal.start_workflow(
         contract.ORDER_WORKFLOW,
-        OrderInput(
-            **order.contents,
-            deadline_seconds=settings.order_deadline_seconds,
-            review_seconds=settings.review_seconds,
-            actor=actor,
-        ),
+        accepted,
         id=order_id,
         task_queue=settings.order_task_queue,
         execution_timeout=timedelta(seconds=settings.order_deadline_seconds),
@@ -71,6 +72,8 @@ async def _start(
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         priority=priorities.of_order(actor, background=background),
         memo=workflow_lookup.memo(order.fingerprint),
+        static_summary=summaries.order_summary(order),
+        static_details=summaries.order_details(accepted),
         search_attributes=TypedSearchAttributes(
             [SearchAttributePair(contract.ORDER_STATE, contract.OPEN)]
         ),

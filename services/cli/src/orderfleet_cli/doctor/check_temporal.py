@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.temporal.task_queues import describe_task_queue
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.check_versions import check_versions
+from orderfleet_cli.doctor.check_workers import check_workers
 from orderfleet_cli.doctor.clock_skew import compare_clock
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
@@ -82,13 +84,16 @@ async def check_temporal() -> list[Finding]:
         ),
     )
     first = Finding("Temporal", ok=True, found=f"answers at {settings.temporal_address}", fix=fix)
-    others = await asyncio.gather(
-        *(check.run() for check in checks),
-        check_versions(client, settings.order_task_queue),
-        check_versions(client, settings.shipping_task_queue),
-        _clock(client),
+    queues = (settings.order_task_queue, settings.shipping_task_queue)
+    others, *workers = await asyncio.gather(
+        asyncio.gather(
+            *(check.run() for check in checks),
+            *(check_versions(client, queue) for queue in queues),
+            _clock(client),
+        ),
+        *(check_workers(client, queue) for queue in queues),
     )
-    return [first, *others]
+    return [first, *others, *chain.from_iterable(workers)]
 
 
 async def _namespace(client: Client) -> tuple[bool, str]:

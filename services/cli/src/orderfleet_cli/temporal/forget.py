@@ -7,7 +7,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, Wor
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ActivityError
 
-from orderfleet.domain import priorities
+from orderfleet.domain import priorities, summaries
 from orderfleet.domain.contract import (
     FORGET_WORKFLOW,
     STATUS_QUERY,
@@ -55,6 +55,7 @@ async def forget_order(order_id: str, *, wait: bool, as_json: bool) -> None:
             task_queue=read(CommonSettings).order_task_queue,
             task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=summaries.FORGETS,
             priority=priorities.FORGET,
             result_type=ForgetResult,
         )

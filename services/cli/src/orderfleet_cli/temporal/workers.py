@@ -19,7 +19,7 @@ async def show_workers(*, as_json: bool) -> None:
     settings = read(CommonSettings)
     client = await open_temporal()
     queues = (settings.order_task_queue, settings.shipping_task_queue)
-    workers = await asyncio.gather(*(_workers(client, queue) for queue in queues))
+    workers = await asyncio.gather(*(list_workers(client, queue) for queue in queues))
     if as_json:
         show_json({"workers": [worker for of_queue in workers for worker in of_queue]})
         return
@@ -30,7 +30,12 @@ async def show_workers(*, as_json: bool) -> None:
             show(f"no worker of {queue} sends heartbeats")
 
 
-async def _workers(client: Client, queue: str) -> list[WorkerView]:
+async def list_workers(client: Client, queue: str) -> list[WorkerView]:
+    """Return the workers of a queue.
+
+    Raises:
+        CommandError: Temporal did not answer, or refused.
+    """
     return view_workers(await call_temporal(list_heartbeats(client, queue)))
 
 
@@ -48,7 +53,7 @@ def _rows(workers: Sequence[WorkerView]) -> Iterator[tuple[str, ...]]:
             worker.build,
             worker.status,
             f"{worker.up_seconds:.0f} s",
-            *(f"{kind.used} of {kind.of}" for kind in slots),
+            *map(str, slots),
             str(worker.cached_workflows),
             f"{worker.cpu:.0%}",
         )

@@ -131,10 +131,17 @@ class OrderResult(Struct, frozen=True):
 
 
 class ShippingInput(Struct, frozen=True, kw_only=True):
-    """Input of `ShippingWorkflow`; each shipping attempt is a run."""
+    """Input of `ShippingWorkflow`; each shipping attempt is a run.
+
+    Attributes:
+        order_id: the order.
+        attempt: of shipping.
+        retried: an attempt of an earlier step failed; without a retry the order would have.
+    """
 
     order_id: OrderId
     attempt: Annotated[int, Meta(ge=1)] = 1
+    retried: bool = False
 
 
 class ShippingResult(Struct, frozen=True):

@@ -135,6 +135,7 @@ UNDO: Final = ActivityConfig(
 # The workflows of an order close within seconds of its end. Eight attempts, 22 s, are enough for
 # them, and few enough for a person to see why an order is not forgotten.
 FORGET_ROWS: Final = ActivityConfig(
+    summary="redacts the rows in Postgres",
     start_to_close_timeout=UNDO_STEP,
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(
@@ -149,6 +150,7 @@ FORGET_ROWS: Final = ActivityConfig(
 # asynchronously, and a workflow that closed just now only after it has persisted that the closing
 # is processed: 30 s later by default (history.transferProcessorUpdateAckInterval).
 FORGET_HISTORIES: Final = ActivityConfig(
+    summary="deletes the histories in Temporal",
     start_to_close_timeout=timedelta(seconds=90),
     heartbeat_timeout=HEARTBEAT_TIMEOUT,
     retry_policy=RetryPolicy(

@@ -32,6 +32,11 @@ class WorkerMetrics:
             buckets=_ORDER_BUCKETS,
             registry=registry,
         )
+        self._saved = Counter(
+            "orderfleet_orders_saved_by_retries_total",
+            "Fulfilled orders of which an attempt had failed: without retries they would fail.",
+            registry=registry,
+        )
         self._slots = Gauge(
             "orderfleet_worker_slots",
             "Tasks of a type that may run at once.",
@@ -44,11 +49,18 @@ class WorkerMetrics:
             self._duration.labels(state)
         self.steps = StepMetrics(registry)
 
-    def order_ended(self, transition: Transition | None) -> None:
-        """Count the order if this transition ended it; a repeated transition does not count."""
+    def order_ended(self, transition: Transition | None, *, retried: bool = False) -> None:
+        """Count the order if this transition ended it; a repeated transition does not count.
+
+        Args:
+            transition: what the statement did.
+            retried: whether an attempt of the order had failed before.
+        """
         if transition is not None and transition.moved and transition.state.ended:
             self._ended.labels(transition.state).inc()
             self._duration.labels(transition.state).observe(transition.age)
+            if retried and transition.state is OrderState.FULFILLED:
+                self._saved.inc()
 
     def set_slots(self, settings: WorkerSettings) -> None:
         """Set how many tasks may run at once."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
 from temporalio.converter import (
@@ -15,6 +16,7 @@ from temporalio.converter import (
     CompositePayloadConverter,
     DataConverter,
     EncodingPayloadConverter,
+    JSONProtoPayloadConverter,
     PayloadCodec,
 )
 from temporalio.exceptions import ApplicationError
@@ -90,12 +92,36 @@ class NullPayloadConverter(BinaryNullPayloadConverter):
         return converted(None, type_hint)
 
 
+class ProtoPayloadConverter(JSONProtoPayloadConverter):
+    """The SDK's own answer to Temporal's UI, which asks a workflow for its current details."""
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        """Return the message, where the type is one.
+
+        Raises:
+            ApplicationError: the type is none, or the payload is another message.
+        """
+        if not isinstance(type_hint, type) or not issubclass(type_hint, Message):
+            raise invalid("the payload's encoding is not supported")
+        try:
+            message = super().from_payload(payload, type_hint)
+        except RuntimeError as error:
+            raise invalid(error) from None
+        return converted(message, type_hint)
+
+
 class PayloadConverter(CompositePayloadConverter):
-    """None, bytes, and all else as JSON. A payload that does not fit fails its own call only."""
+    """None, bytes, the SDK's messages, and all else as JSON.
+
+    A payload that does not fit fails its own call only.
+    """
 
     def __init__(self) -> None:
         super().__init__(
-            NullPayloadConverter(), BytesPayloadConverter(), MsgspecJSONPayloadConverter()
+            NullPayloadConverter(),
+            BytesPayloadConverter(),
+            ProtoPayloadConverter(),
+            MsgspecJSONPayloadConverter(),
         )
 
     def from_payloads(

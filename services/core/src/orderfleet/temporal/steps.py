@@ -7,7 +7,7 @@ gateway is an activity on the queue.
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from temporalio import workflow
 from temporalio.common import Priority, RetryPolicy
@@ -21,7 +21,7 @@ from temporalio.exceptions import (
 )
 from temporalio.exceptions import TimeoutError as TemporalTimeoutError
 
-from orderfleet.domain import policies
+from orderfleet.domain import policies, summaries
 from orderfleet.domain.contract import PAYLOAD_KEY_MISSING, StepStatus, failure_type
 from orderfleet.temporal.attempts import LOST, TIMED_OUT, StepResult, attempt_id, heartbeat_errors
 
@@ -32,6 +32,19 @@ T = TypeVar("T")
 R = TypeVar("R", bound=StepResult)
 
 OnAttempts = Callable[[str, StepStatus], None]
+
+
+class OnQueue(NamedTuple):
+    """An activity on the task queue: its place there, and its summary for Temporal's UI.
+
+    The place is by default that of its workflow.
+    """
+
+    priority: Priority = Priority.default
+    summary: str = ""
+
+
+_USUAL: Final = OnQueue()
 
 
 class StepFailedError(Exception):
@@ -67,7 +80,7 @@ async def run_activity(
     *,
     timeout: timedelta,
     left: timedelta | None,
-    priority: Priority = Priority.default,
+    on_queue: OnQueue = _USUAL,
 ) -> T:
     """Run an activity on the task queue; the server retries it.
 
@@ -79,7 +92,7 @@ async def run_activity(
         argument: its input.
         timeout: how long an attempt may take.
         left: how long all attempts may take; None is no limit.
-        priority: its place in the queue; by default that of its workflow.
+        on_queue: its place and its summary.
     """
     deadline = None if left is None else workflow.now() + left
     while True:
@@ -91,14 +104,15 @@ async def run_activity(
                 schedule_to_close_timeout=left,
                 heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
                 retry_policy=policies.STEP_RETRY,
-                priority=priority,
+                summary=on_queue.summary,
+                priority=on_queue.priority,
             )
         except ActivityError as error:
             if not lacks_key(error) or error.retry_state == RetryState.TIMEOUT:
                 raise
             if deadline is not None and workflow.now() + policies.KEY_PAUSE >= deadline:
                 raise
-        await workflow.sleep(policies.KEY_PAUSE)
+        await workflow.sleep(policies.KEY_PAUSE, summary="no worker had the payload's key")
         left = _left(deadline)
 
 
@@ -110,7 +124,7 @@ async def run_step(
     timeout: timedelta,
     deadline: datetime | None,
     on_attempts: OnAttempts,
-    priority: Priority = Priority.default,
+    on_queue: OnQueue = _USUAL,
 ) -> R:
     """Run a step on the task queue; the server retries it.
 
@@ -121,12 +135,12 @@ async def run_step(
         timeout: how long an attempt may take.
         deadline: when the step has to be over, retries included; None is no deadline.
         on_attempts: called once, with all attempts.
-        priority: its place in the queue; by default that of its workflow.
+        on_queue: its place and its summary.
 
     Raises:
         StepFailedError: the step failed for good.
     """
-    running = run_activity(step, argument, timeout=timeout, left=_left(deadline), priority=priority)
+    running = run_activity(step, argument, timeout=timeout, left=_left(deadline), on_queue=on_queue)
     return await _reported(running, name, on_attempts)
 
 
@@ -185,7 +199,7 @@ async def run_local_step(
                 failed.out_of_time = True
                 raise
         attempt += 1
-        await workflow.sleep(pause)
+        await workflow.sleep(pause, summary=summaries.next_attempt(name, attempt))
 
 
 def lacks_key(error: BaseException) -> bool:

@@ -19,6 +19,9 @@ class Slots(Struct, frozen=True):
     used: int
     of: int
 
+    def __str__(self) -> str:
+        return f"{self.used} of {self.of}"
+
 
 class WorkerView(Struct, frozen=True):
     """A worker, as it was at its last heartbeat."""

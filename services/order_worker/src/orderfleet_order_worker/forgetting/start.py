@@ -4,7 +4,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.domain import priorities
+from orderfleet.domain import priorities, summaries
 from orderfleet.domain.contract import FORGET_WORKFLOW, ForgetInput, forget_id
 from orderfleet.domain.policies import TASK_TIMEOUT
 
@@ -25,6 +25,7 @@ async def start_forgetting(client: Client, order_id: str, task_queue: str) -> No
             # If it has closed, it failed: the order is still to be forgotten.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            static_summary=summaries.FORGETS,
             priority=priorities.FORGET,
         )
     except WorkflowAlreadyStartedError:

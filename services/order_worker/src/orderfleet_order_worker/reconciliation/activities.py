@@ -20,7 +20,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from orderfleet.domain import contract, policies, priorities
+from orderfleet.domain import contract, policies, priorities, summaries
 from orderfleet.domain.contract import RefundInput
 from orderfleet.domain.orders import TRANSITIONS, OrderState, is_order_id
 from orderfleet.domain.payments import PaymentStatus
@@ -174,6 +174,7 @@ class ReconciliationActivities:
                 # of its steps is idempotent.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                static_summary=summaries.undo_of(state),
                 priority=priorities.UNDO,
             )
         except WorkflowAlreadyStartedError:

@@ -38,6 +38,7 @@ async def schedule_reconciliation(client: Client, settings: OrderWorkerSettings)
             task_queue=settings.order_task_queue,
             execution_timeout=RECONCILE_RUN,
             task_timeout=TASK_TIMEOUT,
+            static_summary="ends orders that were left behind",
             priority=priorities.RECONCILE,
         ),
         spec=ScheduleSpec(

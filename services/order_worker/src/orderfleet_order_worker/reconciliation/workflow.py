@@ -60,6 +60,7 @@ async def _run(reconcile: _Activity) -> ReconciliationSummary:
         heartbeat_timeout=policies.HEARTBEAT_TIMEOUT,
         retry_policy=policies.RECONCILE_RETRY,
         priority=priorities.RECONCILE,
+        summary="finds orders left behind",
     )
     if summary.failures:
         phases = ", ".join(f"{phase} {count}" for phase, count in summary.failures.items())
