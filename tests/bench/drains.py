@@ -4,9 +4,10 @@ Workers of the fleet's own make, on Temporal's server as the chart configures it
 the other under a steady load, a new one first. A swallowed activity comes back after its heartbeat
 timeout, a swallowed workflow task after its own timeout: both stand in the histories.
 
-    .venv/bin/python -m tests.bench.drains [--drains 100] [--rate 20]
+    .venv/bin/python -m tests.bench.drains [--drains 60] [--rate 8]
 
-compares `frontend.enableCancelWorkerPollsOnShutdown` off and on. See decision 36.
+compares `frontend.enableCancelWorkerPollsOnShutdown` off and on, and each with a time in which
+nobody leaves. See decision 36.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from statistics import median
 from typing import Final
 from uuid import uuid4
 
@@ -40,8 +42,8 @@ SETTING: Final = "frontend.enableCancelWorkerPollsOnShutdown"
 _QUEUE: Final = "drains"
 _STEPS: Final = 5
 _WORKERS: Final = 2
-# Between two departures, so that the newcomer polls.
-_PAUSE: Final = 0.3
+# Between two departures, so that the newcomer polls and workflows settle.
+_PAUSE: Final = 1.0
 _ACTIVITY: Final = timedelta(seconds=3)
 _RUNTIME: Final = SdkMetrics().runtime
 
@@ -83,13 +85,13 @@ class Course(Struct):
         return [
             f"workflows {len(durations)}, drains {len(drains)}",
             f"swallowed: {dict(self.swallowed) or 'nothing'}",
-            f"a drain: median {_share(drains, 0.5):.2f} s, most {drains[-1]:.2f} s",
-            f"a workflow: median {_share(durations, 0.5):.2f} s, most {durations[-1]:.2f} s",
+            *(f"a drain: {_median(drains)}, most {most:.2f} s" for most in drains[-1:]),
+            f"a workflow: {_median(durations)}, most {durations[-1]:.2f} s",
         ]
 
 
-async def measure(server: Server, *, drains: int, rate: float) -> Course:
-    """Let workers leave, under a load."""
+async def measure(server: Server, *, drains: int, rate: float, leave: bool) -> Course:
+    """Let workers leave, or stay as long, under a load."""
     client = await _connect(server)
     handles: list[WorkflowHandle[Steps, int]] = []
     stop = asyncio.Event()
@@ -97,6 +99,9 @@ async def measure(server: Server, *, drains: int, rate: float) -> Course:
     workers = [await _start(server) for _ in range(_WORKERS)]
     took: list[float] = []
     for _ in range(drains):
+        if not leave:
+            await asyncio.sleep(_PAUSE)
+            continue
         workers.append(await _start(server))
         await asyncio.sleep(_PAUSE)
         worker, running = workers.pop(0)
@@ -172,22 +177,25 @@ def _seconds(events: Sequence[HistoryEvent]) -> float:
     return events[-1].event_time.ToNanoseconds() / 1e9 - events[0].event_time.ToNanoseconds() / 1e9
 
 
-def _share(values: Sequence[float], share: float) -> float:
-    return values[min(len(values) - 1, int(share * len(values)))]
+def _median(values: Sequence[float]) -> str:
+    return f"median {median(values):.2f} s"
 
 
 async def main() -> None:
     """Measure with the setting off and on."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--drains", type=int, default=100)
-    parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--drains", type=int, default=60)
+    parser.add_argument("--rate", type=float, default=8.0)
     arguments = parser.parse_args()
     for on in (False, True):
         with tempfile.TemporaryDirectory() as data:
             async with run_server(Path(data), {SETTING: on}) as server:
                 show(f"{SETTING}={on}, {server.kind}")
-                course = await measure(server, drains=arguments.drains, rate=arguments.rate)
-                show(*(f"  {line}" for line in course.lines()))
+                for leave in (False, True):
+                    course = await measure(
+                        server, drains=arguments.drains, rate=arguments.rate, leave=leave
+                    )
+                    show(*(f"  {line}" for line in course.lines()))
 
 
 if __name__ == "__main__":
