@@ -12,6 +12,7 @@ nobody leaves. See decision 36.
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 from collections import Counter
@@ -199,4 +200,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        # Threads of the SDK may keep the process.
+        os._exit(0)
