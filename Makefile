@@ -152,8 +152,10 @@ format: .venv/.dev-stamp  ## format the code
 format-check: .venv/.dev-stamp  ## is the code formatted?
 	$(BIN)/ruff format --check
 
-types: .venv/.dev-stamp  ## mypy, strict
+types: .venv/.dev-stamp  ## mypy, strict; TypeScript, by npm if it is on PATH
 	$(BIN)/mypy
+	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
+	@! command -v npm >/dev/null || charts/node_modules/.bin/tsc --project services/api
 
 # pip brings uv, hash-checked, and uv the rest: half the time of pip alone from an empty cache.
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
