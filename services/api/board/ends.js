@@ -8,7 +8,7 @@ const BAR = 0.72;
 
 /** The card of ends. */
 export function ends() {
-  const most = h("span", { class: "axis most" });
+  const most = h("span");
   const svg = s("svg", { role: "img", preserveAspectRatio: "none" });
   const legend = h("ul", { class: "legend" });
   const sums = ENDS.map((end) => {
@@ -20,8 +20,8 @@ export function ends() {
   const chart = h(
     "div",
     { hidden: true },
-    h("div", { class: "chart" }, most, svg),
-    h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, "15 min ago"), h("span", {}, "now")),
+    h("div", { class: "chart" }, svg),
+    h("div", { class: "axis" }, h("span", {}, "15 min ago"), most, h("span", {}, "now")),
     legend,
   );
   const rate = h("span", { class: "count" });
@@ -45,7 +45,7 @@ export function ends() {
       }
       const totals = minutes.map((minute) => total(minute.ends));
       const tallest = Math.max(1, ...totals);
-      setText(most, tallest);
+      setText(most, `the most: ${number(tallest)} a minute`);
       setText(rate, number(totals.reduce((sum, count) => sum + count, 0)));
       draw(svg, minutes, tallest);
       const words_ = ENDS.map((end, index) => {
