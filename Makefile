@@ -25,7 +25,7 @@ endif
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
-	bench-encryption bench-budget bench-board test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
+	bench-encryption bench-feed bench-budget bench-board test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
@@ -102,6 +102,9 @@ bench-versions: .venv/.bench-stamp  ## what workers with versions cost an order,
 
 bench-encryption: .venv/.bench-stamp  ## what encrypted payloads cost an order, in 10 minutes
 	@$(BIN)/python -m tests.bench encryption $(BENCH_ARGS)
+
+bench-feed: .venv/.bench-stamp  ## what 2,050 event streams cost the API, in 4 minutes
+	@$(BIN)/python -m tests.bench feed $(BENCH_ARGS)
 
 bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does nothing, in 2 minutes
 	@$(BIN)/python -m tests.bench budget --output .data/bench $(BENCH_ARGS)

@@ -172,6 +172,19 @@ _INSIDE: Final = [
         runbook="ApiBulkheadFull",
     ),
     graph(
+        "Event streams",
+        "Streams of all events and of single orders, by pod.",
+        Query(f"sum by (pod) (orderfleet_feed_listeners{{{API}}})", "{{pod}}"),
+    ),
+    graph(
+        "Events until they are handed on",
+        "95 % from the time of an event, and how long open transactions have held up the feed.",
+        Query(quantile(0.95, "orderfleet_feed_delay_seconds", API), "95 %"),
+        Query(f"max by (pod) (orderfleet_feed_blocked_seconds{{{API}}})", "held up: {{pod}}"),
+        unit="s",
+        limit=Limit(red=5, yellow=1),
+    ),
+    graph(
         "Calls of Temporal, 95 %",
         "What the API waits for: starts, updates, queries, descriptions.",
         Query(quantile(0.95, _CALLS, API, "operation"), "{{operation}}"),

@@ -8,6 +8,8 @@ from typing import Final, TypeAlias
 
 from tests.bench.accept import accept
 from tests.bench.bench import Bench
+from tests.bench.feed import PART as FEED
+from tests.bench.feed import feed
 from tests.bench.growth import old_orders, open_orders
 from tests.bench.overload.calm import Calm
 from tests.bench.overload.loads import Flood, StepLoad
@@ -142,6 +144,7 @@ PLANS: Final = {
     ),
     # For whoever tunes the limiter: the first rows alone, in two minutes.
     "overload-step": _overload({"3 P": StepLoad(TO_PEAK_SHORT, above=60, below=0)}),
+    "feed": Plan(runs=2, parts={FEED: feed}, once={}),
     "budget": Plan(
         runs=1,
         parts=_rates(

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.bench.feed import PART as FEED
+from tests.bench.feed import section as feed_section
 from tests.bench.overload.fleet import PART as OVERLOAD
 from tests.bench.overload.report import sections as overload_sections
 from tests.bench.spread import Spread, ratio
@@ -49,6 +51,7 @@ def report(document: Mapping[str, Any]) -> str:
         "To accept an order, ms": _accept(figures.get("accept", {})),
         "HTTP alone": _reads(figures.get("reads", {})),
         "Beside old orders": _old(figures.get("old orders", {})),
+        "The feed of events": feed_section(figures.get(FEED, {})),
         "Beside open orders": _open(figures.get("open orders", {})),
     }
     parts = [_about(document["about"])]

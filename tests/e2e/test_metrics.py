@@ -50,6 +50,8 @@ class Busy:
             self.orders.place("reply-lost"),
             self.orders.place("declined"),
         )
+        # The whole trail, to its end, as a stream.
+        stream = asyncio.create_task(self.orders.http.get(f"/orders/{fulfilled}/events"))
         # A repeat of the start is no new order.
         assert (await self.orders.start(fulfilled)).status_code == 202
         assert (await self.orders.http.get("/nowhere/at/all")).status_code == 404
@@ -58,8 +60,7 @@ class Busy:
         await self.orders.review(rejected, approved=False)
         await self.orders.until(cancelled, "dispatch_failed")
         assert (await self.orders.cancel(cancelled)).status_code == 200
-        # The whole trail, to its end, as a stream.
-        assert (await self.orders.http.get(f"/orders/{fulfilled}/events")).status_code == 200
+        assert (await stream).status_code == 200
         for order_id in (fulfilled, cancelled, repeated, declined, rejected):
             self.ended[order_id] = await self.orders.completed(order_id)
         await asyncio.sleep(_FRESH)

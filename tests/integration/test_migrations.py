@@ -7,7 +7,7 @@ import pytest
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.store.migrations import Migrated, migrate, migrations
-from orderfleet.store.pool import Pool
+from orderfleet.store.pool import Pool, open_pool
 from orderfleet_cli.local.postgres import OWNER, ROLE
 from tests.e2e.support.programs import run_program
 from tests.integration.support.books import put_order
@@ -56,6 +56,29 @@ async def test_an_index_that_was_interrupted_is_built_anew(servers: Servers) -> 
         assert (await migrate(made.owner_url, ROLE)).applied == [name]
         assert await connection.fetchval(f"{find} AND indisvalid")
         await connection.close()
+
+
+async def test_no_write_waits_long_for_a_trigger(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An open transaction keeps the migration out, and the migration keeps nobody out for long."""
+    every = [(number, name, sql.replace("2s", "200ms")) for number, name, sql in migrations()]
+    monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: every[:5])
+    async with servers.database(migrated=False) as made:
+        await migrate(made.owner_url, ROLE)
+        monkeypatch.setattr("orderfleet.store.migrations.migrations", lambda: every)
+        connection = await asyncpg.connect(made.owner_url)
+        async with open_pool(made.url, size=1, wait_seconds=0) as pool, connection.transaction():
+            await put_order(pool, "one", OrderState.RECEIVED)
+            await connection.execute("UPDATE events SET type = type")
+            migrating = asyncio.create_task(migrate(made.owner_url, ROLE))
+            await asyncio.sleep(0.1)
+            await put_order(pool, "two", OrderState.RECEIVED)
+            with pytest.raises(asyncpg.LockNotAvailableError):
+                await migrating
+        await connection.close()
+        # `orderfleet-migrate` repeats it by itself.
+        assert (await migrate(made.owner_url, ROLE)).applied == [each[1] for each in every[5:]]
 
 
 async def test_it_waits_for_a_database_that_is_not_there_yet(servers: Servers, owner: Pool) -> None:

@@ -94,7 +94,7 @@ Each message is a single sentence that names the value.
 
 {{/*
 Connections to Postgres at the maximum number of pods, plus the pods of an upgrade: 1 of each service,
-or as many again of workers that are versions.
+or as many again of workers that are versions. The API has one beside its pool, which reads the events.
 Temporal's connections count too: each of its four services has a pool for each of its two databases.
 10 are for the Jobs.
 */}}
@@ -104,7 +104,8 @@ Temporal's connections count too: each of its four services has a pool for each 
 {{- $values := get $.Values $key }}
 {{- $pods := include "orderfleet.scaled" (dict "root" $ "values" $values) | empty | not | ternary $values.autoscaling.maxReplicas $values.replicas }}
 {{- $more := include "orderfleet.versioned" (dict "root" $ "values" $values) | empty | ternary 1 $pods }}
-{{- $needed = add $needed (mul (add $pods $more) $values.databasePoolSize) }}
+{{- $connections := eq $key "api" | ternary (add $values.databasePoolSize 1) $values.databasePoolSize }}
+{{- $needed = add $needed (mul (add $pods $more) $connections) }}
 {{- end }}
 {{- with .Values.temporal }}
 {{- if and .enabled (not .postgres.host) }}

@@ -22,13 +22,17 @@ from orderfleet_api.violations import WORDS
 _KEY = {"Authorization": "Bearer key"}
 _KEYS = f"shop:{sha256(b'key').hexdigest()}"
 _ORDER = {"payment_id": "p-1", "address": {"street": "1 Main St", "city": "Springfield"}}
-_PROTECTED = ("/orders", "/orders/a", "/orders/a/status", "/orders/a/events", "/overview")
+_PROTECTED = (
+    *("/orders", "/orders/a", "/orders/a/status", "/orders/a/events"),
+    *("/events", "/overview"),
+)
 _PUBLIC = (
     "/board",
     "/board/board.js",
     "/health",
     "/docs",
     "/docs/openapi.json",
+    "/docs/asyncapi.json",
     "/assets/swagger-ui.css",
 )
 
@@ -123,6 +127,8 @@ async def test_without_postgres_and_temporal_the_answer_is_503(unused_tcp_port: 
             ("GET", "/orders/a", None),
             ("GET", "/orders/a/status", None),
             ("GET", "/orders/a/events", None),
+            ("GET", "/events", None),
+            ("GET", "/events?after=&limit=10", None),
             ("POST", "/orders/a/signals/cancel", {}),
             ("POST", "/orders/a/review", {"approved": True}),
         ):
@@ -144,6 +150,7 @@ async def test_the_document_names_no_dependency(unused_tcp_port: int, keys: str)
     }
     assert parameters == {
         *("order_id", "state", "limit", "cursor", "Idempotency-Key", "Last-Event-ID", "Priority"),
+        *("after", "type", "tenant"),
     }
     assert ("security" in document) is bool(keys)
 

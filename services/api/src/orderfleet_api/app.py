@@ -11,6 +11,7 @@ from orderfleet_api.auth import ApiKeys, require_role
 from orderfleet_api.backends import Backends
 from orderfleet_api.codec import codec_requests, codec_routers
 from orderfleet_api.dependencies import make_dependencies
+from orderfleet_api.feed.routes import asyncapi_document
 from orderfleet_api.health import health
 from orderfleet_api.middleware.heads import checked
 from orderfleet_api.middleware.limits import MAX_BODY_BYTES
@@ -45,6 +46,7 @@ def create_routes(
             orders_router(guards=guards, middleware=middleware),
             *routers,
             health,
+            asyncapi_document,
             assets.route(),
             *board.routes(),
         ],

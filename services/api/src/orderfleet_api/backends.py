@@ -16,6 +16,7 @@ from orderfleet.temporal.client import is_absent, is_away
 from orderfleet_api import errors
 from orderfleet_api.admission import Admission
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
+from orderfleet_api.feed.metrics import FeedMetrics
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
@@ -40,6 +41,7 @@ class Backends(Struct, frozen=True):
     admission: Admission = field(
         default_factory=lambda: Admission(ApiSettings(admission="off"), CollectorRegistry())
     )
+    feed_metrics: FeedMetrics = field(default_factory=lambda: FeedMetrics(CollectorRegistry()))
 
     async def start_workflow(self, start: Coroutine[Any, Any, T]) -> T:
         """Await the start of an order, which has a bulkhead of its own.

@@ -16,6 +16,7 @@ from orderfleet_api.background import in_background
 from orderfleet_api.bulkheads import Bulkheads
 from orderfleet_api.connections import Connections
 from orderfleet_api.failure_log import FailureLog
+from orderfleet_api.feed.metrics import FeedMetrics
 from orderfleet_api.fleet_exporter import fleet_gauges
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.middleware.limits import limited
@@ -64,7 +65,14 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             spans.append(RequestSpans())
         admission = Admission(settings, resources.registry)
         backends = Backends(
-            resources.pool, client, settings, lifecycle.stopping, metrics, bulkheads, admission
+            resources.pool,
+            client,
+            settings,
+            lifecycle.stopping,
+            metrics,
+            bulkheads,
+            admission,
+            FeedMetrics(resources.registry),
         )
         keys = settings.load_keys()
         resources.credentials.add(keys.file)

@@ -12,6 +12,7 @@ from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPIHeader,
+    OpenAPIMediaType,
     OpenAPIResponse,
     Operation,
     Schema,
@@ -25,6 +26,7 @@ from orderfleet.domain.orders import Address, Item, NewAddress, NewItem
 from orderfleet.domain.roles import Role
 from orderfleet_api import assets
 from orderfleet_api.auth import required_role
+from orderfleet_api.feed.envelope import EventPage
 from orderfleet_api.schemas import (
     AddressRequest,
     CancelRequest,
@@ -96,6 +98,14 @@ def order_responses() -> dict[int, ResponseSpec]:
     return other_responses(409, 413, 415) | refused
 
 
+def event_responses() -> dict[int, ResponseSpec]:
+    """Describe the answers of the feed: its page here, its stream in `complete`."""
+    page = ResponseSpec(
+        EventPage, generate_examples=False, description="A page, or server-sent events."
+    )
+    return other_responses() | {200: page}
+
+
 def config(*, secured: bool) -> OpenAPIConfig:
     """Return where the document and its page are, and whether a key is needed."""
     scheme = SecurityScheme(type="http", scheme="bearer", description="An API key.")
@@ -138,6 +148,12 @@ def complete(app: Litestar, *, secured: bool) -> None:
                 answer = (operation.responses or {}).get(str(status))
                 if isinstance(answer, OpenAPIResponse):
                     answer.headers = {"Retry-After": _RETRY_AFTER}
+    events = (app.openapi_schema.paths or {})["/events"].get
+    answer = (events.responses or {}).get("200") if events is not None else None
+    if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+        # Litestar describes one body for each status.
+        stream = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
+        answer.content["text/event-stream"] = stream
     for operation, role in _operations_with_roles(app):
         operation.description = f"{operation.description} Requires the role `{role}`."
         if secured:

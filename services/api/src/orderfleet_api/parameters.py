@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import HeaderParameter, PathParameter, QueryParameter
+from litestar.typing import FieldDefinition
+from msgspec import Meta
 from structlog.contextvars import bind_contextvars
 
 from orderfleet.domain.contract import CHANGE_ID_PATTERN
@@ -15,6 +17,9 @@ from orderfleet_api import errors
 from orderfleet_api.listing import CURSOR_PATTERN
 
 EVENT_NUMBER_PATTERN: Final = r"^[0-9]{1,9}$(?!\n)"
+FEED_CURSOR_PATTERN: Final = r"^[0-9]{0,18}$(?!\n)"
+EVENT_TYPE_PATTERN: Final = r"^[a-z][a-z_]{0,63}$(?!\n)"
+TENANT_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$(?!\n)"
 _INTEGER: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 
 # Litestar reads the bounds of a parameter from its own classes only.
@@ -60,6 +65,43 @@ LastEventId = Annotated[
     ),
 ]
 
+FeedCursor = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=FEED_CURSOR_PATTERN,
+        description="`cursor` of a page, or `id` of a message. Empty is the beginning; left out, a "
+        "page begins there too, and a stream with what comes from now on.",
+    ),
+]
+FeedLastEventId = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        pattern=FEED_CURSOR_PATTERN,
+        description="The `id` of the last message that was seen; it goes before `after`.",
+    ),
+]
+FeedLimit = Annotated[
+    int | None,
+    QueryParameter(ge=1, le=500, description="Asks for a page of so many events at most."),
+]
+OrderFilter = Annotated[
+    list[Annotated[str, Meta(pattern=ID_PATTERN, max_length=64)]] | None,
+    QueryParameter(name="order_id", description="Only events of these orders."),
+]
+StatesFilter = Annotated[
+    list[OrderState] | None,
+    QueryParameter(name="state", description="Only events that left their order in these states."),
+]
+TypeFilter = Annotated[
+    list[Annotated[str, Meta(pattern=EVENT_TYPE_PATTERN)]] | None,
+    QueryParameter(name="type", description="Only events of these types."),
+]
+TenantFilter = Annotated[
+    list[Annotated[str, Meta(pattern=TENANT_PATTERN)]] | None,
+    QueryParameter(name="tenant", description="Only events of orders placed with these API keys."),
+]
+
 
 async def before_request(request: Request[Any, Any, Any]) -> None:
     """Check the query, and bind the order's id to every log line of the request.
@@ -87,12 +129,21 @@ def _check_query(handler: HTTPRouteHandler, query: Iterable[tuple[str, str]]) ->
         detail = ""
         if name not in parameters:
             detail = "Unknown parameter"
-        elif name in seen:
+        elif name in seen and not _is_repeatable(parameters[name]):
             detail = "Duplicate parameter"
         elif text == "null":
             detail = "Expected a value, or no parameter"
-        elif parameters[name].annotation is int and not _INTEGER.fullmatch(text):
+        elif _is_integer(parameters[name]) and not _INTEGER.fullmatch(text):
             detail = "Expected `int`"
         if detail:
             raise errors.unprocessable((f"query {name}", detail))
         seen.add(name)
+
+
+def _is_repeatable(field: FieldDefinition) -> bool:
+    """Return whether a parameter takes a list of values."""
+    return any(part.is_non_string_sequence for part in (field, *field.inner_types))
+
+
+def _is_integer(field: FieldDefinition) -> bool:
+    return any(part.annotation is int for part in (field, *field.inner_types))

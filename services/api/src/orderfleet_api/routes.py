@@ -22,6 +22,7 @@ from orderfleet_api.dependencies import (
     InjectedOverviews,
     InjectedStreams,
 )
+from orderfleet_api.feed.routes import all_events
 from orderfleet_api.openapi import order_responses, other_responses
 from orderfleet_api.overview import Overview
 from orderfleet_api.parameters import (
@@ -253,6 +254,7 @@ def orders_router(*, guards: Sequence[Guard], middleware: Sequence[Middleware]) 
             show_overview,
             order_links,
             order_events,
+            all_events,
             cancel_order,
             update_address,
             review_order,

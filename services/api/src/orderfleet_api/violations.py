@@ -6,7 +6,12 @@ from orderfleet.domain.contract import CHANGE_ID_PATTERN
 from orderfleet.domain.orders import ID_PATTERN, Money, NewCurrency
 from orderfleet.domain.text import OPTIONAL_TEXT_PATTERN, TEXT_PATTERN
 from orderfleet_api.listing import CURSOR_PATTERN
-from orderfleet_api.parameters import EVENT_NUMBER_PATTERN
+from orderfleet_api.parameters import (
+    EVENT_NUMBER_PATTERN,
+    EVENT_TYPE_PATTERN,
+    FEED_CURSOR_PATTERN,
+    TENANT_PATTERN,
+)
 
 
 def _pattern(annotated: Any) -> str:
@@ -21,6 +26,9 @@ WORDS: Final = {
     CHANGE_ID_PATTERN: "Expected visible ASCII characters without spaces",
     CURSOR_PATTERN: "Expected the `next` of another page",
     EVENT_NUMBER_PATTERN: "Expected the number of an event",
+    EVENT_TYPE_PATTERN: "Expected the type of an event",
+    FEED_CURSOR_PATTERN: "Expected the `cursor` of a page or the `id` of a message",
+    TENANT_PATTERN: "Expected the name of an API key",
     TEXT_PATTERN: _TEXT,
     OPTIONAL_TEXT_PATTERN: _TEXT,
     _pattern(NewCurrency): "Expected an ISO 4217 currency code such as `USD`",

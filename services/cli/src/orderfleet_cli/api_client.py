@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -22,6 +22,8 @@ from orderfleet_cli.errors import (
 from orderfleet_cli.settings import ClientSettings, read
 
 _SECONDS: Final = 10.0
+# The API sends something every 15 s.
+_STREAM_SECONDS: Final = 40.0
 # Below the 1024 files that many systems let a process open.
 _CONNECTIONS: Final = 500
 _WRONG: Final = frozenset(
@@ -43,6 +45,7 @@ _AWAY: Final = frozenset(
 )
 
 Json = dict[str, Any]
+Query = Mapping[str, str | int | Sequence[str]]
 
 
 class ApiError(CommandError):
@@ -110,31 +113,54 @@ class Api:
         decision = {"approved": approved, "reviewer": reviewer, "reason": reason}
         return await self._call("POST", _path(order_id, "/review"), decision)
 
+    async def events(self, query: Query) -> Json:
+        """Return a page of the feed of events, and the cursor to go on from."""
+        return await self._call("GET", "/events", query=query)
+
+    async def follow(self, query: Query) -> AsyncIterator[tuple[str, Json | None]]:
+        """Yield events as they come until the API ends the stream, each with its cursor.
+
+        A cursor comes without an event at first, and after a silence.
+        """
+        accept = {"Accept": "text/event-stream"}
+        try:
+            async with self._client.stream(
+                "GET", "/events", params=query, headers=accept, timeout=_STREAM_SECONDS
+            ) as response:
+                if not response.is_success:
+                    raise _error(response, _document(await response.aread()))
+                cursor, event = "", None
+                async for line in response.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "id":
+                        cursor = value
+                    elif name == "data":
+                        event = msgspec.json.decode(value, type=Json)
+                    elif not line and cursor:
+                        yield cursor, event
+                        event = None
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+
     async def _call(
         self,
         method: str,
         path: str,
         body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str | int] | None = None,
+        query: Query | None = None,
     ) -> Json:
         try:
             response = await self._client.request(method, path, json=body, params=query)
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise UnreachableError(f"cannot reach the API at {self.url}: {reason}") from None
-        try:
-            document = msgspec.json.decode(response.content, type=Json)
-        except msgspec.MsgspecError:
-            document = {}
+            raise self._unreachable(error) from None
+        document = _document(response.content)
         if not response.is_success:
-            detail = document.get("detail") or document.get("title") or response.reason_phrase
-            raise ApiError(
-                response.status_code,
-                str(detail),
-                reason=str(document.get("reason", "")),
-                retry_after=_whole_seconds(response.headers.get("retry-after", "")),
-            )
+            raise _error(response, document)
         return document
+
+    def _unreachable(self, error: httpx.HTTPError) -> UnreachableError:
+        reason = str(error) or type(error).__name__
+        return UnreachableError(f"cannot reach the API at {self.url}: {reason}")
 
 
 async def start_when_asked(
@@ -195,6 +221,24 @@ async def open_configured_api(*, background: bool = False) -> AsyncIterator[Api]
     settings = read(ClientSettings)
     async with open_api(settings.url, settings.api_key, background=background) as api:
         yield api
+
+
+def _document(content: bytes) -> Json:
+    """Return the JSON object of an answer; empty for an answer of a proxy."""
+    try:
+        return msgspec.json.decode(content, type=Json)
+    except msgspec.MsgspecError:
+        return {}
+
+
+def _error(response: httpx.Response, document: Json) -> ApiError:
+    detail = document.get("detail") or document.get("title") or response.reason_phrase
+    return ApiError(
+        response.status_code,
+        str(detail),
+        reason=str(document.get("reason", "")),
+        retry_after=_whole_seconds(response.headers.get("retry-after", "")),
+    )
 
 
 def _whole_seconds(header: str) -> int | None:

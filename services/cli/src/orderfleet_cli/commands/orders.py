@@ -207,3 +207,55 @@ async def show(order_id: OrderId, as_json: AsJson = False) -> None:
     from orderfleet_cli.show import show_record
 
     await show_record(order_id, as_json=as_json)
+
+
+@commands.command(
+    epilog=examples(
+        "orderfleet events --follow",
+        "orderfleet events --follow --state failed --state timed_out --json",
+        "orderfleet events --order order-1",
+    )
+)
+@asynchronous
+async def events(
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Show events as they come, until Ctrl-C.")
+    ] = False,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CURSOR",
+            help="Begin after this event. By default at the first, with --follow at the next.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="Events on a page.")] = 100,
+    order: Annotated[
+        list[str] | None, typer.Option(help="Only of this order; repeat it for more.")
+    ] = None,
+    state: Annotated[
+        list[OrderState] | None,
+        typer.Option(help="Only events that left their order in this state."),
+    ] = None,
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Only events of this type.")
+    ] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="Only of orders placed with the API key of this name.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the events of all orders, in the sequence in which they were committed."""
+    from orderfleet_cli.events import follow_events, show_events
+
+    query = {
+        "order_id": order or [],
+        "state": [value.value for value in state or []],
+        "type": type_ or [],
+        "tenant": tenant or [],
+    }
+    if follow:
+        await follow_events(query, after, as_json=as_json)
+    else:
+        await show_events(query, after, limit, as_json=as_json)

@@ -93,6 +93,7 @@ class Pool(AsyncpgPool):
         observers: Sequence[StatementObserver],
         on_connect: Callable[[bool], None],
     ) -> None:
+        self._url = url
         self._password = password
         self._observers = observers
         self._on_connect = on_connect
@@ -131,6 +132,21 @@ class Pool(AsyncpgPool):
         """
         with suppress(*UNAVAILABLE):
             await super().release(connection, timeout=timeout)
+
+    @asynccontextmanager
+    async def dedicated(self) -> AsyncIterator[Connection]:
+        """Open a connection beside the pool's for the block: one that listens.
+
+        Raises:
+            UNAVAILABLE: Postgres is unavailable.
+        """
+        connection = await self._open(self._url, command_timeout=STATEMENT_SECONDS)
+        try:
+            await self._prepare(connection)
+            yield connection
+        finally:
+            with suppress(*UNAVAILABLE):
+                await connection.close(timeout=_RELEASE_SECONDS)
 
     async def _open(self, dsn: str | None = None, **options: Any) -> Connection:
         opened = False
