@@ -15,6 +15,7 @@ import asyncio
 import os
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -200,8 +201,12 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    status = 1
     try:
         asyncio.run(main())
+        status = 0
+    except Exception:  # noqa: BLE001 (printed)
+        traceback.print_exc()
     finally:
         # Threads of the SDK may keep the process.
-        os._exit(0)
+        os._exit(status)
