@@ -71,7 +71,6 @@ _TREE: Final = f"""
           StartActivity:charge
             RunActivity:charge
               {BEGIN_CHARGE}
-              INSERT gateway.calls
               INSERT gateway.charges
               SELECT orders UPDATE payments UPDATE orders INSERT events SELECT events
           StartChildWorkflow:ShippingWorkflow
