@@ -23,7 +23,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
-	test-integration test-e2e test-monitoring test-versions fuzz images test-images test-cluster \
+	test-integration test-e2e test-monitoring test-versions record-orders fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
 
@@ -66,6 +66,9 @@ test-chart: .venv/.dev-stamp  ## the chart, without a cluster, by helm, helm-uni
 
 test-versions: .venv/.dev-stamp  ## good and bad builds of the workers, under 3 orders a second, in 13 minutes
 	$(BIN)/pytest tests/versions $(PYTEST_ARGS)
+
+record-orders: .venv/.dev-stamp  ## run 200 orders of all kinds and record their rows for the board's tests, in 3 minutes
+	$(BIN)/python -m tests.unit.board.record
 
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s

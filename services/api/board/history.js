@@ -12,10 +12,8 @@
  * @property {string | null} payment the status of the payment's row, null without a row
  */
 
-/** Ends and their order of meaning: the last five states of an order. */
+/** The last five states of an order. */
 export const ENDS = Object.freeze(["fulfilled", "cancelled", "rejected", "failed", "timed_out"]);
-/** What stands in a forgotten order's row. */
-export const REDACTED = Object.freeze({ street: "***", city: "***" });
 
 const NOTHING = Object.freeze({ state: "", address: null, payment: null });
 const OWED = ["pending", "captured"];
@@ -36,7 +34,8 @@ export function at(events, index) {
 /**
  * Returns the address at a moment: the row's own if it was never changed, null if it is not on record.
  *
- * The log has each new address, but not the first one: that is in the row until it is changed.
+ * The log has each new address, but not the first one: that is in the row until it is changed. Of a
+ * forgotten order both have *** only.
  *
  * @param {{address: Address, events: AuditEvent[]}} order
  * @param {Moment} moment
@@ -88,8 +87,6 @@ function after(moment, { type, payload }) {
       return pay("refunded", ...OWED);
     case "address_updated":
       return { ...moment, address: payload.address };
-    case "forgotten":
-      return { ...moment, address: REDACTED };
     default:
       return moment;
   }

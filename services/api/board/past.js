@@ -90,8 +90,8 @@ export function makePast(root, onChosen) {
       h(
         "button",
         { type: "button", onclick: () => choose(at) },
-        h("span", { class: "log-number" }, event.number),
-        h("span", { class: "type" }, words(event.type)),
+        h("span", { class: "log-number" }, event.number, " "),
+        h("span", {}, words(event.type), " "),
         h("span", { class: "at" }, offset(order.events, event)),
       ),
     );

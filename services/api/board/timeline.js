@@ -35,8 +35,8 @@ const LANES = [
   ["charge", "charge"],
   ["prepare", "prepare"],
   ["dispatch", "dispatch", "ship"],
-  ["undo", "refund", "recall"],
   ["end", "end"],
+  ["undo", "refund", "recall"],
 ];
 /** Ends that are the fault of the step that was under way. */
 const FAILURES = ["rejected", "failed", "timed_out"];
@@ -114,6 +114,7 @@ function addBars({ events, open, now }, lane) {
     } else if (type === "reviewed" && !ended) {
       close(at);
       if (payload.approved) begin("charge", "wait", at, "waiting for a worker");
+      else begin("end", "wait", at, "until the end is written");
     } else if (type === "charging" && !("reason" in payload)) {
       close(at);
       owed = true;
@@ -123,8 +124,11 @@ function addBars({ events, open, now }, lane) {
       lane("charge").attempts = payload.attempt;
       begin("prepare", "work", at, "until a shipping worker has prepared the package");
     } else if (type === "declined") {
-      close(at, true);
       lane("charge").errors.push(payload.reason);
+      // An attempt that is given up may hear of it after the order's end.
+      if (ended) continue;
+      close(at, true);
+      begin("end", "wait", at, "until the end is written");
     } else if (type === "prepared") {
       close(at);
       lane("prepare").attempts = payload.attempt;
