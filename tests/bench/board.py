@@ -66,6 +66,7 @@ class Sample(Struct):
     frames_per_second: float
     longest_frame_ms: float
     delays: list[float]
+    busy: float
     heap_mib: float
     nodes: int
 
@@ -135,20 +136,25 @@ async def _flow(fleet: Fleet) -> AsyncIterator[None]:
         running.cancel()
 
 
+async def _metrics(cdp: CDPSession) -> dict[str, float]:
+    metrics = (await cdp.send("Performance.getMetrics"))["metrics"]
+    return {metric["name"]: metric["value"] for metric in metrics}
+
+
 async def _sample(page: Page, cdp: CDPSession, fleet: Fleet) -> Sample:
+    busy = -(await _metrics(cdp))["TaskDuration"]
     await page.evaluate(_TAKE)
     await asyncio.sleep(_SAMPLE_SECONDS)
     seen = await page.evaluate(_TAKE)
+    busy += (await _metrics(cdp))["TaskDuration"]
     await cdp.send("HeapProfiler.collectGarbage")
-    metrics = {
-        metric["name"]: metric["value"]
-        for metric in (await cdp.send("Performance.getMetrics"))["metrics"]
-    }
+    metrics = await _metrics(cdp)
     delays = [at - fleet.ended[order] for order, at in seen["left"].items() if order in fleet.ended]
     return Sample(
         seen["frames"] / _SAMPLE_SECONDS,
         seen["longest"],
         delays,
+        busy / _SAMPLE_SECONDS,
         metrics["JSHeapUsedSize"] / 2**20,
         int(metrics["Nodes"]),
     )
@@ -186,7 +192,7 @@ def _print(sample: Sample) -> None:
     print(
         f"{sample.frames_per_second:5.1f} frames/s, the longest {sample.longest_frame_ms:4.0f} ms;"
         f" {len(sample.delays):4} ends shown, p95 {1000 * p95:4.0f} ms after their commit;"
-        f" heap {sample.heap_mib:.1f} MiB, {sample.nodes} nodes",
+        f" its thread is busy for {sample.busy:.0%}; heap {sample.heap_mib:.1f} MiB, {sample.nodes} nodes",
         flush=True,
     )
 
@@ -195,6 +201,7 @@ def _summarize(samples: list[Sample]) -> None:
     delays = [delay for sample in samples for delay in sample.delays]
     p95 = quantiles(delays, n=20)[-1]
     print(f"frames/s: median {median(s.frames_per_second for s in samples):.0f}")
+    print(f"its thread is busy for {median(s.busy for s in samples):.0%}")
     print(f"longest frame: {max(s.longest_frame_ms for s in samples):.0f} ms")
     print(f"ends: {len(delays)}, median {1000 * median(delays):.0f} ms, p95 {1000 * p95:.0f} ms")
     print(f"heap: {samples[0].heap_mib:.1f} MiB at first, {samples[-1].heap_mib:.1f} at last")

@@ -28,8 +28,8 @@ export function openOrders() {
         "tr",
         {},
         h("th", { scope: "col" }, "Order"),
-        h("th", { scope: "col" }, "State"),
-        h("th", { scope: "col", class: "number" }, "Attempts"),
+        h("th", { scope: "col", class: "at" }, "State"),
+        h("th", { scope: "col", class: "number tries" }, "Attempts"),
         h("th", { scope: "col", class: "number wide" }, "Amount"),
         h("th", { scope: "col", class: "left" }, "Time left"),
       ),
@@ -38,7 +38,7 @@ export function openOrders() {
   );
   const node = h(
     "section",
-    { class: "card", "aria-labelledby": "open-title" },
+    { class: "card open", "aria-labelledby": "open-title" },
     h("header", {}, h("h2", { id: "open-title" }, "Open orders"), count),
     pipeline,
     empty,
