@@ -174,7 +174,7 @@ async def measure(seconds: float, picture: Path | None) -> None:
             await page.goto(f"{local.api_url}/board")
             await page.get_by_text("more, whose time ends later").wait_for()
             cdp = await page.context.new_cdp_session(page)
-            await cdp.send("Performance.enable")
+            await cdp.send("Performance.enable", {"timeDomain": "threadTicks"})
             await page.evaluate(_WATCH)
             samples = []
             async with _flow(fleet):
@@ -192,7 +192,7 @@ def _print(sample: Sample) -> None:
     print(
         f"{sample.frames_per_second:5.1f} frames/s, the longest {sample.longest_frame_ms:4.0f} ms;"
         f" {len(sample.delays):4} ends shown, p95 {1000 * p95:4.0f} ms after their commit;"
-        f" its thread is busy for {sample.busy:.0%}; heap {sample.heap_mib:.1f} MiB, {sample.nodes} nodes",
+        f" {sample.busy:.0%} of a core; heap {sample.heap_mib:.1f} MiB, {sample.nodes} nodes",
         flush=True,
     )
 
@@ -201,7 +201,7 @@ def _summarize(samples: list[Sample]) -> None:
     delays = [delay for sample in samples for delay in sample.delays]
     p95 = quantiles(delays, n=20)[-1]
     print(f"frames/s: median {median(s.frames_per_second for s in samples):.0f}")
-    print(f"its thread is busy for {median(s.busy for s in samples):.0%}")
+    print(f"the page's thread: {median(s.busy for s in samples):.0%} of a core")
     print(f"longest frame: {max(s.longest_frame_ms for s in samples):.0f} ms")
     print(f"ends: {len(delays)}, median {1000 * median(delays):.0f} ms, p95 {1000 * p95:.0f} ms")
     print(f"heap: {samples[0].heap_mib:.1f} MiB at first, {samples[-1].heap_mib:.1f} at last")
