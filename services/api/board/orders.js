@@ -122,8 +122,10 @@ function showLeft(row, milliseconds, { deadline, forward }) {
   const closing = deadline - forward;
   const level = left <= 0 ? "overdue" : left <= closing ? "ending" : left <= 2 * closing ? "soon" : "";
   setAttribute(cell, "data-level", level);
-  const share = Math.round((100 * Math.min(Math.max(left, 0), deadline)) / deadline);
-  /** @type {HTMLElement} */ (meter.firstChild).style.transform = `scaleX(${share / 100})`;
+  const share = `scaleX(${(Math.min(Math.max(left, 0), deadline) / deadline).toFixed(2)})`;
+  const { style } = /** @type {HTMLElement} */ (meter.firstChild);
+  // What does not change is not painted again.
+  if (style.transform !== share) style.transform = share;
   setText(seconds, `${left > 0 ? Math.ceil(left) : Math.floor(left)} s`);
   setText(word, level);
 }

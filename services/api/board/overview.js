@@ -16,7 +16,7 @@ const MOST_WAIT_MS = 5000;
 // However many events come, the tables are drawn ten times a second.
 const DRAW_MS = 100;
 // Times left are shown in seconds.
-const TICK_MS = 250;
+const TICK_MS = 500;
 
 /**
  * Shows the overview until it is stopped.
