@@ -2,6 +2,7 @@
 
 import time
 from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,22 @@ def test_a_bad_file_at_start_is_a_wrong_setting(path: Path) -> None:
 def test_to_refuse_plain_payloads_needs_keys() -> None:
     with pytest.raises(SettingsError, match="PLAIN_PAYLOADS=refuse needs ORDERFLEET_PAYLOAD_KEYS"):
         CommonSettings.from_env({"ORDERFLEET_PLAIN_PAYLOADS": "refuse"})
+
+
+def test_a_digest_is_the_same_in_each_process_and_tells_nothing_without_the_key(
+    path: Path, tmp_path: Path
+) -> None:
+    old, new = make_key(), make_key()
+    rewrite(path, old)
+    digest = PayloadKeys(path).digest(b"1 Main St")
+    assert (
+        digest == PayloadKeys(path).digest(b"1 Main St") != PayloadKeys(path).digest(b"2 Main St")
+    )
+    plain = PayloadKeys().digest(b"1 Main St")
+    assert plain == sha256(b"1 Main St").hexdigest()
+    rotated, later = tmp_path / "rotated", tmp_path / "later"
+    rewrite(rotated, new, old)
+    rewrite(later, make_key(time.time() + 60))
+    assert len({digest, plain, PayloadKeys(rotated).digest(b"1 Main St")}) == 3
+    # Nothing is encrypted yet.
+    assert PayloadKeys(later).digest(b"1 Main St") == plain

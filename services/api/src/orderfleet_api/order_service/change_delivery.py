@@ -1,6 +1,5 @@
 """Changes of an order: sent as an update, left as a signal if no worker answers."""
 
-from hashlib import sha256
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -16,6 +15,7 @@ from orderfleet.domain.contract import AddressChange, Cancel, Change, ChangeResu
 from orderfleet.domain.events import too_late
 from orderfleet.domain.orders import Address, OrderState
 from orderfleet.store import change_requests, changes
+from orderfleet.temporal.encryption import keys_of
 from orderfleet_api import errors
 from orderfleet_api.backends import Backends, postgres
 from orderfleet_api.bulkheads import BulkheadFullError
@@ -74,7 +74,7 @@ async def _deliver(
         return await _refused(backends, order_id, change, None)
     try:
         result = await backends.call_worker(
-            _update(handle, update, change), timeout=backends.settings.change_wait_seconds
+            _update(backends, handle, update, change), timeout=backends.settings.change_wait_seconds
         )
     except WorkflowUpdateFailedError as error:
         return await _refused(backends, order_id, change, _too_late(error))
@@ -114,15 +114,16 @@ async def _queue(
 
 
 async def _update(
-    handle: WorkflowHandle[Any, Any], update: str, change: Change
+    backends: Backends, handle: WorkflowHandle[Any, Any], update: str, change: Change
 ) -> ChangeResult | None:
     """Return the update's result; None if the order takes no more updates, only signals.
 
     Temporal answers an update by its id alone, and repeats a failure for ever. So the id names the
-    caller and all of the change. A failure that a retry may mend is tried once more under a new
-    id, as it may be that of an earlier request.
+    caller and all of the change, by a digest with the payload key, as Temporal stores ids in clear.
+    Under another key a repeat has another id, and the workflow recognizes it. A failure that a
+    retry may mend is tried once more under a new id, as it may be that of an earlier request.
     """
-    digest = sha256(msgspec.json.encode(change)).hexdigest()
+    digest = keys_of(backends.temporal).digest(msgspec.json.encode(change))
     name = f"{update}/{change.change_id}/{digest}"
     ids = (name, f"{name}/{uuid4()}")
     for update_id in ids:

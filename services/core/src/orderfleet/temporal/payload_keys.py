@@ -7,6 +7,7 @@ decrypts. Empty lines and lines that begin with `#` are comments.
 
 import asyncio
 import binascii
+import hmac
 import re
 import secrets
 import time
@@ -14,6 +15,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,8 @@ KEY_BYTES: Final = 32
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # How soon the file is looked at again after a payload with an unknown key.
 _LOOK_AGAIN_SECONDS: Final = 0.2
+# Derives the key of digests from a payload key: AES-GCM and HMAC do not share one.
+_DIGESTS: Final = b"orderfleet digests"
 # So many payloads without a key, and none read between them, are no single bad message.
 _MOST_MISSES: Final = 2
 # How long a worker then takes no tasks, unless the file changes: each time twice as long.
@@ -141,6 +145,17 @@ class PayloadKeys:
         if key is None and self.file is not None:
             key = self.file.get(_LOOK_AGAIN_SECONDS).by_id.get(key_id)
         return key
+
+    def digest(self, data: bytes) -> str:
+        """Return a digest of what Temporal stores encrypted, in hexadecimal.
+
+        Without the key that encrypts now, nobody can check a guess of the data. Where no key
+        encrypts, Temporal stores the data in clear, and the digest has no key either.
+        """
+        key = self.ring().current()
+        if key is None:
+            return sha256(data).hexdigest()
+        return hmac.digest(hmac.digest(key.secret, _DIGESTS, "sha256"), data, "sha256").hex()
 
     def count_read(self) -> None:
         """Note that a key decrypted a payload."""
