@@ -164,8 +164,8 @@ async def test_the_doctor(cli: Cli) -> None:
     assert well.json["ok"], well
     checks = {check["name"]: check for check in well.json["checks"]}
     workers = [check for name, check in checks.items() if name.startswith("worker ")]
-    assert len(checks) - len(workers) == 15
-    assert all(checks[name]["ok"] for name in ("admission", "API"))
+    assert len(checks) - len(workers) == 16
+    assert all(checks[name]["ok"] for name in ("admission", "API", "payload keys"))
     # Others were killed of late.
     running = [worker["found"] for worker in workers if worker["ok"]]
     for queue in ("orders-tq", "shipping-tq"):

@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
+from litestar.plugins.problem_details import ProblemDetailsException
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
@@ -19,7 +22,14 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from orderfleet.domain.contract import OrderInput, Review, refund_id, shipping_id
+from orderfleet.domain.contract import (
+    AddressChange,
+    Cancel,
+    OrderInput,
+    Review,
+    refund_id,
+    shipping_id,
+)
 from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.gateways.protocols import GatewayRefusedError, Shipment
 from orderfleet.gateways.simulated import Fault, SimulatedCarrier
@@ -27,9 +37,11 @@ from orderfleet.runtime.process import Lifecycle
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.failure_converter import PayloadKeyError
-from orderfleet.temporal.payload_keys import PayloadKey, make_key
+from orderfleet.temporal.payload_keys import PayloadKey, PayloadKeys, make_key
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet_api import order_service
+from orderfleet_api.schemas import APPLIED
+from orderfleet_cli.doctor.check_payload_keys import check_payload_keys
 from orderfleet_order_worker.reconciliation.evidence import read_evidence
 from orderfleet_shipping_worker import main as shipping_main
 from orderfleet_shipping_worker.activities import ShippingActivities
@@ -152,6 +164,48 @@ async def test_an_order_begun_under_an_old_key_ends_under_the_new(
     key_ids = [payload.metadata["encryption-key-id"].decode() for payload in (began, ended)]
     assert key_ids == [OLD.id, NEW.id]
     assert stored
+
+
+def _updates(events: list[HistoryEvent]) -> list[str]:
+    return [
+        event.workflow_execution_update_accepted_event_attributes.protocol_instance_id
+        for event in events
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    ]
+
+
+async def test_a_change_is_applied_once_by_pods_before_and_after_a_rotation(
+    fleet: Fleet, keyed: Fleet, keys_file: Path, tmp_path: Path
+) -> None:
+    order_id, address = new_id(), Address("canary-street 2", "canary-city")
+    rotated, of_workers = tmp_path / "rotated", tmp_path / "workers"
+    rewrite(rotated, NEW, OLD)
+    rewrite(of_workers, OLD, NEW)
+    # Two pods with the old key, and one that encrypts with the new one already.
+    pods = [keyed, await with_keys(fleet, keys_file), await with_keys(fleet, rotated)]
+    backends = [pod.backends(review_seconds=50.0) for pod in pods]
+    async with (await with_keys(fleet, of_workers)).working():
+        await order_service.accept(backends[0], order_id, an_order(f"pay-{order_id}"))
+        await keyed.reached(order_id, OrderState.IN_REVIEW)
+        for pod in backends:
+            view = await order_service.update_address(pod, order_id, "change", address)
+            assert view.outcome == APPLIED
+        for pod in backends:
+            other = Address("canary-street 3", "canary-city")
+            with pytest.raises(ProblemDetailsException, match="different change"):
+                await order_service.update_address(pod, order_id, "change", other)
+        ids = _updates((await raw(keyed.temporal, order_id))[1])
+        await order_service.review(backends[0], order_id, "review", Review(approved=True))
+        assert (await keyed.result(order_id)).state is OrderState.FULFILLED
+        # The workflow has ended; the audit log decides.
+        for pod in backends:
+            view = await order_service.update_address(pod, order_id, "change", address)
+            assert view.outcome == APPLIED
+    assert (await keyed.event_types(order_id)).count("address_updated") == 1
+    # The second pod's update is the first one's to Temporal.
+    assert len(set(ids)) == len(ids) == 2
+    plain = sha256(msgspec.json.encode(AddressChange(address, change_id="change"))).hexdigest()
+    assert not [update_id for update_id in ids if update_id.endswith(plain)]
 
 
 async def test_orders_go_on_when_encryption_is_turned_on(fleet: Fleet, keyed: Fleet) -> None:
@@ -331,3 +385,33 @@ async def test_plain_orders_of_other_clients_are_read_or_refused(
                 with pytest.raises(WorkflowFailureError) as raised:
                     await client.get_workflow_handle(order_id).result()
                 assert "not encrypted" in str(raised.value.cause)
+
+
+async def test_the_doctor_compares_the_keys_with_open_orders(
+    fleet: Fleet, keyed: Fleet, keys_file: Path, tmp_path: Path
+) -> None:
+    settings = CommonSettings(**fleet.common())
+
+    async def found(keys: PayloadKeys) -> str:
+        finding = await check_payload_keys(fleet.temporal, keys, settings)
+        return f"{finding.ok}: {finding.found}"
+
+    old = PayloadKeys(keys_file)
+
+    async def listed() -> bool:
+        return "of 1 open" in await found(old)
+
+    # No worker runs: it stays open.
+    await order_service.accept(keyed.backends(), order_id := new_id(), an_order(f"pay-{order_id}"))
+    await eventually(listed)
+    assert (
+        await found(old)
+        == f"True: key {OLD.id} encrypts; the file has the keys of 1 open workflows"
+    )
+    rewrite(tmp_path / "new", NEW)
+    assert await found(PayloadKeys(tmp_path / "new")) == (
+        f"False: keys that 1 of 1 open workflows need are not in the file ({OLD.id})"
+    )
+    assert (await found(PayloadKeys())).startswith("False: keys that 1 of 1 open workflows need")
+    await fleet.workflow(order_id).signal("CancelOrder", Cancel(change_id="plain"))
+    assert await found(old) == "False: 1 of 1 open workflows have payloads in clear"

@@ -13,16 +13,20 @@ from temporalio.api.workflowservice.v1 import PollActivityTaskQueueRequest
 from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_STATE
+from orderfleet.environment import SettingsError
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
+from orderfleet.temporal.payload_keys import PayloadKeys
 from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.temporal.task_queues import describe_task_queue
+from orderfleet_cli.doctor.check_payload_keys import check_payload_keys, unusable_keys
 from orderfleet_cli.doctor.check_reconciliation import look_at_reconciliation
 from orderfleet_cli.doctor.check_versions import check_versions
 from orderfleet_cli.doctor.check_workers import check_workers
 from orderfleet_cli.doctor.clock_skew import compare_clock
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.errors import CommandError
+from orderfleet_cli.printing import one_line
 from orderfleet_cli.settings import read
 from orderfleet_cli.temporal.connection import call_temporal, open_temporal
 
@@ -48,13 +52,18 @@ class _Check(Struct, frozen=True):
 
 
 async def check_temporal() -> list[Finding]:
-    """Check Temporal: connection, namespace, workers and their versions, reconciliation, clock."""
+    """Check Temporal: connection, namespace, workers, versions, reconciliation, keys, clock."""
     settings = read(CommonSettings)
     fix = "start it, or set TEMPORAL_ADDRESS (and TEMPORAL_TLS_*, TEMPORAL_API_KEY)"
+    keys, unusable = PayloadKeys(), []
     try:
-        client = await open_temporal()
+        keys = PayloadKeys.from_settings(settings)
+    except SettingsError as error:
+        unusable = [unusable_keys(one_line(str(error)))]
+    try:
+        client = await open_temporal(keys)
     except CommandError as error:
-        return [Finding("Temporal", ok=False, found=str(error), fix=fix)]
+        return [Finding("Temporal", ok=False, found=str(error), fix=fix), *unusable]
     checks = (
         _Check(
             f"namespace {client.namespace}",
@@ -89,11 +98,12 @@ async def check_temporal() -> list[Finding]:
         asyncio.gather(
             *(check.run() for check in checks),
             *(check_versions(client, queue) for queue in queues),
+            *([] if unusable else [check_payload_keys(client, keys, settings)]),
             _clock(client),
         ),
         *(check_workers(client, queue) for queue in queues),
     )
-    return [first, *others, *chain.from_iterable(workers)]
+    return [first, *others, *unusable, *chain.from_iterable(workers)]
 
 
 async def _namespace(client: Client) -> tuple[bool, str]:

@@ -37,8 +37,8 @@ _WRONG: Final = frozenset(
 )
 
 
-async def open_temporal() -> Client:
-    """Connect to the Temporal that the settings name.
+async def open_temporal(keys: PayloadKeys | None = None) -> Client:
+    """Connect to the Temporal that the settings name, with these payload keys or the settings' own.
 
     Raises:
         UnreachableError: it does not answer.
@@ -48,7 +48,7 @@ async def open_temporal() -> Client:
     settings = msgspec.structs.replace(read(CommonSettings), start_wait_seconds=0)
     address = settings.temporal_address
     try:
-        keys = PayloadKeys.from_settings(settings)
+        keys = keys or PayloadKeys.from_settings(settings)
     except SettingsError as error:
         raise UsageError(one_line(str(error))) from None
     try:

@@ -27,6 +27,15 @@ def decode_message(converter: DataConverter, message: Message) -> None:
             _restore(converter, part)
 
 
+def payloads_of(message: Message) -> Iterator[Payload]:
+    """Yield the payloads within a message, as Temporal stores them; none of its headers."""
+    for part in _parts(message):
+        if isinstance(part, Payload):
+            yield part
+        elif part.HasField("encoded_attributes"):
+            yield part.encoded_attributes
+
+
 def _restore(converter: DataConverter, failure: Failure) -> None:
     """Put message and stack trace where a reader looks for them."""
     attributes = converter.payload_converter.from_payloads([failure.encoded_attributes])[0]
