@@ -3,12 +3,15 @@
 import asyncio
 from functools import partial
 
+import pytest
 import structlog
 from temporalio.client import Client
 from temporalio.worker import Worker
 
 from orderfleet.domain.orders import OrderState
+from orderfleet.environment import SettingsError
 from orderfleet.runtime.process import Lifecycle
+from orderfleet.runtime.reconnect import reconnect_after_outage
 from orderfleet.temporal.client import connect
 from orderfleet_api import order_service
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
@@ -58,3 +61,31 @@ async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_por
         lifecycle.request_shutdown()
         await running
         assert not second.is_running
+
+
+async def test_a_refusal_does_not_end_a_worker_that_runs(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_CHECK_SECONDS", "_CHECK_AGAIN_SECONDS", "_OUTAGE_SECONDS"):
+        monkeypatch.setattr(f"orderfleet.runtime.reconnect.{name}", 0.05)
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
+        client = await connect(settings)
+        # As while an API key rotates.
+        failures = [TimeoutError(), SettingsError("Temporal refuses this client")]
+
+        async def reconnect() -> Client:
+            if failures:
+                raise failures.pop()
+            return client
+
+        with structlog.testing.capture_logs() as logs:
+            waiting = asyncio.create_task(
+                reconnect_after_outage(client, settings.order_task_queue, reconnect)
+            )
+            await wire.cut()
+            # Longer than one look at Temporal.
+            await asyncio.sleep(1.3)
+            await wire.mend()
+            assert await waiting is client
+    assert [line["event"] for line in logs] == ["cannot reconnect to Temporal", "Temporal is back"]

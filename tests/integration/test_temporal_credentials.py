@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import grpc  # type: ignore[import-untyped]
 import pytest
 from structlog.testing import capture_logs
 from temporalio.client import Client
@@ -24,6 +22,7 @@ from orderfleet_api.backends import Backends
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
 from tests.integration.support.proxy import wire_to
 from tests.support.certificates import Pair, make_pair, needs_openssl
+from tests.support.guarded_temporal import guard
 
 
 @pytest.fixture(scope="module")
@@ -158,31 +157,6 @@ async def test_certificates_and_authorities_of_both_sides_are_replaced(
         await _fulfil(fleet, backends)
 
 
-class _Guarded(grpc.GenericRpcHandler):  # type: ignore[misc]
-    """Passes each call on to Temporal, if it has the key."""
-
-    def __init__(self, channel: Any, key: str) -> None:
-        self.key = key
-        self._channel = channel
-
-    def service(self, handler_call_details: Any) -> Any:
-        async def call(request: bytes, context: Any) -> bytes:
-            metadata = dict(context.invocation_metadata())
-            if metadata.get("authorization") != f"Bearer {self.key}":
-                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "the key is not valid")
-            passed = [(name, value) for name, value in metadata.items() if ":" not in name]
-            try:
-                answer: bytes = await self._channel.unary_unary(handler_call_details.method)(
-                    request, metadata=passed, timeout=context.time_remaining()
-                )
-            except grpc.aio.AioRpcError as error:
-                await context.abort(error.code(), error.details(), error.trailing_metadata())
-                raise
-            return answer
-
-        return grpc.unary_unary_rpc_method_handler(call)
-
-
 async def test_an_api_key_is_replaced(
     fleet: Fleet, tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,26 +164,22 @@ async def test_an_api_key_is_replaced(
     path = tmp_path / "key"
     path.write_text("first\n")
     credentials = TemporalCredentials(str(path))
-    async with grpc.aio.insecure_channel(fleet.address) as channel:
-        guarded = _Guarded(channel, "first")
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers((guarded,))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        async with _working(fleet, credentials, f"127.0.0.1:{port}", unused_tcp_port) as backends:
-            await _fulfil(fleet, backends)
-            with capture_logs() as logs:
-                path.write_text("second\n")
+    async with (
+        guard(fleet.address, "first") as (address, guarded),
+        _working(fleet, credentials, address, unused_tcp_port) as backends,
+    ):
+        await _fulfil(fleet, backends)
+        with capture_logs() as logs:
+            path.write_text("second\n")
 
-                async def changed() -> bool:
-                    events = [line["event"] for line in logs]
-                    return events.count("calls of Temporal have a new API key") == 2
+            async def changed() -> bool:
+                events = [line["event"] for line in logs]
+                return events.count("calls of Temporal have a new API key") == 2
 
-                await eventually(changed)
-            guarded.key = "second"
-            await _fulfil(fleet, backends)
-            assert "second" not in str(logs)
-        await server.stop(0)
+            await eventually(changed)
+        guarded.keys = {"second"}
+        await _fulfil(fleet, backends)
+        assert "second" not in str(logs)
 
 
 def test_unusable_files_are_a_wrong_setting(
@@ -222,3 +192,17 @@ def test_unusable_files_are_a_wrong_setting(
     with pytest.raises(SettingsError, match="expected certificates and a key in PEM") as refused:
         TemporalCredentials(CommonSettings().temporal_api_key_file)
     assert "hidden" not in str(refused.value)
+
+
+def test_a_certificate_needs_its_key_and_a_key_can_be_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEMPORAL_API_KEY", "hidden\nkey")
+    with pytest.raises(SettingsError, match="an API key of visible ASCII characters") as refused:
+        TemporalCredentials()
+    assert "hidden" not in str(refused.value)
+    monkeypatch.delenv("TEMPORAL_API_KEY")
+    (tmp_path / "tls.crt").write_text("a certificate")
+    monkeypatch.setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", str(tmp_path / "tls.crt"))
+    with pytest.raises(SettingsError, match="and its key need each other"):
+        TemporalCredentials()

@@ -191,22 +191,10 @@ async def test_temporal_away(unused_tcp_port: int) -> None:
         await wait(settings, ["temporal"])
 
 
-@pytest.mark.parametrize(
-    ("env", "missing"),
-    [
-        ({"TEMPORAL_ADDRESS": "here:99999"}, "Temporal at here:99999: .*invalid port number"),
-        # A mount that is not there yet.
-        ({"TEMPORAL_TLS_SERVER_CA_CERT_PATH": "/nowhere/ca.pem"}, "Temporal at .*/nowhere/ca.pem"),
-    ],
-)
-async def test_an_address_or_a_certificate_that_cannot_be_used(
-    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], missing: str
-) -> None:
-    for name, value in env.items():
-        monkeypatch.setenv(name, value)
-    settings = msgspec.structs.replace(CommonSettings.from_env(), start_wait_seconds=0)
-    with pytest.raises(TimeoutError, match=f"^{missing}"):
-        await wait(settings, ["temporal"])
+async def test_a_certificate_that_is_not_mounted_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "/nowhere/ca.pem")
+    with pytest.raises(TimeoutError, match=r"TEMPORAL_TLS_\*: /nowhere/ca\.pem: No such file"):
+        await wait(CommonSettings(start_wait_seconds=0), ["temporal"])
 
 
 @pytest.mark.parametrize("bug", [RuntimeError("bug"), ValueError("bug"), TypeError("bug")])

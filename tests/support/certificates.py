@@ -17,8 +17,10 @@ class Pair(NamedTuple):
     key: Path
 
 
-def make_pair(directory: Path, name: str, authority: Pair | None = None) -> Pair:
-    """Make a certificate for 127.0.0.1, signed by an authority; without one it is an authority."""
+def make_pair(
+    directory: Path, name: str, authority: Pair | None = None, *, host: str = "IP:127.0.0.1"
+) -> Pair:
+    """Make a certificate for a host, signed by an authority; without one it is an authority."""
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
     signed = []
     if authority:
@@ -29,7 +31,7 @@ def make_pair(directory: Path, name: str, authority: Pair | None = None) -> Pair
         [
             *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
             *("-nodes", "-days", "2", "-subj", f"/CN={name}"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", *signed),
+            *("-addext", f"subjectAltName={host}", *signed),
             *("-keyout", str(pair.key), "-out", str(pair.certificate)),
         ],
         check=True,

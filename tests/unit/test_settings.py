@@ -68,6 +68,9 @@ def test_urls_of_postgres(url: str) -> None:
         "postgresql://u:hidden@h:port/db",
         "postgresql://u:hidden@h:123456/db",
         "postgresql://u:hidden@[::1/db",
+        "postgresql://u:hidden@h:65536/db",
+        "postgresql://u:hidden@one:1,two:0/db",
+        "postgresql://u:hidden@h/db?sslmode=maybe",
     ],
 )
 def test_what_is_no_url_of_postgres(url: str) -> None:
@@ -89,6 +92,16 @@ def test_what_is_no_url_of_postgres(url: str) -> None:
         ("ORDERFLEET_DRAIN_SECONDS", "inf"),
         ("ORDERFLEET_DRAIN_SECONDS", "1\n2"),
         ("ORDERFLEET_SANDBOX", "maybe"),
+        ("TEMPORAL_ADDRESS", "here"),
+        ("TEMPORAL_ADDRESS", "here:0"),
+        ("TEMPORAL_ADDRESS", "here:65536"),
+        ("TEMPORAL_ADDRESS", "http://here:7233"),
+        ("TEMPORAL_ADDRESS", "::1:7233"),
+        ("TEMPORAL_ADDRESS", ":7233"),
+        ("TEMPORAL_ADDRESS", "here:7233 "),
+        ("TEMPORAL_NAMESPACE", "default "),
+        ("ORDER_TASK_QUEUE", " orders-tq"),
+        ("SHIPPING_TASK_QUEUE", "shipping-tq\n"),
         ("LOG_LEVEL", "loud"),
         ("LOG_LEVEL", "info\n"),
         ("ORDERFLEET_LOG_FORMAT", "xml"),
@@ -130,6 +143,26 @@ def test_addresses_of_links() -> None:
     assert (settings.temporal_ui_url, settings.trace_url) == (ui, trace)
 
 
+@pytest.mark.parametrize("address", ["h:1", "10.0.0.1:65535", "[::1]:7233", "a.b-c.example.:7233"])
+def test_addresses_of_temporal(address: str) -> None:
+    assert CommonSettings.from_env({"TEMPORAL_ADDRESS": address}).temporal_address == address
+
+
+@pytest.mark.parametrize(
+    ("class_", "name", "value"),
+    [
+        (ApiSettings, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://hidden:65536"),
+        (OrderWorkerSettings, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://hidden:x"),
+        (OrderWorkerSettings, "ORDERFLEET_PAYMENT_GATEWAY_URL", "https://pay/v1?key=hidden"),
+        (ShippingWorkerSettings, "ORDERFLEET_CARRIER_URL", "https://carry/#hidden"),
+    ],
+)
+def test_a_url_that_cannot_be_called_is_refused(
+    class_: type[Settings], name: str, value: str
+) -> None:
+    assert refused(class_, **{name: value}) == f"{name}: expected http://host:port"
+
+
 @pytest.mark.parametrize("value", ["false", "0", "False"])
 def test_a_switch_can_be_turned_off(value: str) -> None:
     assert WorkerSettings.from_env({"ORDERFLEET_SANDBOX": value}).sandbox is False
@@ -165,12 +198,13 @@ def test_secrets_are_masked(url: str, shown: str) -> None:
     ],
 )
 def test_a_url_is_shown_without_its_secrets(class_: type[Settings], name: str) -> None:
-    value = "https://u:hidden@h:8443/v1?key=hidden#hidden"
+    value = "https://u:hidden@h:8443/v1"
+    if name not in {"ORDERFLEET_PAYMENT_GATEWAY_URL", "ORDERFLEET_CARRIER_URL"}:
+        value += "?key=hidden#hidden"
     assert class_.from_env({name: value}).shown()[name] == "https://***@h:8443/v1"
     # The message about a wrong URL does not repeat it.
     for wrong in ("ftp://u:hidden@h", "u:hidden@h", "https://u:hidden@", "https://hidden@h:x"):
-        if not name.startswith("OTEL") or not wrong.startswith("https"):
-            assert "hidden" not in refused(class_, **{name: wrong})
+        assert "hidden" not in refused(class_, **{name: wrong})
 
 
 def test_faults_are_a_json_list() -> None:

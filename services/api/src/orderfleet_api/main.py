@@ -8,7 +8,7 @@ from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle, run_service
 from orderfleet.runtime.resources import open_resources
-from orderfleet.temporal.client import connect
+from orderfleet.temporal.client import check_admitted, connect
 from orderfleet_api.admission import Admission, watched
 from orderfleet_api.app import create_app
 from orderfleet_api.backends import Backends
@@ -42,7 +42,8 @@ def main() -> None:
 async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
     """Serve until the process is asked to stop.
 
-    The API does not wait for Postgres and Temporal: without them it answers with 503.
+    The API does not wait for Postgres and Temporal: without them it answers with 503. But if
+    Temporal answers that the API key is not valid, it ends, as the workers do.
     """
     async with open_resources(settings, lifecycle, program=PROGRAM, lazy=True) as resources:
         client = await connect(
@@ -54,6 +55,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             keys=resources.payload_keys,
             credentials=resources.temporal,
         )
+        await check_admitted(client)
         failures = FailureLog()
         metrics = ApiMetrics(resources.registry)
         bulkheads = Bulkheads(settings, resources.registry)

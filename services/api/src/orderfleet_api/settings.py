@@ -45,7 +45,7 @@ class ApiSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = False
     codec_origin: Annotated[
         str,
-        Meta(pattern=r"^https?://[^\s/?#@]+$(?!\n)"),
+        Meta(pattern=r"^https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::[0-9]{1,5})?$(?!\n)"),
         Env(
             "Origin of Temporal's UI, whose pages may use /codec to show encrypted payloads; "
             "empty is none.",

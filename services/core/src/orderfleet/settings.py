@@ -1,6 +1,5 @@
 """Settings that several processes share; each service adds its own."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
+from orderfleet.addresses import check_database_url, check_temporal_address
 from orderfleet.domain.contract import ORDER_TASK_QUEUE, SHIPPING_TASK_QUEUE
 from orderfleet.environment import (
     Count,
@@ -18,6 +18,7 @@ from orderfleet.environment import (
     Seconds,
     Settings,
     SettingsError,
+    is_http_url,
 )
 from orderfleet.watched_files import explain
 
@@ -27,8 +28,8 @@ PAYLOAD_KEYS_FILE: Final = "ORDERFLEET_PAYLOAD_KEYS_FILE"
 _OTLP: Final = "OTEL_EXPORTER_OTLP_"
 # An order ends by its deadline; Temporal's stores learn that a moment later.
 _PINNED_MARGIN: Final = 2.0
-# A host of a database URL with its port; an IPv6 address is in brackets.
-_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]*)(:[0-9]{1,5})?")
+# No space at an end, which an env file or a YAML leaves unseen; Temporal takes 1,000 characters.
+Name = Annotated[str, Meta(pattern=r"^\S(?:.{0,998}\S)?$(?!\n)")]
 
 
 @contextmanager
@@ -78,7 +79,7 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
             "host:port",
         ),
     ] = "127.0.0.1:7233"
-    temporal_namespace: Annotated[str, Env("Temporal's namespace.", ("TEMPORAL_NAMESPACE",))] = (
+    temporal_namespace: Annotated[Name, Env("Temporal's namespace.", ("TEMPORAL_NAMESPACE",))] = (
         "default"
     )
     temporal_api_key_file: Annotated[
@@ -102,10 +103,10 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
         Env("With payload keys: read or refuse payloads that other clients did not encrypt."),
     ] = "read"
     order_task_queue: Annotated[
-        str, Env("Task queue of the order worker.", ("ORDER_TASK_QUEUE",))
+        Name, Env("Task queue of the order worker.", ("ORDER_TASK_QUEUE",))
     ] = ORDER_TASK_QUEUE
     shipping_task_queue: Annotated[
-        str, Env("Task queue of the shipping worker.", ("SHIPPING_TASK_QUEUE",))
+        Name, Env("Task queue of the shipping worker.", ("SHIPPING_TASK_QUEUE",))
     ] = SHIPPING_TASK_QUEUE
     log_level: Annotated[
         str,
@@ -131,16 +132,16 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     ] = 60.0
 
     def check(self) -> None:
-        """Check the URL of Postgres, and that the two kinds of worker have different queues."""
+        """Check the addresses, and that the two kinds of worker have different queues."""
         if self.order_task_queue == self.shipping_task_queue:
             raise SettingsError(
                 "ORDER_TASK_QUEUE and SHIPPING_TASK_QUEUE are the same: the wrong worker would "
                 "take half of the tasks"
             )
-        if not _is_postgres(self.database_url):
-            raise SettingsError(
-                "DATABASE_URL: expected postgresql://user:password@host:port/database"
-            )
+        with naming("DATABASE_URL"):
+            check_database_url(self.database_url)
+        with naming("TEMPORAL_ADDRESS"):
+            check_temporal_address(self.temporal_address)
         if self.database_password_file and urlsplit(self.database_url).password:
             raise SettingsError(
                 f"DATABASE_URL has a password, and {DATABASE_PASSWORD_FILE} is set: set one of them"
@@ -190,6 +191,16 @@ class ServiceSettings(CommonSettings, frozen=True, kw_only=True):
         Env("otlp or none.", ("OTEL_TRACES_EXPORTER",)),
     ] = "otlp"
     otel_disabled: Annotated[bool, Env("Turn spans off.", ("OTEL_SDK_DISABLED",))] = False
+
+    def check(self) -> None:
+        """Check the URLs of the collector."""
+        super().check()
+        for name, url in (
+            ("ENDPOINT", self.otlp_endpoint),
+            ("TRACES_ENDPOINT", self.otlp_traces_endpoint),
+        ):
+            if url and not is_http_url(url):
+                raise SettingsError(f"{_OTLP}{name}: expected http://host:port")
 
     @property
     def stop_seconds(self) -> float:
@@ -283,16 +294,3 @@ class WorkerSettings(ServiceSettings, frozen=True, kw_only=True):
     def stop_seconds(self) -> float:
         """How long the worker may go on after SIGTERM."""
         return self.pinned_seconds + self.drain_seconds
-
-
-def _is_postgres(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return False
-    hosts = url.netloc.rpartition("@")[2].split(",")
-    return (
-        url.scheme in {"postgresql", "postgres", "postgresql+asyncpg"}
-        and len(url.path) > 1
-        and all(map(_HOST.fullmatch, hosts))
-    )

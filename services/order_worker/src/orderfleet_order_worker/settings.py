@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from orderfleet.environment import Env, HTTPAddress, Seconds
+from orderfleet.environment import Env, HTTPAddress, Seconds, SettingsError
 from orderfleet.gateways.settings import check_gateway
 from orderfleet.gateways.simulated import Faults
 from orderfleet.settings import WorkerSettings
@@ -45,8 +45,10 @@ class OrderWorkerSettings(WorkerSettings, frozen=True, kw_only=True):
     ] = 0.0
 
     def check(self) -> None:
-        """Check the payment gateway's URL and credentials."""
+        """Check the payment gateway's URL and credentials, and what Temporal refuses later."""
         super().check()
+        if 0 < self.reconcile_seconds < 1:
+            raise SettingsError("ORDERFLEET_RECONCILE_SECONDS: expected 0, or 1 and more")
         check_gateway(
             "ORDERFLEET_PAYMENT_GATEWAY", self.payment_gateway_url, self.payment_gateway_credentials
         )

@@ -17,7 +17,8 @@ def check_gateway(variable: str, url: str, credentials: str) -> None:
     Raises:
         SettingsError: the URL is not a server's, or the credentials are unusable.
     """
-    if url and not is_http_url(url):
+    # Paths are added to its end.
+    if url and (not is_http_url(url) or {"?", "#"} & set(url)):
         raise SettingsError(f"{variable}_URL: expected http://host:port")
     if not credentials:
         return

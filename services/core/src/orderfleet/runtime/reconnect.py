@@ -15,6 +15,7 @@ import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from orderfleet.environment import SettingsError
 from orderfleet.temporal.client import is_away
 from orderfleet.temporal.task_queues import describe_task_queue
 
@@ -36,7 +37,7 @@ async def reconnect_after_outage(
     Args:
         client: with which Temporal is asked; its own connection is restored by itself.
         task_queue: what Temporal is asked about: an answer needs the same services as a poll.
-        connect: makes the client. When it raises TimeoutError, the outage lasts on.
+        connect: makes the client. TimeoutError or SettingsError means that the outage goes on.
     """
     away_since: float | None = None
     while True:
@@ -49,6 +50,11 @@ async def reconnect_after_outage(
                 try:
                     made = await connect()
                 except TimeoutError:
+                    continue
+                except SettingsError as error:
+                    # Permanent at a start only: here its files may change, and it has orders.
+                    log.warning("cannot reconnect to Temporal", error=str(error))
+                    await asyncio.sleep(_CHECK_SECONDS)
                     continue
                 log.info("Temporal is back", away_seconds=round(seconds, 1))
                 return made

@@ -17,7 +17,7 @@ from orderfleet.runtime.watched_credentials import WatchedCredentials
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import Pool, open_pool
-from orderfleet.temporal.client import connect
+from orderfleet.temporal.client import check_admitted, connect
 from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.payload_keys import PayloadKeys
 
@@ -41,13 +41,15 @@ class Resources:
 
     async def connect(self, settings: ServiceSettings) -> Client:
         """Connect to Temporal with the process's metrics and traces; errors as `connect`'s."""
-        return await connect(
+        client = await connect(
             settings,
             runtime=self.runtime,
             plugins=self.traces.plugins,
             keys=self.payload_keys,
             credentials=self.temporal,
         )
+        await check_admitted(client)
+        return client
 
     def metrics(self) -> bytes:
         """Return the response of `/metrics`."""

@@ -127,8 +127,10 @@ async def _check_temporal(settings: CommonSettings) -> str:
         if error.status is RPCStatusCode.NOT_FOUND:
             return f"no namespace {settings.temporal_namespace!r} in {where}"
         return f"{where}: {_one_line(error)}"
-    except (OSError, SettingsError) as error:
-        # OSError: also a certificate's file that is not mounted yet.
+    except SettingsError as error:
+        # Also a certificate's file that is not mounted yet, and a key that is not valid yet.
+        return _one_line(error)
+    except OSError as error:
         return f"{where}: {_one_line(error.__cause__ or error)}"
     return "" if good else f"search attribute {ORDER_STATE.name} {state} in {where}"
 

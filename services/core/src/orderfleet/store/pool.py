@@ -14,7 +14,9 @@ import structlog
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.connection import LoggedQuery
 
+from orderfleet.addresses import check_database_files
 from orderfleet.polling import retry
+from orderfleet.settings import naming
 from orderfleet.store.password import Password, with_password
 
 if TYPE_CHECKING:
@@ -207,8 +209,11 @@ async def open_pool(
         on_connect: called after each attempt to open a connection; True if it was opened.
 
     Raises:
+        SettingsError: a file that the URL names cannot be read.
         TimeoutError: Postgres did not accept a connection in time.
     """
+    with naming("DATABASE_URL"):
+        check_database_files(url)
     make = partial(
         Pool,
         url,

@@ -1,5 +1,7 @@
 """The connection to Temporal of API, workers, CLI and replayer."""
 
+import asyncio
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,6 +16,7 @@ from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.encryption import configure_data_converter
+from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.payload_keys import PayloadKeys
 
 log = structlog.stdlib.get_logger(__name__)
@@ -22,6 +25,24 @@ log = structlog.stdlib.get_logger(__name__)
 _AWAY: Final = frozenset(
     {RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED}
 )
+# Permanent: the same API key or certificate is refused again.
+_REFUSED: Final = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
+# The same in the SDK's error for a connection whose first call is refused, which has no type.
+_REFUSED_FIRST_CALL: Final = re.compile(
+    r"code: (?:Unauthenticated|PermissionDenied), message: \"((?:[^\"\\]|\\.)*)\""
+)
+_ADMISSION_SECONDS: Final = 2.0
+
+
+class RefusedError(SettingsError):
+    """Temporal refuses this client: its API key or its certificate is not valid."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        reason = " ".join(reason.replace("\\", "").split()) or "no reason"
+        super().__init__(
+            f"Temporal at {address} refuses this client ({reason}): check TEMPORAL_API_KEY,"
+            " TEMPORAL_API_KEY_FILE and TEMPORAL_TLS_CLIENT_*"
+        )
 
 
 async def connect(
@@ -45,6 +66,7 @@ async def connect(
 
     Raises:
         TimeoutError: Temporal did not answer in time.
+        RefusedError: it answered that the API key or the certificate is not valid.
         SettingsError: the address, a TLS setting or a file of keys is unusable.
     """
     credentials = credentials or TemporalCredentials(settings.temporal_api_key_file)
@@ -66,6 +88,8 @@ async def connect(
             )
         except RuntimeError as error:
             # The SDK's error for any failure of the connection or of the first call.
+            if refused := _REFUSED_FIRST_CALL.search(str(error)):
+                raise RefusedError(settings.temporal_address, refused[1]) from error
             raise ConnectionError(str(error)) from error
         except ValueError as error:
             raise SettingsError(f"TEMPORAL_ADDRESS or TEMPORAL_TLS_*: {error}") from error
@@ -84,6 +108,29 @@ async def connect(
     except ConnectionError as error:
         message = f"Temporal at {settings.temporal_address} did not answer"
         raise TimeoutError(f"{message} in {settings.start_wait_seconds:g} s") from error
+
+
+async def check_admitted(client: Client) -> None:
+    """Check at start that Temporal does not refuse this client; what else fails is no matter here.
+
+    Raises:
+        RefusedError: it answers that the API key or the certificate is not valid.
+    """
+    address = client.service_client.config.target_host
+    try:
+        async with asyncio.timeout(_ADMISSION_SECONDS):
+            await require_namespace(client)
+    except TimeoutError:
+        return
+    except RPCError as error:
+        if error.status in _REFUSED:
+            raise RefusedError(address, error.message) from error
+    except RuntimeError as error:
+        # A lazy client's, at its first call.
+        if refused := _REFUSED_FIRST_CALL.search(str(error)):
+            raise RefusedError(address, refused[1]) from error
+        if not is_away(error):
+            raise
 
 
 def is_absent(error: RPCError) -> bool:

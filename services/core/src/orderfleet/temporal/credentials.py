@@ -158,6 +158,9 @@ def _read(key_file: Path | None) -> ClientConnectConfig:
         environ[_API_KEY] = read_line(key_file)
     profile = ClientConfigProfile.load(disable_file=True, override_env_vars=environ)
     config = profile.to_client_connect_config()
+    api_key = config.get("api_key") or ""
+    if not (api_key.isascii() and api_key.isprintable()):
+        raise ValueError("expected an API key of visible ASCII characters")
     tls = config.get("tls")
     if isinstance(tls, TLSConfig):
         _check(tls)
@@ -172,6 +175,8 @@ def _check(tls: TLSConfig) -> None:
         load_pem_private_key,
     )
 
+    if bool(tls.client_cert) != bool(tls.client_private_key):
+        raise ValueError("a client certificate and its key need each other")
     try:
         if tls.server_root_ca_cert:
             ssl.create_default_context(cadata=tls.server_root_ca_cert.decode("ascii"))
