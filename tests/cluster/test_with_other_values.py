@@ -20,7 +20,7 @@ from tests.cluster.conftest import ReleaseWith
 from tests.cluster.support import images
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Load, flow
-from tests.cluster.support.release import NAME, SERVICES, Release
+from tests.cluster.support.release import NAME, Release
 from tests.cluster.support.shop import Shop, balanced, eventually, states
 from tests.cluster.support.steps import Steps
 
@@ -52,10 +52,10 @@ async def test_credentials_change_without_a_restart(
     release_with: ReleaseWith, steps: Steps
 ) -> None:
     release = release_with(images.values(images.OLD) | _AT_ONCE)
-    with steps.step("password, API key and payload key change, under 3 orders a second") as step:
-        pods = _services_pods(release)
-        with flow(release, "credentials", images.OLD, Load(rate=3)) as orders:
-            await _change_password(release)
+    with steps.step("passwords, API key, payload key change, under 3 orders a second") as step:
+        pods = release.services_pods()
+        with flow(release, "credentials", images.OLD, Load(rate=3, refusable=True)) as orders:
+            temporal = await _change_passwords(release)
             await _change_api_key(release)
             key_id = _rotate_payload_key(release)
             async with release.shop() as shop:
@@ -65,26 +65,35 @@ async def test_credentials_change_without_a_restart(
                     lambda used: used == key_id,
                     60,
                 )
+            assert temporal not in release.namespace.pods("temporal")
         orders.show(step)
         orders.check()
+        # Of a node that has no time: a credential's fault has another reason.
+        assert {refusal["reason"] for refusal in orders.refusals} <= {"busy"}
         # Neither another pod nor a restart of one.
-        assert _services_pods(release) == pods
+        assert release.services_pods() == pods
         async with release.books() as pool:
             await balanced(pool, orders.accepted, seconds=_ENDED_SECONDS)
 
 
-async def _change_password(release: Release) -> None:
-    name = "fleet-password"
-    old = {name: release.namespace.secret(f"{NAME}-postgres")[name]}
-    release.change_secret(f"{NAME}-postgres", {name: token_hex()})
-    _bring_secrets(release)
+async def _change_passwords(release: Release) -> str:
+    """Change all passwords of Postgres; return the pod of Temporal that helm has replaced."""
+    (temporal,) = release.namespace.pods("temporal")
+    old = release.namespace.secret(f"{NAME}-postgres")
+    new = {name: token_hex() for name in old}
+    release.change_secret(f"{NAME}-postgres", new)
+    release.bring_secrets()
     await asyncio.to_thread(
-        wait_until, "Postgres refuses the old one", lambda: _accepted(release, old), _is_empty, 60
+        wait_until, "Postgres refuses the old ones", lambda: _accepted(release, old), _is_empty, 60
     )
+    assert _accepted(release, new) == set(new)
     # As if the server had ended them: from here on the new password counts.
     release.psql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'orderfleet'"
     )
+    # Temporal reads its password when it starts.
+    release.upgrade(release.revisions[-1])
+    return temporal
 
 
 async def _change_api_key(release: Release) -> None:
@@ -93,7 +102,7 @@ async def _change_api_key(release: Release) -> None:
     both = f"{before}\nsecond:{sha256(key.encode()).hexdigest()}"
     for keys, status in ((both, HTTPStatus.OK), (before, HTTPStatus.UNAUTHORIZED)):
         release.change_secret(secret, {"keys": keys})
-        _bring_secrets(release)
+        release.bring_secrets()
         for pod in release.namespace.pods("api"):
             await _until_answered(release, pod, key, status)
 
@@ -119,7 +128,7 @@ def _rotate_payload_key(release: Release) -> str:
     key = make_key(time.time() + 15)
     keys = release.namespace.secret(secret)["keys"]
     release.change_secret(secret, {"keys": f"{key}\n{keys}"})
-    _bring_secrets(release)
+    release.bring_secrets()
     return key.id
 
 
@@ -130,21 +139,6 @@ async def _key_of_an_order(release: Release, shop: Shop) -> str:
         history = await client.get_workflow_handle(order_id).fetch_history()
     started = history.events[0].workflow_execution_started_event_attributes
     return started.input.payloads[0].metadata[KEY_ID].decode()
-
-
-def _bring_secrets(release: Release) -> None:
-    """Make the kubelet bring Secrets to every pod at once, not at its next round."""
-    annotation = f"test/now={token_hex(4)}"
-    release.namespace.kubectl("annotate", "pods", "--all", "--overwrite", annotation)
-
-
-def _services_pods(release: Release) -> set[tuple[str, int]]:
-    """Return the services' pods, with their restarts."""
-    return {
-        (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
-        for service in SERVICES
-        for pod in release.namespace.get("pods", component=service)
-    }
 
 
 def _is_empty(found: set[str]) -> bool:
@@ -159,7 +153,7 @@ async def test_an_upgrade_with_other_passwords(release_with: ReleaseWith, steps:
         (postgres,) = release.namespace.pods("postgres")
         with flow(release, "rotation", images.OLD, Load(rate=1)) as orders:
             release.change_secret(f"{NAME}-postgres", new)
-            _bring_secrets(release)
+            release.bring_secrets()
             release.upgrade(_VALUES)
         orders.show(step)
         assert not _accepted(release, old)

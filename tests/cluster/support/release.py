@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +34,9 @@ _GONE_SECONDS: Final = 90.0
 class Release:
     namespace: Namespace
     postgres_pod: str = f"{NAME}-postgres-0"
+    database: str = "orderfleet"
+    # Of another release; None is the release's own.
+    postgres: Namespace | None = None
     chart: Path = CHART
     # The values of each revision, the last one live; empty while the release is not installed.
     revisions: list[Mapping[str, Any]] = field(default_factory=list)
@@ -74,8 +78,25 @@ class Release:
         patch = json.dumps({"stringData": values})
         self.namespace.kubectl("patch", "secret", name, f"--patch={patch}")
 
-    def psql(self, sql: str, database: str = "orderfleet") -> list[list[str]]:
-        return self.namespace.psql(sql, pod=self.postgres_pod, database=database)
+    def bring_secrets(self) -> None:
+        """Make the kubelet bring Secrets to every pod at once, not at its next round."""
+        pods = [pod["metadata"] for pod in self.namespace.get("pods")]
+        # One that terminates may be gone by the next command.
+        names = [pod["name"] for pod in pods if "deletionTimestamp" not in pod]
+        annotation = f"test/now={token_hex(4)}"
+        self.namespace.kubectl("annotate", "pods", *names, "--overwrite", annotation)
+
+    def psql(self, sql: str, database: str = "") -> list[list[str]]:
+        namespace = self.postgres or self.namespace
+        return namespace.psql(sql, pod=self.postgres_pod, database=database or self.database)
+
+    def services_pods(self) -> set[tuple[str, int]]:
+        """Return the services' pods, with their restarts."""
+        return {
+            (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"])
+            for service in SERVICES
+            for pod in self.namespace.get("pods", component=service)
+        }
 
     def running(self) -> dict[str, set[str]]:
         """Return the images of the services' pods, including terminating pods."""

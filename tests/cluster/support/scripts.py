@@ -1,10 +1,12 @@
 """Run a Python file of the tests in a pod of the cluster, with the standard library."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.cluster.support.cluster import Json, Namespace
 from tests.cluster.support.images import image
+from tests.images.services import ROOT
 
 # The label that a Service selects the pod by.
 LABEL: Final = "orderfleet-test"
@@ -19,17 +21,27 @@ def run_script(
     env: list[Json] | None = None,
     labels: Json | None = None,
     ready: bool = True,
+    modules: Sequence[Path] = (),
 ) -> None:
     """Start the script; the pod and its ConfigMap have the name, and the pod's label too.
 
-    A pod that is never ready gets no requests of a Service that selects its labels.
+    A pod that is never ready gets no requests of a Service that selects its labels. `modules` are
+    files of this repository that the script imports; the image has what they import.
     """
-    namespace.create("v1", "ConfigMap", name, data={script.name: script.read_text()})
+    files = {script.name: script} | {str(path.relative_to(ROOT)): path for path in modules}
+    data = {_key(path): file.read_text() for path, file in files.items()}
+    namespace.create("v1", "ConfigMap", name, data=data)
     metadata = {"name": name, "labels": {LABEL: name, **(labels or {})}}
     spec = _spec(name, script.name, tag, env or [])
+    items = [{"key": _key(path), "path": path} for path in files]
+    spec["volumes"][0]["configMap"]["items"] = items
     if not ready:
         spec["containers"][0]["readinessProbe"] = {"exec": {"command": ["false"]}}
     namespace.create("v1", "Pod", name, metadata=metadata, spec=spec)
+
+
+def _key(path: str) -> str:
+    return path.replace("/", "--")
 
 
 def _spec(name: str, script: str, tag: str, env: list[Json]) -> Json:
