@@ -146,6 +146,28 @@ async def test_a_board_of_all_until_ctrl_c(cli: Cli) -> None:
     assert (outcome.status, outcome.err) == (130, "")
 
 
+async def test_the_events_of_all_orders(cli: Cli) -> None:
+    order_id = new_id("plain")
+    process = await cli.begin("events", "--follow", "--order", order_id, "--json")
+    await cli("start-workflow", order_id, f"pay-{order_id}", "--wait")
+    page = (await cli("events", "--order", order_id, "--json")).json
+    types = [event["type"] for event in page["events"]]
+    assert (types[0], types[-1]) == ("received", "fulfilled")
+    shown = await cli("events", "--order", order_id, "--state", "fulfilled")
+    assert shown.out.splitlines()[-1].split()[2:6] == [order_id, "8", "fulfilled", "fulfilled"]
+    assert shown.err.startswith("more: --after ")
+    process.send_signal(signal.SIGINT)
+    outcome = await ended(process)
+    assert outcome.status == 130
+    # It may have begun after the order.
+    assert outcome.json_lines
+    assert [line["id"] for line in outcome.json_lines] == [
+        event["id"] for event in page["events"][-len(outcome.json_lines) :]
+    ]
+    rest = await cli("events", "--after", page["cursor"], "--order", order_id, "--json")
+    assert rest.json["events"] == []
+
+
 async def test_a_little_load(cli: Cli) -> None:
     outcome = await cli("load", "--rate", "2", "--seconds", "2", "--json")
     results: dict[str, Any] = Outcome(0, outcome.out, "").json

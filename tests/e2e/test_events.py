@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tests.e2e.support.apis import run_api
-from tests.e2e.support.orders import HOME, PATIENCE, Json, Orders, new_id
+from tests.e2e.support.orders import ENDS, HOME, PATIENCE, Json, Orders, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -77,6 +77,44 @@ async def test_a_stream_says_when_to_come_back(orders: Orders) -> None:
         lines = answer.aiter_lines()
         assert await anext(lines) == "retry: 2000"
     await orders.ended(order_id)
+
+
+async def test_the_feed_has_the_events_of_all_orders(orders: Orders) -> None:
+    order_ids = [new_id("plain"), new_id("declined")]
+    query = {"order_id": order_ids}
+    heard: list[Json] = []
+    async with (
+        asyncio.timeout(PATIENCE),
+        # That of `orders` reads each answer to its end first.
+        httpx.AsyncClient(base_url=orders.fleet.api_url, trust_env=False) as http,
+        http.stream("GET", "/events", params=query, timeout=PATIENCE) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert (await anext(lines), (await anext(lines))[:4]) == ("retry: 2000", "id: ")
+        for order_id in order_ids:
+            assert (await orders.start(order_id)).status_code == HTTPStatus.ACCEPTED
+        async for line in lines:
+            name, _, value = line.partition(": ")
+            heard += [msgspec.json.decode(value)] if name == "data" else []
+            if {each["subject"] for each in heard if each["type"] in ENDS} == set(order_ids):
+                break
+    for order_id in order_ids:
+        own = [
+            each["data"] | {"type": each["type"]} for each in heard if each["subject"] == order_id
+        ]
+        shown = (await orders.show(order_id))["events"][: len(own)]
+        assert [(each["sequence"], each["type"], each["payload"]) for each in own] == [
+            (each["number"], each["type"], each["payload"]) for each in shown
+        ]
+    first = {**query, "after": "", "limit": len(heard)}
+    page = (await orders.http.get("/events", params=first)).json()
+    assert page["events"] == heard
+    await asyncio.gather(*(orders.completed(order_id) for order_id in order_ids))
+    rest = {**query, "after": page["cursor"], "limit": 500}
+    page = (await orders.http.get("/events", params=rest)).json()
+    assert {each["type"] for each in page["events"]} <= {"voided", "refunded"}
+    rest["after"] = page["cursor"]
+    assert (await orders.http.get("/events", params=rest)).json()["events"] == []
 
 
 async def test_all_streams_share_one_look(orders: Orders) -> None:
