@@ -185,13 +185,12 @@ async def feed(bench: Bench) -> None:
 async def _flow(pool: Pool, audience: _Audience, per_second: float, seconds: float) -> None:
     """Let so many orders a second go their way."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    began = loop.time()
     under_way: set[asyncio.Task[None]] = set()
-    while per_second and loop.time() < until:
-        task = asyncio.create_task(_fulfil(pool, audience.open_orders.pop(0)))
-        under_way.add(task)
-        await asyncio.sleep(1 / per_second)
-    await asyncio.sleep(max(0.0, until - loop.time()))
+    for number in range(int(seconds * per_second)):
+        await asyncio.sleep(began + number / per_second - loop.time())
+        under_way.add(asyncio.create_task(_fulfil(pool, audience.open_orders.pop(0))))
+    await asyncio.sleep(began + seconds - loop.time())
     await asyncio.gather(*under_way)
 
 
