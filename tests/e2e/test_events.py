@@ -81,7 +81,7 @@ async def test_a_stream_says_when_to_come_back(orders: Orders) -> None:
 
 async def test_the_feed_has_the_events_of_all_orders(orders: Orders) -> None:
     order_ids = [new_id("plain"), new_id("declined")]
-    query = {"order_id": order_ids}
+    query: Json = {"order_id": order_ids}
     heard: list[Json] = []
     async with (
         asyncio.timeout(PATIENCE),
