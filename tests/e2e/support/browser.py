@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, async_playwright, expect
 
 MILLISECONDS: Final = 60_000
 _AXE: Final = files("axe_playwright_python") / "axe.min.js"
@@ -32,6 +32,7 @@ async def browse(**options: Any) -> AsyncIterator[Page]:
         await browser.new_context(**options) as context,
     ):
         context.set_default_timeout(MILLISECONDS)
+        expect.set_options(timeout=MILLISECONDS)
         yield await context.new_page()
 
 
