@@ -25,7 +25,7 @@ _ROW: Final = re.compile(r"^\| `([A-Z]+) (/[^`?]*)[^`]*` \| (\w+) \|", re.MULTIL
 _OPEN: Final = {
     *("/health", "/assets/{name}", "/docs", "/docs/{path}", "/docs/swagger"),
     *("/", "/board", "/board/{name}"),
-    *("/docs/openapi.json", "/docs/oauth2-redirect.html", "/codec/login"),
+    *("/docs/asyncapi.json", "/docs/openapi.json", "/docs/oauth2-redirect.html", "/codec/login"),
 }
 _KEYS: Final = ",".join(f"{role}:{sha256(role.encode()).hexdigest()}:{role}" for role in Role)
 
