@@ -41,7 +41,7 @@ async def test_nothing_odd_is_found(
             status = await fuzzer.end(seconds=3600)
         report = "\n".join(fuzzer.lines)
         assert status == 0, report
-        assert "Tested: 10" in report, report
+        assert "Tested: 13" in report, report
         api.signal(signal.SIGTERM)
         assert await ended == 0
     assert not [line for line in api.lines if '"level": "error"' in line]
