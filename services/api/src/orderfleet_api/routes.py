@@ -154,7 +154,7 @@ async def order_links(backends: InjectedBackends, order_id: PathId) -> OrderLink
     return await order_service.links(backends, order_id)
 
 
-@get("/whoami", opt=requires(Role.READ), responses=other_responses(), tags=["callers"])
+@get("/whoami", opt=requires(Role.READ), responses=other_responses())
 async def whoami(backends: InjectedBackends, actor: Actor, caller_roles: CallerRoles) -> Caller:
     """Return the name and the roles of the caller's key, and the time that an order has."""
     roles = [role for role in Role if role in caller_roles]

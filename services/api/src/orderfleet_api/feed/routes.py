@@ -32,7 +32,6 @@ _PAGE: Final = 100
     opt=requires(Role.READ),
     responses=event_responses(),
     media_type=sse.MEDIA_TYPE,
-    tags=["events"],
 )
 async def all_events(  # noqa: PLR0913 (each filter is a parameter)
     request: Request[Any, Any, Any],
