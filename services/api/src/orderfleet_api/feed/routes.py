@@ -46,7 +46,7 @@ async def all_events(  # noqa: PLR0913 (each filter is a parameter)
     in_type: TypeFilter = None,
     in_tenant: TenantFilter = None,
 ) -> Stream | Response[EventPage]:
-    """Return the events of all orders in the order of their commits, as they come or by page.
+    """Return the events of all orders, each once, in one sequence, as they come or by page.
 
     With `limit`, or if only JSON is accepted, it is a page with the cursor to go on from; else
     server-sent events, from now on or after a cursor, each with its cursor as `id`. A parameter of

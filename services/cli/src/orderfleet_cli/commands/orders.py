@@ -246,7 +246,7 @@ async def events(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the events of all orders, in the sequence in which they were committed."""
+    """Show the events of all orders, each once, in one sequence."""
     from orderfleet_cli.events import follow_events, show_events
 
     query = {
