@@ -26,40 +26,50 @@ _FRONTEND_PORT: Final = 7233
 _GATEWAY_PORT: Final = 8080
 _CONNECTION_AGE_MS: Final = 5000
 
+_CHANGE_SECONDS: Final = 10.0
+
 Rules = dict[str, Any]
+Certificates = tuple[bytes, ...]
 
 
 class Frontend:
-    """The frontend, whose next connection takes the rules of now."""
+    """The frontend; other certificates are another server on its port."""
 
     def __init__(self, channel: Any, rules: Rules) -> None:
-        self._rules = rules
         self.guard = GuardedTemporal(channel, rules["keys"])
+        self._loop = asyncio.get_running_loop()
+        self._certificates: Certificates = ()
+        self._server: Any = None
 
     def follow(self, rules: Rules) -> None:
-        self._rules = rules
-        self.guard.keys = rules["keys"]
+        """Follow new rules; called in another thread than the loop's."""
+        asyncio.run_coroutine_threadsafe(self.take(rules), self._loop).result(_CHANGE_SECONDS)
 
-    async def start(self) -> None:
+    async def take(self, rules: Rules) -> None:
+        """Take other keys at once; certificates with the next connection."""
+        self.guard.keys = rules["keys"]
+        certificates = tuple(
+            rules[name].encode() for name in ("private_key", "certificate", "trusted")
+        )
+        if certificates == self._certificates:
+            return
+        # Not gRPC's own way to change certificates: with asyncio it has crashed the process.
+        server = await self._start(*certificates)
+        if self._server is not None:
+            await self._server.stop(grace=_CHANGE_SECONDS / 2)
+        self._certificates, self._server = certificates, server
+
+    async def _start(self, private_key: bytes, certificate: bytes, trusted: bytes) -> Any:
         # As Temporal's own frontend does, and more often: connections end by age, and no call with
         # them.
         server = grpc.aio.server(options=[("grpc.max_connection_age_ms", _CONNECTION_AGE_MS)])
         server.add_generic_rpc_handlers((self.guard,))
-        credentials = grpc.dynamic_ssl_server_credentials(
-            self._configuration(), self._configuration, require_client_authentication=True
+        credentials = grpc.ssl_server_credentials(
+            [(private_key, certificate)], trusted, require_client_auth=True
         )
         server.add_secure_port(f"0.0.0.0:{_FRONTEND_PORT}", credentials)
         await server.start()
-        # It lives as long as this reference.
-        self._server = server
-
-    def _configuration(self) -> Any:
-        """Return certificates for a handshake."""
-        rules = self._rules
-        pair = (rules["private_key"].encode(), rules["certificate"].encode())
-        return grpc.ssl_server_certificate_configuration(
-            [pair], root_certificates=rules["trusted"].encode()
-        )
+        return server
 
 
 class Servers:
@@ -137,7 +147,7 @@ async def main() -> None:
     rules = json.loads(os.environ["RULES"])
     async with grpc.aio.insecure_channel(os.environ["TEMPORAL"]) as channel:
         frontend = Frontend(channel, rules)
-        await frontend.start()
+        await frontend.take(rules)
         servers = Servers(frontend, rules["tokens"])
         # No address of the pod is known here.
         address = ("0.0.0.0", _GATEWAY_PORT)  # noqa: S104
