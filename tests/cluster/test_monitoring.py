@@ -173,6 +173,7 @@ async def test_every_query_has_data_and_no_alert_fires_that_should_not(
     async with (
         _prometheus(monitored) as prometheus,
         monitored.shop() as shop,
+        shop.following(),
         monitored.books() as pool,
         monitored.namespace.forwarded(f"service/{NAME}-temporal", 7233) as temporal,
     ):

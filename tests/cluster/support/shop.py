@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -99,6 +100,22 @@ class Shop:
             lambda order: event in types(order),
             seconds,
         )
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Read the feed of events while the block runs."""
+
+        async def read() -> None:
+            async for _ in answer.aiter_raw():
+                pass
+
+        async with self.http.stream("GET", "/events") as answer:
+            assert answer.status_code == HTTPStatus.OK
+            reading = asyncio.create_task(read())
+            try:
+                yield
+            finally:
+                reading.cancel()
 
     async def reject(self, order_id: str) -> httpx.Response:
         decision = {"approved": False, "reviewer": "somebody", "reason": "looked at it"}
