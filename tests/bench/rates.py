@@ -21,6 +21,7 @@ from tests.bench.temporal import work_of
 from tests.bench.trial import Phase, Trial, attempt
 
 Start: TypeAlias = Callable[[Bench], AbstractAsyncContextManager[Subject]]
+StartFleet: TypeAlias = Callable[[Bench], AbstractAsyncContextManager[Orderfleet]]
 
 _WARM_UP: Final = Phase(plateau=4, plateau_seconds=3)
 _CALM: Final = Phase(plateau=5, plateau_seconds=8)
@@ -88,7 +89,7 @@ def orderfleet(
     versions: bool = False,
     encrypted: bool = False,
     apart: str = "",
-) -> Start:
+) -> StartFleet:
     """Return how to start our services; `apart` is for a second fleet on the same server."""
     env = {
         # No subject refuses orders: the rise shows where they begin to end late.
@@ -97,7 +98,7 @@ def orderfleet(
         "ORDERFLEET_VERSIONING": "on" if versions else "off",
     }
 
-    def start(bench: Bench) -> AbstractAsyncContextManager[Subject]:
+    def start(bench: Bench) -> AbstractAsyncContextManager[Orderfleet]:
         keys = {"ORDERFLEET_PAYLOAD_KEYS_FILE": _payload_keys(bench.data) if encrypted else ""}
         own = {"database": apart, "namespace": apart} if apart else {}
         options = Options(review=review, workers=workers, env=env | keys, **own)

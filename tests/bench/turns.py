@@ -6,8 +6,8 @@ every figure, and two rises minutes apart differ by more than the 3 % that are l
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,7 +16,7 @@ from msgspec import Struct
 from tests.bench.bench import Bench
 from tests.bench.books import UnbalancedError, check_books
 from tests.bench.http import RefusedError
-from tests.bench.rates import Start
+from tests.bench.rates import StartFleet
 from tests.bench.subjects.orderfleet import Orderfleet
 from tests.bench.subjects.subject import DEADLINE_SECONDS, End
 from tests.bench.usage import Tree, cpu
@@ -45,10 +45,14 @@ class Turn(Struct, frozen=True):
 class Turns:
     """Two fleets; every second turn begins with the other one."""
 
-    fleets: Mapping[str, Start]
+    fleets: Mapping[str, StartFleet]
 
     async def __call__(self, bench: Bench) -> None:
-        async with _all(bench, self.fleets) as fleets:
+        async with AsyncExitStack() as stack:
+            fleets = {
+                name: await stack.enter_async_context(start(bench))
+                for name, start in self.fleets.items()
+            }
             for name, fleet in fleets.items():
                 await _turn(fleet, f"{bench.prefix(name)}w", bench.server.trees)
             for number in range(_TURNS):
@@ -58,15 +62,6 @@ class Turns:
                     bench.results.add(PART, name, turn)
                     turns = f"{number + 1:9} of {_TURNS}"
                     print(f"{turns}: {name}: {turn.per_second:.2f}/s", flush=True)
-
-
-@asynccontextmanager
-async def _all(bench: Bench, starts: Mapping[str, Start]) -> AsyncIterator[dict[str, Orderfleet]]:
-    (one, start), (other, start_other) = starts.items()
-    async with start(bench) as fleet, start_other(bench) as beside:
-        assert isinstance(fleet, Orderfleet)
-        assert isinstance(beside, Orderfleet)
-        yield {one: fleet, other: beside}
 
 
 @dataclass

@@ -1,6 +1,6 @@
 // How many orders ended in which way in each of the last minutes: bars, and a legend with the sums.
 import { h, number, s, setAttribute, setText, words } from "./dom.js";
-import { ENDS } from "./model.js";
+import { ENDS } from "./history.js";
 
 const HEIGHT = 100;
 // Of a minute's width.

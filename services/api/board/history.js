@@ -16,7 +16,8 @@
 export const ENDS = Object.freeze(["fulfilled", "cancelled", "rejected", "failed", "timed_out"]);
 
 const NOTHING = Object.freeze({ state: "", address: null, payment: null });
-const OWED = ["pending", "captured"];
+/** The statuses of a payment that an order which has ended still has to undo. */
+export const OWED = Object.freeze(["pending", "captured"]);
 
 /**
  * Returns the order's state, address and payment after `events[index]`; before all events for -1.

@@ -1,4 +1,5 @@
 // The orders that the board shows: overviews, each the truth of a moment ago, and events in between.
+import { ENDS } from "./history.js";
 
 /**
  * @typedef {object} Order an open order
@@ -21,10 +22,7 @@
  * @property {number | null} took seconds from its acceptance; unknown if the page never saw it open
  */
 
-export const ENDS = ["fulfilled", "cancelled", "rejected", "failed", "timed_out"];
 const OPEN = ["received", "in_review", "charging", "charged", "shipping", "dispatching"];
-/** Events that name a step and not a state. @type {Record<string, string>} */
-const STATE_AFTER = { validated: "in_review", prepared: "shipping", dispatch_failed: "shipping" };
 const LATEST = 10;
 /** So many that no overview, a second old, brings one of them back. */
 const MOST_ENDED = 1000;
@@ -80,7 +78,7 @@ export class Orders {
    */
   hear(event, now) {
     const { subject: id, type, data, time } = event;
-    const state = data.state ?? STATE_AFTER[type] ?? type;
+    const { state } = data;
     const known = this.open.get(id);
     if (this.ended.has(id) || (known && known.sequence >= data.sequence)) return false;
     if (ENDS.includes(state)) {

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { setConnection } from "./connection.js";
 import { duration, h, money, setAttribute, setText, time, words } from "./dom.js";
 import { follow } from "./feed.js";
-import { ENDS } from "./history.js";
+import { ENDS, OWED } from "./history.js";
 import { makeMoneyView, makePast } from "./past.js";
 import { makeTimeline, secondsTo } from "./timeline.js";
 
@@ -15,7 +15,6 @@ const TICK_MS = 200;
 const DEADLINE = 15;
 /** Seconds left from which on an order is in a hurry. */
 const LATE = 3;
-const OWED = ["pending", "captured"];
 
 /**
  * Shows an order until the page is left.
