@@ -81,6 +81,10 @@ async def test_temporals_tools_show_an_order_to_operators_only(encrypted: Fleet)
 
 async def test_temporals_ui_shows_an_order_to_operators_only(encrypted: Fleet) -> None:
     await _fulfil(encrypted, "order-2")
+    history = json.loads(await _show(encrypted, "order-2", "--output", "json"))
+    started = history["events"][0]["workflowExecutionStartedEventAttributes"]
+    [stored] = started["input"]["payloads"]
+    assert stored["metadata"]["encoding"] == b64encode(ENCODING).decode()
     order = f"{encrypted.temporal_ui_url}/namespaces/default/workflows/order-2"
     async with browse() as page:
         await page.goto(encrypted.temporal_ui_url)
@@ -96,8 +100,9 @@ async def test_temporals_ui_shows_an_order_to_operators_only(encrypted: Fleet) -
             )
         await page.goto(order)
         body = page.locator("body")
-        # What it cannot decode, it shows as it is: in base64.
-        await expect(body).to_contain_text(b64encode(ENCODING).decode(), timeout=MILLISECONDS)
+        # The page shows a payload that it cannot decode as Temporal has it: its data in base64. The
+        # metadata are in sight only until the codec has refused, so no test can rely on them.
+        await expect(body).to_contain_text(stored["data"][:60], timeout=MILLISECONDS)
         await expect(body).not_to_contain_text(_STREET)
         await page.goto(f"{encrypted.api_url}/codec/login")
         await page.get_by_label("API key").fill(_KEY)
