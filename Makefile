@@ -14,6 +14,8 @@ TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder
 TESTS_monitoring := -n 2 --dist loadfile
 UPGRADE := tests/cluster/test_upgrade.py
 DASHBOARDS_ARGS ?=
+# The folder of dist/docs; a release has its number.
+DOCS_VERSION ?= next
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # uv does not read pip's settings; who has a mirror of the package index set for pip means uv too.
@@ -25,7 +27,10 @@ endif
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions record-orders fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
-	bench-encryption bench-feed bench-budget bench-board test-bench deploy k8s k8s-secrets chart-docs dashboards dashboards-json lint docs format format-check types lock clean
+	bench-encryption bench-feed bench-budget bench-board test-bench deploy k8s k8s-secrets \
+	release release-tools release-artifacts verify-release test-release contract-diff \
+	lint-workflows chart-docs dashboards \
+	dashboards-json lint docs docs-site test-docs-site format format-check types lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "%-20s %s\n", $$1, $$2}' Makefile
@@ -124,6 +129,34 @@ deploy:  ## deploy the images and the chart to kubectl's cluster: a local one, o
 k8s:  ## render the kustomize bases of k8s/ from the chart
 	@$(PYTHON) k8s/render.py
 
+release: VERSION ?= $(error VERSION is not set: make release VERSION=1.2.3)
+release:  ## the commit and the tag of a release, from the changelog: VERSION=1.2.3; see docs/releasing.md
+	@$(PYTHON) -m release cut '$(VERSION)'
+
+release-artifacts:  ## build, push and sign what the tag at HEAD releases: REGISTRY, BUILDER, COSIGN_KEY
+	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release publish
+
+verify-release:  ## are a release's images and chart what its tag says? VERSION, REGISTRY, COSIGN_KEY
+	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release verify '$(VERSION)'
+
+test-release: .venv/.dev-stamp  ## a release of a clone, on loopback, made twice, verified and spoiled, in 15 minutes
+	@PATH=$(CURDIR)/.data/tools:$$PATH $(BIN)/pytest tests/release $(PYTEST_ARGS)
+
+release-tools: $(addprefix .data/tools/,cosign registry syft)  ## build cosign, syft and a registry from Go's module proxy, in 15 minutes
+
+# Go checks each module against its public checksum database.
+.data/tools/%: release/tools.txt
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath $$(grep '/$*@' $<)
+	@touch $@
+
+contract-diff: .data/tools/oasdiff  ## what breaks callers of the API and users' values since the last release; SINCE=TAG
+	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release breaking $(SINCE)
+
+lint-workflows: .data/tools/actionlint .venv/.dev-stamp  ## actionlint and zizmor, of .github
+	.data/tools/actionlint
+	$(BIN)/zizmor --offline --persona pedantic .github
+
 k8s-secrets:  ## generate the passwords, the API key and the payload key of k8s/overlays/dev, unless they exist
 	@$(PYTHON) k8s/dev_secrets.py
 
@@ -134,11 +167,24 @@ lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are genera
 	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh tilt/*.sh
 	$(BIN)/python docs/settings_table.py --check
 	$(BIN)/python docs/cli_reference.py --check
+	$(BIN)/python docs/openapi.py --check
 	$(BIN)/python -m charts.dashboards --check
 
 docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
 	$(BIN)/python docs/settings_table.py
 	$(BIN)/python docs/cli_reference.py
+	$(BIN)/python docs/openapi.py
+
+docs-site: .venv/.docs-stamp docs/site/node_modules/.stamp  ## the documents as a site in dist/docs, with search, offline; DOCS_VERSION=next
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs auto --conf-dir docs/site \
+		--doctree-dir .data/docs-site . dist/docs/$(DOCS_VERSION)
+	$(BIN)/python docs/site/versions.py dist/docs
+
+test-docs-site: .venv/.dev-stamp docs-site  ## the site in Chromium: search, diagrams, light and dark, no other host
+	$(BIN)/pytest tests/docs_site $(PYTEST_ARGS)
+
+docs/site/node_modules/.stamp: docs/site/package-lock.json docs/site/.npmrc
+	@cd docs/site && npm ci --loglevel=error && touch node_modules/.stamp
 
 chart-docs: .venv/.dev-stamp charts/node_modules/.stamp  ## write the chart's values.schema.json and README tables
 	$(BIN)/python charts/schema.py
@@ -184,6 +230,10 @@ UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 	@$(UV_INSTALL) --require-hashes -r charts/dashboards/requirements.txt
 	@touch $@
 
+.venv/.docs-stamp: .venv/.run-stamp docs/site/requirements.txt
+	@$(UV_INSTALL) --require-hashes -r docs/site/requirements.txt
+	@touch $@
+
 .venv/.bench-stamp: .venv/.pictures-stamp tests/bench/requirements.txt
 	@$(UV_INSTALL) --require-hashes -r tests/bench/requirements.txt
 	@touch $@
@@ -199,6 +249,7 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 	@printf './%s\n' $(ALL) | $(COMPILE) - -c tests/requirements.txt -o services/cli/requirements.txt
 	@$(COMPILE) --group build -c tests/requirements.txt -o services/build-requirements.txt
 	@$(COMPILE) --group pictures -c tests/requirements.txt -o charts/dashboards/requirements.txt
+	@$(COMPILE) --group docs -c tests/requirements.txt -o docs/site/requirements.txt
 	@$(COMPILE) --group bench -c tests/requirements.txt -o tests/bench/requirements.txt
 	@$(COMPILE) --group reload -c tests/requirements.txt -o tilt/image/requirements.txt
 	@for s in api order_worker shipping_worker; do \
@@ -207,4 +258,4 @@ lock: .venv/.uv-stamp  ## write the requirements files anew
 
 clean:  ## stop the fleet, remove what was installed, and .data
 	@if [ -x $(BIN)/orderfleet ]; then $(BIN)/orderfleet down || echo 'clean: could not stop the fleet' >&2; fi
-	rm -rf .venv .data charts/node_modules
+	rm -rf .venv .data charts/node_modules docs/site/node_modules

@@ -1,6 +1,5 @@
-"""Write docs/cli.md and the README's table of commands, or check both (`--check`)."""
+"""Write docs/cli.md, or check it (`--check`)."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,16 +11,14 @@ from orderfleet_cli import main as entry
 from orderfleet_cli.app import app
 
 PAGE = Path(__file__).parent / "cli.md"
-README = Path(__file__).parent.parent / "README.md"
-TABLE = re.compile(r"(<!-- commands: .*? -->\n).*?(<!-- /commands -->)", re.DOTALL)
 NAME = "orderfleet"
 
 
-def table(page: str) -> list[str]:
-    """Return the table of commands, with links to their sections on a page."""
+def table() -> list[str]:
+    """Return the table of commands, with links to their sections."""
     _, commands = _commands()
     rows = [
-        f"| [`{name}`]({page}#{name.replace(' ', '-')}) | {_first_paragraph(command.help)} |"
+        f"| [`{name}`](#{name.replace(' ', '-')}) | {_first_paragraph(command.help)} |"
         for name, command, _ in commands
     ]
     return ["| command | what it does |", "|---|---|", *rows]
@@ -31,7 +28,7 @@ def page() -> str:
     """Return the whole page as Markdown."""
     group, commands = _commands()
     lines = ["# The command `orderfleet`", "", "<!-- made by `make docs` -->", "", group.help, ""]
-    lines += table("")
+    lines += table()
     lines += ["", "Every command but `up`, `down` and `demo` takes `--json`."]
     lines += ["", *_exit_codes()]
     for command in commands:
@@ -77,14 +74,12 @@ def _first_paragraph(text: str) -> str:
 
 
 def main() -> None:
-    """Write, or with `--check` exit 1 if one of them is out of date."""
-    rows = "\n".join(table("docs/cli.md"))
-    readme = TABLE.sub(lambda match: f"{match[1]}\n{rows}\n\n{match[2]}", README.read_text())
-    for path, text in {PAGE: page(), README: readme}.items():
-        if "--check" not in sys.argv[1:]:
-            path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
-            sys.exit(f"{path.name} is out of date: make docs")
+    """Write, or with `--check` exit 1 if the page is out of date."""
+    text = page()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(text)
+    elif not PAGE.exists() or PAGE.read_text() != text:
+        sys.exit(f"{PAGE.name} is out of date: make docs")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the settings table of the README from the settings classes, or check it (`--check`)."""
+"""Write the tables of docs/settings.md from the settings classes, or check it (`--check`)."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ from orderfleet_cli.settings import ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent / "settings.md"
 PLACE = re.compile(r"(<!-- settings: .*? -->\n).*?(<!-- /settings -->)", re.DOTALL)
 SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
     ("Every process", CommonSettings, Settings),
@@ -47,14 +47,14 @@ def _line(row: Row) -> str:
 
 
 def main() -> None:
-    """Write, or with `--check` exit 1 if the README is out of date."""
-    old = README.read_text()
+    """Write, or with `--check` exit 1 if the page is out of date."""
+    old = PAGE.read_text()
     new = PLACE.sub(lambda match: f"{match[1]}\n{table()}\n{match[2]}", old)
     if "--check" in sys.argv[1:]:
         if new != old:
-            sys.exit("README.md: the settings table is out of date: make docs")
+            sys.exit("settings.md is out of date: make docs")
         return
-    README.write_text(new)
+    PAGE.write_text(new)
 
 
 if __name__ == "__main__":

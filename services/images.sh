@@ -8,6 +8,9 @@
 #   TAG         default: the version of the API
 #   TARGET      the stage to build; default: the last, production; `tilt up` runs dev
 #   BUILD_ARGS  further arguments of the build, such as --no-cache
+#   BASE_IMAGE  the image to build on; default: that of services/Dockerfile, by its tag
+#   SOURCE_URL  the label `source`: the page of the repository; default: none
+#   SOURCE_DATE_EPOCH  the time of the images and of their layers: then two builds of a commit are equal
 # For a mirror of the package index, set PIP_CONFIG_FILE or PIP_INDEX_URL, as for pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +28,17 @@ tag=${TAG:-$(version_of api)}
 revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 read -ra arguments <<<"${BUILD_ARGS:-}"
 [[ -z ${TARGET:-} ]] || arguments+=(--target "$TARGET")
+label=org.opencontainers.image
+created=$(TZ=UTC0 git show --no-patch --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || true)
+[[ -z $created ]] || arguments+=(--label "$label.created=$created")
+[[ -z ${SOURCE_URL:-} ]] || arguments+=(--label "$label.source=$SOURCE_URL")
+[[ -z ${BASE_IMAGE:-} ]] || arguments+=(--build-arg "BASE=$BASE_IMAGE" --label "$label.base.name=$BASE_IMAGE")
+if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
+    case $builder in
+        docker) arguments+=(--build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH") ;;
+        *) arguments+=(--timestamp "$SOURCE_DATE_EPOCH") ;;
+    esac
+fi
 # Old versions of docker do not use BuildKit by default, and buildah does not cache layers by default.
 export DOCKER_BUILDKIT=1 BUILDAH_LAYERS=true
 

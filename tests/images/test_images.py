@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -135,7 +136,11 @@ def test_labels(image: Image) -> None:
         for name, value in image.archive.config["Labels"].items()
         if name.startswith(prefix)
     }
-    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", labels.pop("revision"))
+    revision = labels.pop("revision")
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", revision)
+    # The commit's time.
+    if revision != "unknown":
+        datetime.fromisoformat(labels.pop("created"))
     assert labels == {
         "title": image.service.program,
         "description": image.service.description,

@@ -19,7 +19,7 @@ from orderfleet_api.app import create_routes
 from orderfleet_api.auth import Keys, parse_keys, require_role, required_role, requires
 from tests.unit.api.test_app import serving, unreachable
 
-_README: Final = Path(__file__).parents[3] / "README.md"
+_PAGE: Final = Path(__file__).parents[3] / "docs" / "api.md"
 _ROW: Final = re.compile(r"^\| `([A-Z]+) (/[^`?]*)[^`]*` \| (\w+) \|", re.MULTILINE)
 # Open to everybody: a new route joins them on purpose only.
 _OPEN: Final = {
@@ -155,7 +155,7 @@ async def test_operate_belongs_to_keys_that_name_it(
 
 
 @pytest.mark.parametrize("keys", ["", _KEYS])
-async def test_document_and_readme_name_the_role_of_each_operation(
+async def test_document_and_page_name_the_role_of_each_operation(
     unused_tcp_port: int, keys: str
 ) -> None:
     async with unreachable(unused_tcp_port, api_keys=keys) as backends:
@@ -165,7 +165,7 @@ async def test_document_and_readme_name_the_role_of_each_operation(
         for method, path, handler in routes
         if (role := required_role(handler)) is not None
     }
-    rows = {(row[1], row[2]): row[3] for row in _ROW.finditer(_README.read_text())}
+    rows = {(row[1], row[2]): row[3] for row in _ROW.finditer(_PAGE.read_text())}
     assert rows == roles
     async with serving(unused_tcp_port, api_keys=keys) as http:
         document = (await http.get("/docs/openapi.json")).json()

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any, Final
 
 import pytest
@@ -89,7 +90,7 @@ async def test_every_process_tells_build_and_drain(core: SdkMetrics) -> None:
     registry = make_registry(
         "orderfleet-api", draining_seconds=lambda: lifecycle.draining_seconds, drain_seconds=7
     )
-    named = {"service": "api", "version": "0.1.0"}
+    named = {"service": "api", "version": version("orderfleet-api")}
     assert registry.get_sample_value("orderfleet_build_info", named) == 1
     assert registry.get_sample_value("orderfleet_drain_limit_seconds") == 7
     assert registry.get_sample_value("orderfleet_draining") == 0

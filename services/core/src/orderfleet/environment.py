@@ -58,7 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def rows(cls) -> Iterator[Row]:
-        """Yield the settings in the order of their fields, for the table in the README."""
+        """Yield the settings in the order of their fields, for the tables of docs/settings.md."""
         defaults = {field.name: field.default for field in msgspec.structs.fields(cls)}
         for name, (_, env) in _fields(cls).items():
             shown = _shown(defaults[name], secret=False)

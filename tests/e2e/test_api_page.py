@@ -1,4 +1,4 @@
-"""The README's commands do what they are there for."""
+"""The commands of docs/api.md do what they are there for."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tests.e2e.support.orders import Orders, new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_README = Path(__file__).parents[2] / "README.md"
+_PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
 async def _run(script: str, orders: Orders) -> str:
@@ -41,9 +41,9 @@ async def _run(script: str, orders: Orders) -> str:
 
 async def test_every_command_works(orders: Orders) -> None:
     # The fuzzer has taken the plain names: they are the examples of the API's own document.
-    own = new_id("readme")
-    readme = re.sub(r"\b(order|payment)-(\d)", rf"{own}-\1-\2", _README.read_text())
-    by_hand, by_command, by_temporal = re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+    own = new_id("page")
+    page = re.sub(r"\b(order|payment)-(\d)", rf"{own}-\1-\2", _PAGE.read_text())
+    by_hand, by_command, by_temporal = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
     assert '"state":"received"' in await _run(by_hand, orders)
     said = await _run(by_command, orders)
     assert "fulfilled" in said
