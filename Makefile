@@ -16,6 +16,8 @@ UPGRADE := tests/cluster/test_upgrade.py
 DASHBOARDS_ARGS ?=
 # The folder of dist/docs; a release has its number.
 DOCS_VERSION ?= next
+CHAOS_ARGS ?=
+SOAK_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # uv does not read pip's settings; who has a mirror of the package index set for pip means uv too.
@@ -25,9 +27,9 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
-	test-integration test-e2e test-monitoring test-versions record-orders fuzz images test-images test-cluster \
+	test-integration test-e2e test-monitoring test-versions record-orders chaos chaos-mutants fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
-	bench-encryption bench-feed bench-budget bench-board test-bench deploy k8s k8s-secrets \
+	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
 	release release-tools release-artifacts verify-release test-release contract-diff \
 	lint-workflows chart-docs dashboards \
 	dashboards-json lint docs docs-site test-docs-site format format-check types lock clean
@@ -75,6 +77,12 @@ test-versions: .venv/.dev-stamp  ## good and bad builds of the workers, under 3 
 record-orders: .venv/.dev-stamp  ## run 200 orders of all kinds and record their rows for the board's tests, in 3 minutes
 	$(BIN)/python -m tests.unit.board.record
 
+chaos: .venv/.dev-stamp  ## 500 orders while every process is killed, stopped and cut off, then judged: ORDERS=, SEED=
+	@$(BIN)/python -m tests.chaos --orders $(or $(ORDERS),500) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+chaos-mutants: .venv/.dev-stamp  ## does chaos find the seeded bugs? In an hour; CHAOS_ARGS=NAME for one
+	@$(BIN)/python -m tests.chaos.mutate $(CHAOS_ARGS)
+
 fuzz: .venv/.dev-stamp  ## 500 odd requests for every operation of the API
 	FUZZ_EXAMPLES=500 $(BIN)/pytest tests/e2e/test_fuzz.py --timeout 3600 -s
 
@@ -119,6 +127,9 @@ bench-budget: .venv/.bench-stamp  ## CPU of an order as a ratio to one that does
 
 bench-board: .venv/.dev-stamp  ## the board in Chromium, with 1,000 open orders and 20 a second, in 10 minutes
 	@$(BIN)/python -m tests.bench.board $(BENCH_ARGS)
+
+soak: .venv/.dev-stamp  ## what grows in an hour at half the peak: MINUTES=, SOAK_ARGS="--rate 6"
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),60) $(SOAK_ARGS)
 
 test-bench: .venv/.bench-stamp  ## do the benchmark's peers do the same work?
 	$(BIN)/pytest tests/bench $(PYTEST_ARGS)

@@ -14,7 +14,7 @@ CONTENTS: Final = {
             *("docs/board", "docs/dashboards", "docs/metrics", "docs/telemetry"),
             *("docs/rotation", "docs/encryption", "docs/privacy"),
         ],
-        "Measured": ["docs/benchmarks/README", "docs/scaling/measured"],
+        "Measured": ["docs/invariants", "docs/benchmarks/README", "docs/scaling/measured"],
         "Develop": [
             *("CONTRIBUTING", "docs/map", "docs/development", "docs/decisions/README"),
             *("docs/releasing", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT"),
