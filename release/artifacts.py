@@ -46,7 +46,7 @@ def publish(root: Path, settings: Settings) -> Path:
         raise ReleaseError(f"HEAD is not {tag_of(version)}: check it out first")
     folder = root / "dist" / "release" / version
     folder.mkdir(parents=True, exist_ok=True)
-    base = base_image(root)
+    base = base_image(root, commit)
     digests = _images(root, settings, version, base)
     for service, digest in digests.items():
         image = f"{settings.registry}/{image_name(service)}@{digest}"
@@ -76,11 +76,11 @@ def publish(root: Path, settings: Settings) -> Path:
     return folder
 
 
-def base_image(root: Path) -> str:
+def base_image(root: Path, commit: str) -> str:
     """Return the image that ours are built on: BASE_IMAGE, or the file that a bot keeps current."""
     if base := os.environ.get("BASE_IMAGE"):
         return base
-    file = (root / "services/base.Dockerfile").read_text()
+    file = run("git", "show", f"{commit}:services/base.Dockerfile", cwd=root)
     match = re.search(r"(?m)^FROM (\S+@sha256:[0-9a-f]{64})$", file)
     if match is None:
         raise ReleaseError("services/base.Dockerfile has no image by digest")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from release import cosign
-from release.artifacts import LIST
+from release.artifacts import LIST, base_image
 from release.chart import files_of, package
 from release.registry import Registry
 from release.settings import Settings
@@ -88,8 +88,10 @@ class _Check:
         yield f"the chart's {len(pushed)} files are those of the tree, with the images' digests"
 
     def _verify_provenance(self, name: str, provenance: dict[str, Any]) -> None:
-        source, _, *files = provenance["buildDefinition"]["resolvedDependencies"]
+        source, base, *files = provenance["buildDefinition"]["resolvedDependencies"]
         _equal(f"the source of {name}", source["digest"]["gitCommit"], self.commit)
+        expected = f"docker://{base_image(self.root, self.commit)}"
+        _equal(f"the base image of {name}", base["uri"], expected)
         for file in files:
             expected = sha256_at(self.root, self.commit, file["uri"])
             _equal(f"{file['uri']} of {name}", file["digest"]["sha256"], expected)

@@ -32,7 +32,8 @@ label=org.opencontainers.image
 created=$(TZ=UTC0 git show --no-patch --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd 2>/dev/null || true)
 [[ -z $created ]] || arguments+=(--label "$label.created=$created")
 [[ -z ${SOURCE_URL:-} ]] || arguments+=(--label "$label.source=$SOURCE_URL")
-[[ -z ${BASE_IMAGE:-} ]] || arguments+=(--build-arg "BASE=$BASE_IMAGE" --label "$label.base.name=$BASE_IMAGE")
+[[ -z ${BASE_IMAGE:-} ]] || arguments+=(--build-arg "BASE=$BASE_IMAGE" --label "$label.base.name=${BASE_IMAGE%@*}")
+[[ ${BASE_IMAGE:-} != *@* ]] || arguments+=(--label "$label.base.digest=${BASE_IMAGE#*@}")
 if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
     case $builder in
         docker) arguments+=(--build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH") ;;
