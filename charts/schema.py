@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pod_fields
 import yaml
 
 CHARTS = Path(__file__).parent
@@ -118,6 +119,7 @@ RULES: dict[str, dict[str, Any]] = {
 ALSO = {"": ["enabled"], "postgres": ["global"], "temporal": ["global"]}
 # This template refuses value names of other charts, with a sentence that has this chart's name.
 CHECKS = CHART / "templates/_checks.tpl"
+POD_FIELDS = "<!-- pod fields: made by `make chart-docs` -->"
 TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
@@ -137,7 +139,7 @@ def tighten(values: dict[str, Any], made: dict[str, Any], free: dict[str, str]) 
         extra = RULES[rule] if rule else {}
         text = free.get(path) or found.get("description")
         head = {"description": text} if text else {}
-        if path in free and isinstance(value, dict):
+        if path in free and isinstance(value, dict) and path not in pod_fields.PODS:
             return {"type": "object", **head, "default": value}
         if isinstance(value, dict):
             inner = found.get("properties", {})
@@ -147,6 +149,8 @@ def tighten(values: dict[str, Any], made: dict[str, Any], free: dict[str, str]) 
             }
             for key in [*ALSO.get(path, []), *([] if path else _renamed())]:
                 properties.setdefault(key, {})
+            for key in pod_fields.FIELDS if path in pod_fields.PODS else ():
+                properties.setdefault(key, {"$ref": f"#/definitions/{key}"})
             closed = {"type": "object", "additionalProperties": path == "global"}
             return closed | {"properties": properties} | extra
         kind = "array" if isinstance(value, list) else TYPES[type(value)]
@@ -155,7 +159,8 @@ def tighten(values: dict[str, Any], made: dict[str, Any], free: dict[str, str]) 
     schema = walk(values, made, "")
     if unused:
         sys.exit(f"charts/schema.py: no value has a path like {', '.join(sorted(unused))}")
-    return {"$schema": "http://json-schema.org/draft-07/schema#"} | schema
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    return draft | schema | {"definitions": pod_fields.schemas()}
 
 
 def make(directory: Path) -> None:
@@ -181,6 +186,11 @@ def make(directory: Path) -> None:
     table = readme.read_text()
     for path in re.findall(r"^## @param (\S+) \[(?:object|array)\]", text, re.MULTILINE):
         table = table.replace(*_row(table, path, reduce(getitem, path.split("."), values)))
+    before, mark, rest = table.partition(POD_FIELDS)
+    if not mark:
+        sys.exit(f"charts/orderfleet/README.md has no line {POD_FIELDS}")
+    after = rest[rest.index("<!-- /pod fields -->") :]
+    table = f"{before}{mark}\n\n{pod_fields.table()}\n{after}"
     # The tool ends some lines with a carriage return.
     readme.write_text("\n".join(table.splitlines()).rstrip() + "\n")
 

@@ -27,6 +27,7 @@ class Pod(NamedTuple):
 
     owner: str
     labels: dict[str, str]
+    annotations: dict[str, str]
     spec: Object
 
     def containers(self) -> list[Object]:
@@ -104,9 +105,11 @@ def named(objects: list[Object], kind: str, name: str) -> Object:
 def pods(objects: list[Object]) -> Iterator[Pod]:
     """Yield the pods that the objects make."""
     for found in objects:
-        metadata, spec = found["metadata"], found.get("spec", {})
-        if found["kind"] == "Pod":
-            yield Pod(title(found), metadata.get("labels", {}), spec)
-        elif isinstance(spec, dict) and "template" in spec:
-            inner = spec["template"]
-            yield Pod(title(found), inner["metadata"]["labels"], inner["spec"])
+        spec = found.get("spec", {})
+        # A CronJob has a Job's template, which has the pod's.
+        made = spec.get("jobTemplate", {}).get("spec", spec) if isinstance(spec, dict) else {}
+        pod = found if found["kind"] == "Pod" else made.get("template")
+        if pod:
+            metadata = pod["metadata"]
+            labels, annotations = metadata.get("labels", {}), metadata.get("annotations", {})
+            yield Pod(title(found), labels, annotations, pod["spec"])

@@ -41,6 +41,10 @@ REFUSED = {
     "global.imagePullSecrets[0]=registry": "at '/global/imagePullSecrets/0': got string, want obj",
     "api.extraEnv[0].value=x": "at '/api/extraEnv/0': missing property 'name'",
     "temporal.extraEnv.NAME=x": "at '/temporal/extraEnv': got object, want array",
+    "global.pods.hostalias=x": "at '/global/pods': additional properties 'hostalias' not allowed",
+    "api.dnsPolicy=cluster": "at '/api/dnsPolicy': value must be one of 'ClusterFirst'",
+    "global.pods.hostAliases[0].ip=10.0.0.7": "hostAliases/0': missing property 'hostnames'",
+    "temporal.ui.extraContainers=x": "at '/temporal/ui/extraContainers': got string, want null",
     "orderWorker=x": "at '/orderWorker': got string, want object",
     # Ranges.
     "api.replicas=-1": "at '/api/replicas': minimum: got -1, want 0",
@@ -211,6 +215,7 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         "temporal.namespace.retention=72h30m",
         "postgres.parameters.work_mem=16MB",
         "api.affinity=null",
+        "api.extraContainers=null,global.jobs.dnsPolicy=null,postgres.podSecurityContext=null",
         f"{KEDA},{ZERO},{NO_ADMISSION},versioning.promotion=self",
         f"{KEDA},orders.taskQueue=shop/orders",
         f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",

@@ -46,14 +46,6 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/*
-Files that processes read again when they change, so that no pod restarts for a Secret. Readable by the
-pod's group, which is the volume's; by all where the cluster chooses the ids, or does not.
-*/}}
-{{- define "orderfleet.secretMode" -}}
-{{- .Values.global.fixedIds | ternary "0440" "0444" -}}
-{{- end -}}
-
 {{/* Temporal's API key, for its CLI, which reads no file. */}}
 {{- define "orderfleet.temporal.env" -}}
 {{- with .Values.temporal }}
@@ -88,7 +80,7 @@ pod's group, which is the volume's; by all where the cluster chooses the ids, or
 - name: temporal-api-key
   secret:
     secretName: {{ .Values.temporal.apiKey.existingSecret | quote }}
-    defaultMode: {{ include "orderfleet.secretMode" . }}
+    defaultMode: 0440
     items:
       - key: {{ .Values.temporal.apiKey.key | quote }}
         path: key
@@ -116,7 +108,7 @@ pod's group, which is the volume's; by all where the cluster chooses the ids, or
 - name: postgres-password
   secret:
     secretName: {{ include "orderfleet.postgres.secret" .root | quote }}
-    defaultMode: {{ include "orderfleet.secretMode" .root }}
+    defaultMode: 0440
     items:
       - key: {{ get .root.Values.postgres.secretKeys .key | quote }}
         path: password
@@ -185,7 +177,7 @@ pod's group, which is the volume's; by all where the cluster chooses the ids, or
 - name: api-keys
   secret:
     secretName: {{ include "orderfleet.api.secret" .root | quote }}
-    defaultMode: {{ include "orderfleet.secretMode" .root }}
+    defaultMode: 0440
     items:
       - key: keys
         path: keys

@@ -40,9 +40,7 @@ ORDERFLEET_FLAKY: {{ .values.flaky | quote }}
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
+  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
 data:
   {{- .config | nindent 2 }}
 {{- end -}}
@@ -53,18 +51,15 @@ A service's Deployment: dict "root" "component" "key" (of the service's values) 
 worker "gateway" (a name) with "gatewaySecret", which the pod follows while it runs.
 */}}
 {{- define "orderfleet.deployment" -}}
-{{- $name := printf "%s-%s" (include "orderfleet.fullname" .root) .component -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  name: {{ $name }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
+  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
 spec:
   {{- if not (include "orderfleet.scaled" .) }}
   replicas: {{ .values.replicas }}
   {{- end }}
-  revisionHistoryLimit: 3
+  revisionHistoryLimit: {{ .root.Values.global.revisionHistoryLimit }}
   selector:
     matchLabels:
       {{- include "orderfleet.selector" . | nindent 6 }}
@@ -78,110 +73,86 @@ spec:
       maxSurge: 1
       {{- end }}
   template:
-    metadata:
-      labels:
-        {{- include "orderfleet.podLabels" (dict "root" .root "component" .component "more" .values.podLabels) | nindent 8 }}
-      annotations:
-        {{- include "orderfleet.podAnnotations" (dict
-          "root" .root
-          "own" (dict "checksum/config" (sha256sum .config) "kubectl.kubernetes.io/default-container" .component)
-          "more" .values.podAnnotations
-        ) | nindent 8 }}
-    spec:
-      {{- include "orderfleet.podSecurity" (dict "root" .root "uid" 10001) | nindent 6 }}
-      terminationGracePeriodSeconds: {{ include "orderfleet.gracePeriod" . }}
-      {{- include "orderfleet.scheduling" . | nindent 6 }}
-      initContainers:
-        - name: wait
-          {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 10 }}
-          command: [orderfleet-wait, {{ join ", " .waitFor }}]
-          {{- include "orderfleet.containerSecurity" . | nindent 10 }}
-          envFrom:
-            {{- include "orderfleet.envFrom" . | nindent 12 }}
-          env:
-            {{- $wait := dict "name" "ORDERFLEET_START_WAIT_SECONDS" "value" (toString .root.Values.global.jobs.waitSeconds) }}
-            {{- include "orderfleet.env" (merge (dict "more" (list $wait)) .) | nindent 12 }}
-          resources:
-            {{- toYaml .values.resources | nindent 12 }}
-          {{- include "orderfleet.volumeMounts" . | nindent 10 }}
-      containers:
-        - name: {{ .component }}
-          {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 10 }}
-          {{- include "orderfleet.containerSecurity" . | nindent 10 }}
-          envFrom:
-            {{- include "orderfleet.envFrom" . | nindent 12 }}
-          env:
-            {{- include "orderfleet.env" . | nindent 12 }}
-          ports:
-            {{- with .ports }}
-            {{- . | nindent 12 }}
-            {{- end }}
-            - name: internal
-              containerPort: 9090
-          # Live: the event loop turns. A process waits up to 60 s for Postgres and Temporal first.
-          startupProbe:
-            httpGet: {path: /livez, port: internal}
-            periodSeconds: 1
-            timeoutSeconds: 2
-            failureThreshold: 90
-          livenessProbe:
-            httpGet: {path: /livez, port: internal}
-            periodSeconds: 10
-            timeoutSeconds: 2
-            failureThreshold: 3
-          readinessProbe:
-            httpGet: {path: /readyz, port: internal}
-            periodSeconds: 2
-            timeoutSeconds: 2
-            failureThreshold: 2
-          {{- with .values.preStopSeconds }}
-          lifecycle:
-            # Until every proxy has taken the pod off its list, requests still come.
-            preStop:
-              sleep:
-                seconds: {{ . }}
-          {{- end }}
-          resources:
-            {{- toYaml .values.resources | nindent 12 }}
-          {{- include "orderfleet.volumeMounts" . | nindent 10 }}
-      {{- $volumes := include "orderfleet.volumes" . | trim }}
-      {{- if $volumes }}
-      volumes:
-        {{- $volumes | nindent 8 }}
+    {{- include "orderfleet.pod" (dict
+      "root" .root
+      "component" .component
+      "uid" 10001
+      "annotations" (include "orderfleet.podAnnotations" (dict
+        "root" .root
+        "own" (dict "checksum/config" (sha256sum .config) "kubectl.kubernetes.io/default-container" .component)
+      ) | fromYaml)
+      "spread" .values.topologySpreadConstraints
+      "values" (list .values)
+      "spec" (include "orderfleet.deployment.spec" .)
+    ) | nindent 4 }}
+{{- end -}}
+
+{{- define "orderfleet.deployment.spec" -}}
+terminationGracePeriodSeconds: {{ include "orderfleet.gracePeriod" . }}
+initContainers:
+  - name: wait
+    {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 4 }}
+    command: [orderfleet-wait, {{ join ", " .waitFor }}]
+    envFrom:
+      {{- include "orderfleet.envFrom" . | nindent 6 }}
+    env:
+      {{- include "orderfleet.env" . | trim | nindent 6 }}
+      - name: ORDERFLEET_START_WAIT_SECONDS
+        value: {{ .root.Values.global.jobs.waitSeconds | quote }}
+    resources:
+      {{- toYaml .values.resources | nindent 6 }}
+    volumeMounts:
+      {{- include "orderfleet.volumeMounts" . | nindent 6 }}
+containers:
+  - name: {{ .component }}
+    {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 4 }}
+    envFrom:
+      {{- include "orderfleet.envFrom" . | nindent 6 }}
+    env:
+      {{- include "orderfleet.env" . | trim | nindent 6 }}
+    ports:
+      {{- with .ports }}
+      {{- . | nindent 6 }}
       {{- end }}
+      - name: internal
+        containerPort: 9090
+    # Live: the event loop turns. A process waits up to 60 s for Postgres and Temporal first.
+    startupProbe:
+      httpGet: {path: /livez, port: internal}
+      periodSeconds: 1
+      timeoutSeconds: 2
+      failureThreshold: 90
+    livenessProbe:
+      httpGet: {path: /livez, port: internal}
+      periodSeconds: 10
+      timeoutSeconds: 2
+      failureThreshold: 3
+    readinessProbe:
+      httpGet: {path: /readyz, port: internal}
+      periodSeconds: 2
+      timeoutSeconds: 2
+      failureThreshold: 2
+    {{- with .values.preStopSeconds }}
+    lifecycle:
+      # Until every proxy has taken the pod off its list, requests still come.
+      preStop:
+        sleep:
+          seconds: {{ . }}
+    {{- end }}
+    resources:
+      {{- toYaml .values.resources | nindent 6 }}
+    volumeMounts:
+      {{- include "orderfleet.volumeMounts" . | nindent 6 }}
+volumes:
+  {{- include "orderfleet.volumes" . | nindent 2 }}
 {{- end -}}
 
 {{- define "orderfleet.envFrom" -}}
 - configMapRef:
     name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
-{{- with .values.extraEnvFrom }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{- define "orderfleet.env" -}}
-{{- $own := list (include "orderfleet.ownEnv" .) -}}
-{{- with .more }}{{ $own = append $own (toYaml .) }}{{ end -}}
-{{- include "orderfleet.mergedEnv" (dict "own" (join "\n" $own) "extra" .values.extraEnv) -}}
-{{- end -}}
-
-{{/*
-The chart's own variables and extraEnv's. A variable of extraEnv replaces the chart's own of the same
-name, because the API server accepts no duplicate name, and its own file of the same credential, because
-the process accepts no credential from two places: dict "own" (text) "extra" (list).
-*/}}
-{{- define "orderfleet.mergedEnv" -}}
-{{- $names := list -}}
-{{- range .extra }}
-{{- $names = append $names .name -}}
-{{- if eq .name "PGPASSWORD" }}{{ $names = append $names "DATABASE_PASSWORD_FILE" }}{{ end -}}
-{{- end -}}
-{{- $kept := list -}}
-{{- range .own | fromYamlArray }}{{ if not (or (has .name $names) (has (trimSuffix "_FILE" .name) $names)) }}{{ $kept = append $kept . }}{{ end }}{{ end -}}
-{{- concat $kept .extra | toYaml -}}
-{{- end -}}
-
-{{- define "orderfleet.ownEnv" -}}
 {{ include "orderfleet.postgres.env" . }}
 {{- include "orderfleet.temporal.keyFile.env" .root }}
 {{- with .env }}
@@ -190,14 +161,11 @@ the process accepts no credential from two places: dict "own" (text) "extra" (li
 {{- end -}}
 
 {{- define "orderfleet.volumeMounts" -}}
-{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.temporal.keyFile.mounts" .root) (include "orderfleet.encryption.mounts" .root) (include "orderfleet.api.mounts" .) (include "orderfleet.gateway.mounts" .) (.values.extraVolumeMounts | empty | ternary "" (toYaml .values.extraVolumeMounts)) | join "\n" | trim -}}
-{{- with $mounts -}}
-volumeMounts:
-  {{- regexReplaceAll "\n+" . "\n" | nindent 2 }}
-{{- end -}}
+{{- $mounts := list (include "orderfleet.postgres.mounts" .root) (include "orderfleet.temporal.mounts" .root) (include "orderfleet.temporal.keyFile.mounts" .root) (include "orderfleet.encryption.mounts" .root) (include "orderfleet.api.mounts" .) (include "orderfleet.gateway.mounts" .) | join "\n" | trim -}}
+{{- regexReplaceAll "\n+" $mounts "\n" -}}
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
-{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.encryption.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) (.values.extraVolumes | empty | ternary "" (toYaml .values.extraVolumes)) | join "\n" | trim -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.encryption.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) | join "\n" | trim -}}
 {{- regexReplaceAll "\n+" $volumes "\n" -}}
 {{- end -}}

@@ -1,14 +1,14 @@
-{{/* Refuses users' additions to the pods that cannot override the chart's own; the message names the value. */}}
+{{/* Refuses users' additions to the pods that Kubernetes would refuse; the message names the value. */}}
 {{- define "orderfleet.checks.extras" -}}
-{{- range $key := list "api" "orderWorker" "shippingWorker" "temporal" }}
-{{- $values := get $.Values $key }}
-{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraEnv" $key) "field" "name" "items" $values.extraEnv) }}
-{{- if hasKey $values "extraVolumes" }}
-{{- $own := list "postgres-ca" "temporal-ca" "temporal-cert" }}
-{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraVolumes" $key) "field" "name" "items" $values.extraVolumes "own" $own) }}
-{{- $own = list "/etc/orderfleet/postgres" "/etc/orderfleet/temporal-ca" "/etc/orderfleet/temporal-cert" }}
-{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraVolumeMounts" $key) "field" "mountPath" "items" $values.extraVolumeMounts "own" $own) }}
-{{- end }}
+{{- $volumes := list "api-keys" "carrier" "payload-keys" "payment-gateway" "postgres-ca" "postgres-password" "temporal-api-key" "temporal-ca" "temporal-cert" }}
+{{- $mounts := list }}
+{{- range $volumes }}{{ $mounts = append $mounts (printf "/etc/orderfleet/%s" (eq . "postgres-ca" | ternary "postgres" .)) }}{{ end }}
+{{- $pods := dict "global.pods" .Values.global.pods "global.jobs" .Values.global.jobs "temporal.ui" .Values.temporal.ui }}
+{{- range list "api" "orderWorker" "shippingWorker" "postgres" "temporal" }}{{ $_ := set $pods . (get $.Values .) }}{{ end }}
+{{- range $path, $values := $pods }}
+{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraEnv" $path) "field" "name" "items" $values.extraEnv) }}
+{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraVolumes" $path) "field" "name" "items" $values.extraVolumes "own" $volumes) }}
+{{- include "orderfleet.checks.once" (dict "path" (printf "%s.extraVolumeMounts" $path) "field" "mountPath" "items" $values.extraVolumeMounts "own" $mounts) }}
 {{- end }}
 {{- end -}}
 

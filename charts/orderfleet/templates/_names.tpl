@@ -31,6 +31,27 @@ app.kubernetes.io/component: {{ .component }}
 {{- mergeOverwrite (deepCopy .root.Values.global.commonLabels) $labels | toYaml -}}
 {{- end -}}
 
+{{- define "orderfleet.namespace" -}}
+{{- .Values.global.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
+{{/*
+Metadata of an object: dict "root" "component", and optionally "name" (else the component's), "labels" (the
+chart's own win) and "annotations" (which win over global.commonAnnotations).
+*/}}
+{{- define "orderfleet.metadata" -}}
+name: {{ .name | default (printf "%s-%s" (include "orderfleet.fullname" .root) .component) }}
+{{- with .root.Values.global.namespaceOverride }}
+namespace: {{ . | quote }}
+{{- end }}
+labels:
+  {{- mergeOverwrite (deepCopy (.labels | default dict)) (include "orderfleet.labels" . | fromYaml) | toYaml | nindent 2 }}
+{{- with mergeOverwrite (deepCopy .root.Values.global.commonAnnotations) (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/*
 Labels of a pod: dict "root" "component", "more" (optional). No version label: a new version would restart
 unchanged pods.
@@ -45,36 +66,4 @@ unchanged pods.
 {{- $name := empty $registry | ternary .image.repository (printf "%s/%s" $registry .image.repository) -}}
 image: {{ empty .image.digest | ternary (printf "%s:%s" $name (.image.tag | default .root.Chart.AppVersion | toString)) (printf "%s@%s" $name .image.digest) | quote }}
 imagePullPolicy: {{ .image.pullPolicy }}
-{{- end -}}
-
-{{/*
-A Job whose name has a hash of its pod template: dict "root" "component" "pod". A Job is immutable, so a
-changed pod template needs a new Job. An unchanged template is no change, also for `kubectl apply`.
-"once" (optional): the first failure is final, other than of a pod that is evicted or whose node is lost.
-"keepSeconds" (optional): how long the finished Job stays.
-*/}}
-{{- define "orderfleet.job" -}}
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}-{{ .pod | sha256sum | trunc 8 }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
-spec:
-  {{- if .once }}
-  backoffLimit: 0
-  podFailurePolicy:
-    rules:
-      - action: Ignore
-        onPodConditions:
-          - {type: DisruptionTarget, status: "True"}
-  {{- else }}
-  # What a Job waits for may take minutes to come up; a pod that fails is repeated after 10, 20, 40 s.
-  backoffLimit: 10
-  {{- end }}
-  {{- with .keepSeconds }}
-  ttlSecondsAfterFinished: {{ int . }}
-  {{- end }}
-  template:
-    {{- .pod | nindent 4 }}
 {{- end -}}

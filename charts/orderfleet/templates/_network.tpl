@@ -91,9 +91,7 @@ ipFamilyPolicy: PreferDualStack
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
+  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
 spec:
   podSelector:
     matchLabels:

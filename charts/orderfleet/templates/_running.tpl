@@ -6,7 +6,7 @@ charts are only rendered, nor at a rollback.
 
 {{- define "orderfleet.checks.running" -}}
 {{- $name := include "orderfleet.fullname" . -}}
-{{- $space := .Release.Namespace -}}
+{{- $space := include "orderfleet.namespace" . -}}
 
 {{- /* Where orders are, and where the services look for orders. */ -}}
 {{- $config := (lookup "v1" "ConfigMap" $space (printf "%s-api" $name)).data | default dict -}}

@@ -41,7 +41,7 @@ Temporal runs in another namespace than KEDA.
   name: backlog
   metricType: AverageValue
   metadata:
-    endpoint: {{ $temporal.enabled | ternary (include "orderfleet.temporal.address" .root | replace ":" (printf ".%s.svc:" .root.Release.Namespace)) $temporal.address | quote }}
+    endpoint: {{ $temporal.enabled | ternary (include "orderfleet.temporal.address" .root | replace ":" (printf ".%s.svc:" (include "orderfleet.namespace" .root))) $temporal.address | quote }}
     namespace: {{ $temporal.namespace.name | quote }}
     taskQueue: {{ .queue | quote }}
     queueTypes: workflow,activity
@@ -76,9 +76,7 @@ Temporal runs in another namespace than KEDA.
 apiVersion: keda.sh/v1alpha1
 kind: ScaledObject
 metadata:
-  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
+  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
 spec:
   scaleTargetRef:
     name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
@@ -137,9 +135,7 @@ spec:
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
-  name: {{ include "orderfleet.fullname" .root }}-{{ .component }}
-  labels:
-    {{- include "orderfleet.labels" . | nindent 4 }}
+  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
 spec:
   scaleTargetRef:
     apiVersion: apps/v1

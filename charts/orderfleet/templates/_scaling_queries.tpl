@@ -5,7 +5,7 @@ of this release alone, and missing data is an error, never 0: a dead Prometheus 
 
 {{/* PromQL matchers of a component's pods: dict "root" "component", "queue" if the series have that label. */}}
 {{- define "orderfleet.series" -}}
-namespace={{ .root.Release.Namespace | quote }}, pod=~"{{ include "orderfleet.fullname" .root }}-{{ .component }}-.+"
+namespace={{ include "orderfleet.namespace" .root | quote }}, pod=~"{{ include "orderfleet.fullname" .root }}-{{ .component }}-.+"
 {{- with .queue }}, task_queue={{ . | quote }}{{ end }}
 {{- end -}}
 

@@ -25,7 +25,7 @@ replaces no pod.
 {{- $found := dict -}}
 {{- range $wanted := without (.secrets | default list) "" -}}
 {{- $name := splitList "/" $wanted | first -}}
-{{- $live := lookup "v1" "Secret" $.root.Release.Namespace $name -}}
+{{- $live := lookup "v1" "Secret" (include "orderfleet.namespace" $.root) $name -}}
 {{- if $live -}}
 {{- $made := get ($live.metadata.annotations | default dict) "orderfleet/made" | default "{}" | fromJson -}}
 {{- range $key, $value := $live.data -}}

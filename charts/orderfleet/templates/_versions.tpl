@@ -25,7 +25,9 @@ the upgrade would run once the new pods are ready, and they are not ready before
 {{- include "orderfleet.job" (dict
   "root" .root
   "component" .component
-  "pod" (include "orderfleet.gate.pod" .)
+  "uid" 10001
+  "values" (list (pick .values "extraEnv" "extraEnvFrom" "extraVolumes" "extraVolumeMounts"))
+  "spec" (include "orderfleet.gate.spec" .)
   "once" true
   "keepSeconds" .root.Values.versioning.gate.keepSeconds
 ) }}
@@ -42,48 +44,40 @@ the upgrade would run once the new pods are ready, and they are not ready before
 {{- end }}
 {{- end -}}
 
-{{- define "orderfleet.gate.pod" -}}
+{{- define "orderfleet.gate.spec" -}}
 {{- $worker := merge (dict "component" .worker) . -}}
-{{- $wait := dict "name" "ORDERFLEET_START_WAIT_SECONDS" "value" (toString .root.Values.global.jobs.waitSeconds) -}}
-metadata:
-  labels:
-    {{- include "orderfleet.podLabels" (dict "root" .root "component" .component) | nindent 4 }}
-spec:
-  {{- include "orderfleet.podSecurity" (dict "root" .root "uid" 10001) | nindent 2 }}
-  restartPolicy: Never
-  {{- with include "orderfleet.scheduling" (dict "values" .root.Values.global.jobs) }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  initContainers:
-    # The gate's time begins when a worker can start.
-    - name: wait
-      {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 6 }}
-      command: [orderfleet-wait, postgres, temporal]
-      {{- include "orderfleet.containerSecurity" . | nindent 6 }}
-      envFrom:
-        {{- include "orderfleet.envFrom" $worker | nindent 8 }}
-      env:
-        {{- include "orderfleet.env" (merge (dict "more" (list $wait)) $worker) | nindent 8 }}
-      resources:
-        {{- toYaml .root.Values.global.jobs.resources | nindent 8 }}
+restartPolicy: Never
+initContainers:
+  # The gate's time begins when a worker can start.
+  - name: wait
+    {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 4 }}
+    command: [orderfleet-wait, postgres, temporal]
+    envFrom:
+      {{- include "orderfleet.envFrom" $worker | nindent 6 }}
+    env:
+      {{- include "orderfleet.env" $worker | trim | nindent 6 }}
+      - name: ORDERFLEET_START_WAIT_SECONDS
+        value: {{ .root.Values.global.jobs.waitSeconds | quote }}
+    resources:
+      {{- toYaml .root.Values.global.jobs.resources | nindent 6 }}
+    volumeMounts:
       {{- include "orderfleet.volumeMounts" $worker | nindent 6 }}
-  containers:
-    - name: {{ .component }}
-      {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 6 }}
-      command: [{{ .command }}]
-      {{- include "orderfleet.containerSecurity" . | nindent 6 }}
-      envFrom:
-        {{- include "orderfleet.envFrom" $worker | nindent 8 }}
-      env:
-        {{- include "orderfleet.env" (merge (dict "more" (include "orderfleet.gate.env" .root | fromYamlArray)) $worker) | nindent 8 }}
-      # It replays workflows, as a worker does.
-      resources:
-        {{- toYaml .values.resources | nindent 8 }}
+containers:
+  - name: {{ .component }}
+    {{- include "orderfleet.image" (dict "root" .root "image" .values.image) | nindent 4 }}
+    command: [{{ .command }}]
+    envFrom:
+      {{- include "orderfleet.envFrom" $worker | nindent 6 }}
+    env:
+      {{- include "orderfleet.env" $worker | trim | nindent 6 }}
+      {{- include "orderfleet.gate.env" .root | nindent 6 }}
+    # It replays workflows, as a worker does.
+    resources:
+      {{- toYaml .values.resources | nindent 6 }}
+    volumeMounts:
       {{- include "orderfleet.volumeMounts" $worker | nindent 6 }}
-  {{- with include "orderfleet.volumes" $worker | trim }}
-  volumes:
-    {{- . | nindent 4 }}
-  {{- end }}
+volumes:
+  {{- include "orderfleet.volumes" $worker | nindent 2 }}
 {{- end -}}
 
 {{- define "orderfleet.gate.env" -}}
