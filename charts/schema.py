@@ -57,7 +57,9 @@ RULES: dict[str, dict[str, Any]] = {
     "api.autoscaling.minReplicas": {"minimum": 1, "maximum": 10_000},
     "*.minReplicas": {"minimum": 0, "maximum": 10_000},
     "*.maxReplicas": {"minimum": 1, "maximum": 10_000},
-    "autoscaling.mode": {"enum": ["none", "keda", "hpa"]},
+    "autoscaling.mode": {"enum": ["none", "keda", "hpa", "external"]},
+    # The templates refuse cpu for a worker, with the reason.
+    "*.autoscaling.mode": {"enum": ["", "none", "keda", "hpa", "cpu", "external"]},
     "autoscaling.prometheus.address": {"pattern": "^(https?://.+)?$"},
     "autoscaling.prometheus.authModes": {"pattern": f"^({MODE}(,{MODE})*)?$"},
     # KEDA accepts only whole seconds.

@@ -78,6 +78,8 @@ REFUSED = {
     "autoscaling.keda.cooldownSeconds=-1": "at '/autoscaling/keda/cooldownSeconds': minimum",
     # Choices and patterns.
     "autoscaling.mode=vpa": "at '/autoscaling/mode': value must be one of 'none', 'keda', 'hpa'",
+    "autoscaling.mode=cpu": "at '/autoscaling/mode': value must be one of 'none', 'keda', 'hpa'",
+    "api.autoscaling.mode=vpa": "at '/api/autoscaling/mode': value must be one of '', 'none'",
     "autoscaling.prometheus.address=prometheus:9090": "at '/autoscaling/prometheus/address': 'prom",
     "autoscaling.prometheus.authModes=password": "at '/autoscaling/prometheus/authModes': 'pas",
     "versioning.promotion=auto": "at '/versioning/promotion': value must be one of 'gate', 'self'",
@@ -122,6 +124,21 @@ REFUSED = {
     "orders.taskQueue=": "orders.taskQueue: must not be empty",
     "orders.taskQueue=shipping-tq": "orders.shippingTaskQueue: must differ from orders.taskQueue",
     "autoscaling.mode=keda": "autoscaling.prometheus.address: needed when autoscaling.mode is keda",
+    "api.autoscaling.mode=keda": (
+        "autoscaling.prometheus.address: needed when api.autoscaling.mode is keda"
+    ),
+    "orderWorker.autoscaling.mode=cpu": (
+        "orderWorker.autoscaling.mode: cpu is for the API alone, as a worker that waits"
+    ),
+    f"{KEDA},api.autoscaling.mode=hpa": (
+        "api.autoscaling.mode: hpa cannot be beside keda of autoscaling.mode, as a cluster has one"
+    ),
+    f"{KEDA},shippingWorker.autoscaling.mode=external,{ZERO}": (
+        "scaleToZero: needs shippingWorker.autoscaling.mode keda, got external"
+    ),
+    "shippingWorker.autoscaling.mode=hpa,orders.shippingTaskQueue=a/b": (
+        '"a/b" cannot be a label\'s value, which shippingWorker.autoscaling.mode hpa needs'
+    ),
     "autoscaling.prometheus.authModes=basic": (
         "autoscaling.prometheus.authentication: needed with autoscaling.prometheus.authModes"
     ),
@@ -218,6 +235,10 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         "api.extraContainers=null,global.jobs.dnsPolicy=null,postgres.podSecurityContext=null",
         f"{KEDA},{ZERO},{NO_ADMISSION},versioning.promotion=self",
         f"{KEDA},orders.taskQueue=shop/orders",
+        "shippingWorker.autoscaling.mode=hpa,orders.taskQueue=shop/orders",
+        f"{KEDA},api.autoscaling.mode=cpu,orderWorker.autoscaling.mode=external",
+        "autoscaling.mode=keda,api.autoscaling.mode=cpu,orderWorker.autoscaling.mode=none,"
+        "shippingWorker.autoscaling.mode=external",
         f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",
         f"{FROM_TEMPORAL},{CLOUD},autoscaling.keda.temporalAuthentication=x",
         f"{FROM_TEMPORAL},{THERE}",

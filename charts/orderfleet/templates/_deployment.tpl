@@ -54,7 +54,9 @@ worker "gateway" (a name) with "gatewaySecret", which the pod follows while it r
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  {{- include "orderfleet.metadata" (pick . "root" "component") | nindent 2 }}
+  {{- /* For `orderfleet doctor`, which does not read values. */}}
+  {{- $own := .values.autoscaling.mode | empty | ternary dict (dict "orderfleet/scaling" .values.autoscaling.mode) }}
+  {{- include "orderfleet.metadata" (dict "root" .root "component" .component "annotations" $own) | nindent 2 }}
 spec:
   {{- if not (include "orderfleet.scaled" .) }}
   replicas: {{ .values.replicas }}

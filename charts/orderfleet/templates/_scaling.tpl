@@ -1,8 +1,17 @@
 {{/* The services' scalers. _scaling_queries.tpl has their queries. */}}
 
-{{/* "true" if a scaler owns the replicas: dict "root" "values". Temporal has no scaler. */}}
+{{/* How a service is scaled: none, keda, hpa, cpu or external: dict "root" "values". Temporal has no scaler. */}}
+{{- define "orderfleet.scaling.mode" -}}
+{{- if hasKey .values "autoscaling" -}}
+{{- .values.autoscaling.mode | default .root.Values.autoscaling.mode -}}
+{{- else -}}
+none
+{{- end -}}
+{{- end -}}
+
+{{/* "true" if a scaler, the chart's or another, owns the replicas: dict "root" "values". */}}
 {{- define "orderfleet.scaled" -}}
-{{- if and (hasKey .values "autoscaling") (ne .root.Values.autoscaling.mode "none") -}}true{{- end -}}
+{{- if ne (include "orderfleet.scaling.mode" .) "none" -}}true{{- end -}}
 {{- end -}}
 
 {{/* Number of pods without any load: dict "root" "values". */}}
@@ -119,7 +128,16 @@ spec:
 {{/* Metrics of the HorizontalPodAutoscaler: dict "root" "component" "values", for a worker "queue". */}}
 {{- define "orderfleet.metrics" -}}
 {{- $auto := .values.autoscaling -}}
-{{- if .queue -}}
+{{- if eq (include "orderfleet.scaling.mode" .) "cpu" -}}
+# Of the service's container alone: a sidecar's CPU is no sign of orders.
+- type: ContainerResource
+  containerResource:
+    name: cpu
+    container: {{ .component }}
+    target:
+      type: AverageValue
+      averageValue: {{ mul $auto.coreTargetPercent 10 }}m
+{{- else if .queue -}}
 {{- range $kind := list "Activity" "Workflow" -}}
 {{- $slots := get $.values (printf "%sSlots" (lower $kind)) -}}
 {{ include "orderfleet.metric" (dict "root" $.root "name" "orderfleet_slots_used" "labels" (dict "component" $.component "task_queue" $.queue "worker_type" (printf "%sWorker" $kind)) "target" (divf (mul $slots $auto.slotTargetPercent) 100)) }}
@@ -153,9 +171,10 @@ spec:
 
 {{/* A service's ScaledObject or HorizontalPodAutoscaler: dict "root" "component" "values", for a worker "queue". */}}
 {{- define "orderfleet.scaler" -}}
-{{- if eq .root.Values.autoscaling.mode "keda" }}
+{{- $mode := include "orderfleet.scaling.mode" . -}}
+{{- if eq $mode "keda" }}
 {{- include "orderfleet.scaledObject" . }}
-{{- else if eq .root.Values.autoscaling.mode "hpa" }}
+{{- else if has $mode (list "hpa" "cpu") }}
 {{- include "orderfleet.horizontalPodAutoscaler" . }}
 {{- end }}
 {{- end -}}

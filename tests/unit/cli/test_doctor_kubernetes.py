@@ -138,6 +138,19 @@ def _half_scaled(cluster: Cluster) -> None:
         del cluster.answers[kind]["items"][0]
 
 
+def _mode(component: str, mode: str) -> Callable[[Cluster], None]:
+    """Take the scalers of a service away, whose Deployment names a mode of its own."""
+
+    def change(cluster: Cluster) -> None:
+        deployment = cluster.of("deployments", component)
+        deployment["metadata"]["annotations"] = {"orderfleet/scaling": mode}
+        index = cluster.answers["deployments"]["items"].index(deployment)
+        for kind in ("scaledobjects", "hpas"):
+            del cluster.answers[kind]["items"][index]
+
+    return change
+
+
 def _no_hpa(cluster: Cluster) -> None:
     del cluster.answers["hpas"]["items"][0]
 
@@ -237,6 +250,7 @@ _HPA: Final = "HPA of order-worker"
         ),
         (_refused_without_a_log, "gate of order-worker", ["refused the build", "timed out"]),
         (_half_scaled, "autoscaling", ["nobody scales api", "autoscaling.mode"]),
+        (_mode("api", "cpu"), "autoscaling", ["nobody scales api", "autoscaling.mode"]),
         (_scrape(_is_stale), _LOST, ["1 of 1", "podMonitor.enabled"]),
         (_scrape(_is_gone), _LOST, ["1 of 1", "global.metrics.annotations"]),
         (_scrape(_is_stale, _is_down), _LOST, ["global.networkPolicy.metricsFrom"]),
@@ -354,6 +368,31 @@ async def test_mode_hpa(cluster: Cluster) -> None:
     assert (await cluster.bad())["Prometheus"].startswith("None ")
     _adapter("prometheus-adapter")(cluster)
     assert await cluster.bad("http://prometheus.monitoring.svc:9090/") == {}
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"),
+    [("external", "another scaler scales api"), ("none", "nobody scales api")],
+)
+async def test_a_service_may_have_a_mode_of_its_own(
+    cluster: Cluster, mode: str, found: str
+) -> None:
+    _mode("api", mode)(cluster)
+    outcome = await cluster.doctor()
+    assert await cluster.bad() == {}
+    assert f"KEDA scales order-worker, shipping-worker; {found}" in outcome.out
+
+
+async def test_cpu_is_no_external_metric(cluster: Cluster) -> None:
+    cluster.answers["scaledobjects"] = {"items": []}
+    cluster.answers["apiservice"] = "not asked"
+    for hpa in cluster.answers["hpas"]["items"]:
+        hpa["spec"]["metrics"] = [{"type": "ContainerResource"}] * len(hpa["spec"]["metrics"])
+    assert await cluster.bad("http://prometheus.monitoring:9090") == {}
+    active = cluster.of("hpas", "api")["status"]["conditions"][1]
+    active |= {"status": "False", "reason": "FailedGetContainerResourceMetric"}
+    bad = await cluster.bad("http://prometheus.monitoring:9090")
+    assert "install metrics-server" in bad["HPA of api"]
 
 
 async def test_what_needs_a_missing_permission_is_skipped(cluster: Cluster) -> None:

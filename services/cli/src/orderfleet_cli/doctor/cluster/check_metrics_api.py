@@ -19,7 +19,7 @@ _OPERATOR: Final = "app.kubernetes.io/name=keda-operator"
 
 async def check_metrics_api(kubectl: Kubectl, release: Release) -> list[Finding]:
     """Check that the API of external metrics is served: by KEDA if the release uses KEDA."""
-    if not release.scaled:
+    if not any(service.external_metrics for service in release.services):
         return []
     by_keda = any(service.scaled_objects for service in release.services)
     name = "external metrics API"

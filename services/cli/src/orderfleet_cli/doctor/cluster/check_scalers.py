@@ -12,23 +12,25 @@ _KEDA_LOG: Final = "see the log of KEDA's operator"
 # A selector in a message is longer than the rest of it, and useless to the reader.
 _SELECTOR: Final = re.compile(r"/(&LabelSelector\{.*?\{\},?\}|nil)")
 
+# Modes of a service that the chart makes no scaler for.
+_NOT_OURS: Final = {"none", "external"}
+
 Problem = tuple[str, str]
 
 
 def check_mode(release: Release) -> Finding:
-    """Check that all services are scaled, or none, which is the chart's default."""
-    modes = []
-    for scaler, components in (
-        ("KEDA", [service.component for service in release.services if service.scaled_objects]),
-        ("HPA", [service.component for service in release.services if _has_hpa_only(service)]),
-        ("nobody", [service.component for service in release.services if not service.scaled]),
-    ):
-        if components:
-            modes.append(f"{scaler} scales {', '.join(components)}")
-    partly = release.scaled and not all(service.scaled for service in release.services)
-    off = " (autoscaling.mode: none)" if not release.scaled else ""
+    """Check that all services are scaled, but for those that the values leave out, or none."""
+    scalers: dict[str, list[str]] = {"KEDA": [], "HPA": [], "another scaler": [], "nobody": []}
+    missing = False
+    for service in release.services:
+        scalers[_scaler(service)].append(service.component)
+        by_all = release.scaled and not service.mode
+        wanted = service.mode not in _NOT_OURS and (bool(service.mode) or by_all)
+        missing = missing or (wanted and not service.scaled)
+    modes = [f"{scaler} scales {', '.join(names)}" for scaler, names in scalers.items() if names]
+    off = " (autoscaling.mode: none)" if len(scalers["nobody"]) == len(release.services) else ""
     fix = "helm upgrade with autoscaling.mode keda or hpa, which scales all of them"
-    return Finding("autoscaling", ok=not partly, found="; ".join(modes) + off, fix=fix)
+    return Finding("autoscaling", ok=not missing, found="; ".join(modes) + off, fix=fix)
 
 
 def check_scalers(release: Release) -> Iterator[Finding]:
@@ -49,8 +51,12 @@ def _findings(name: str, good: str, problems: Iterator[Problem]) -> Iterator[Fin
     yield from bad or [Finding(name, ok=True, found=good)]
 
 
-def _has_hpa_only(service: Service) -> bool:
-    return bool(service.hpas) and not service.scaled_objects
+def _scaler(service: Service) -> str:
+    if service.scaled_objects:
+        return "KEDA"
+    if service.hpas:
+        return "HPA"
+    return "another scaler" if service.mode == "external" else "nobody"
 
 
 def _check_number(service: Service) -> Iterator[Finding]:
@@ -126,6 +132,8 @@ def _of_hpa(service: Service, hpa: Hpa) -> Iterator[Problem]:
 def _fix_of_metrics(service: Service) -> str:
     if service.scaled_objects:
         return f"see the ScaledObject and the queries above, else {_KEDA_LOG}"
+    if not service.external_metrics:
+        return "install metrics-server, which serves the pods' CPU"
     return "give prometheus-adapter the rules of docs/prometheus-adapter.yaml"
 
 

@@ -22,6 +22,8 @@ _SELECTOR: Final = (
 )
 INSTANCE: Final = "app.kubernetes.io/instance"
 COMPONENT: Final = "app.kubernetes.io/component"
+# The chart's mode for one service, where it is not that of all.
+_MODE: Final = "orderfleet/scaling"
 
 T = TypeVar("T")
 
@@ -50,6 +52,18 @@ class Service(Struct, frozen=True):
     def scaled(self) -> bool:
         """Whether anything scales it."""
         return bool(self.scaled_objects or self.hpas)
+
+    @property
+    def mode(self) -> str:
+        """The mode that the chart has for this service alone, if any."""
+        modes = [item.metadata.annotations.get(_MODE, "") for item in self.deployments]
+        return "".join(modes[:1])
+
+    @property
+    def external_metrics(self) -> bool:
+        """Whether its scaler asks the API of external metrics, as one by CPU does not."""
+        kinds = {metric.get("type") for hpa in self.hpas for metric in hpa.spec.metrics}
+        return bool(self.scaled_objects) or "External" in kinds
 
 
 class Release(Struct, frozen=True):
