@@ -17,6 +17,7 @@ FROM_TEMPORAL = f"{KEDA},autoscaling.keda.backlogFrom=temporal"
 THERE = "temporal.enabled=false,temporal.address=there:7233"
 CLOUD = f"{THERE},temporal.apiKey.existingSecret=x"
 NO_ADMISSION = "api.admission=false"
+NO_WORKER_BY_KEDA = "orderWorker.autoscaling.mode=none,shippingWorker.autoscaling.mode=external"
 ZERO = "shippingWorker.autoscaling.minReplicas=0,shippingWorker.autoscaling.scaleToZero=true"
 # What somebody may write, and what helm has to say to it.
 REFUSED = {
@@ -237,8 +238,8 @@ def test_the_name_of_another_chart_is_told_by_ours(old: str, new: str) -> None:
         f"{KEDA},orders.taskQueue=shop/orders",
         "shippingWorker.autoscaling.mode=hpa,orders.taskQueue=shop/orders",
         f"{KEDA},api.autoscaling.mode=cpu,orderWorker.autoscaling.mode=external",
-        "autoscaling.mode=keda,api.autoscaling.mode=cpu,orderWorker.autoscaling.mode=none,"
-        "shippingWorker.autoscaling.mode=external",
+        # No service is left that needs Prometheus.
+        f"autoscaling.mode=keda,api.autoscaling.mode=cpu,{NO_WORKER_BY_KEDA}",
         f"{FROM_TEMPORAL},global.networkPolicy.enabled=false",
         f"{FROM_TEMPORAL},{CLOUD},autoscaling.keda.temporalAuthentication=x",
         f"{FROM_TEMPORAL},{THERE}",
