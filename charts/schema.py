@@ -39,6 +39,7 @@ NAMED = {"items": {"type": "object", "required": ["name"]}}
 # Constraints that a type does not express. The first rule whose pattern matches the path applies.
 RULES: dict[str, dict[str, Any]] = {
     "global.imagePullSecrets": NAMED,
+    "global.revisionHistoryLimit": {"minimum": 0, "maximum": 1000},
     "extraObjects": {"items": {"type": ["object", "string"]}},
     "*.extraEnv": NAMED,
     "global.encryption.plainPayloads": {"enum": ["read", "refuse"]},

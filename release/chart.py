@@ -1,7 +1,8 @@
-"""The chart as a release has it: the tree's, with the release's images by digest."""
+"""The chart as a release has it: the tree's, with the images by digest and with the changes."""
 
 import gzip
 import io
+import json
 import re
 import tarfile
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from release.tools import ReleaseError, image_name, run
+from release.version import CHANGELOG, notes_of
 
 CHART: Final = "charts/orderfleet"
 
@@ -24,6 +26,11 @@ def package(root: Path, commit: str, registry: str, digests: Mapping[str, str]) 
             tar.extractall(directory, filter="data")
         values = directory / CHART / "values.yaml"
         values.write_text(with_digests(values.read_text(), registry, digests))
+        about = directory / CHART / "Chart.yaml"
+        text = about.read_text()
+        (version,) = re.findall(r"(?m)^version: (\S+)$", text)
+        changelog = run("git", "show", f"{commit}:{CHANGELOG}", cwd=root)
+        about.write_text(with_changes(with_images(text, registry, digests), changelog, version))
         run("helm", "package", CHART, "--destination", "packages", cwd=directory)
         (packaged,) = (directory / "packages").glob("*.tgz")
         return _repeatable(files_of(packaged.read_bytes()))
@@ -42,6 +49,36 @@ def with_digests(values: str, registry: str, digests: Mapping[str, str]) -> str:
         if count != 1:
             raise ReleaseError(f"values.yaml has the image {name} {count} times, not once")
     return values
+
+
+def with_images(chart: str, registry: str, digests: Mapping[str, str]) -> str:
+    """Return Chart.yaml, whose annotation has the registry's images, by digest.
+
+    Raises:
+        ReleaseError: the annotation does not have an image.
+    """
+    for service, digest in digests.items():
+        name = image_name(service)
+        chart, count = re.subn(
+            rf"(?m)^( +image: ){name}:\S+$", rf"\g<1>{registry}/{name}@{digest}", chart
+        )
+        if count != 1:
+            raise ReleaseError(f"Chart.yaml has the image {name} {count} times, not once")
+    return chart
+
+
+def with_changes(chart: str, changelog: str, version: str) -> str:
+    """Return Chart.yaml with the changes of its version, as Artifact Hub shows them.
+
+    A version without a section in the changelog is packaged between two releases.
+    """
+    try:
+        notes = notes_of(changelog, version)
+    except ReleaseError:
+        return chart
+    entries = re.findall(r"(?m)^- (.+(?:\n +\S.*)*)", notes)
+    changes = "".join(f"    - {json.dumps(' '.join(entry.split()))}\n" for entry in entries)
+    return f"{chart.rstrip()}\n  artifacthub.io/changes: |\n{changes}"
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ _UNRELEASED: Final = "## [Unreleased]\n"
 # Where the version is written; what surrounds it, so that no other 1.2.3 is taken for it.
 PLACES: Final = {
     "services/*/pyproject.toml": r'(?m)^(version = "){}(")$',
-    "charts/orderfleet/Chart.yaml": r"(?m)^((?:appVersion|version): ){}()$",
+    "charts/orderfleet/Chart.yaml": r"(?m)(^(?:appVersion|version): |orderfleet-[\w-]+:){}()$",
     # Generated, or written by hand for people who copy it: tests compare them with their sources.
     "docs/openapi.json": r'("version": "){}(")',
     "docs/deployment.md": r"(orderfleet-[\w-]+:){}(\b)",

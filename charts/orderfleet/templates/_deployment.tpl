@@ -61,7 +61,7 @@ spec:
   {{- if not (include "orderfleet.scaled" .) }}
   replicas: {{ .values.replicas }}
   {{- end }}
-  revisionHistoryLimit: {{ .root.Values.global.revisionHistoryLimit }}
+  revisionHistoryLimit: {{ .root.Values.global.revisionHistoryLimit | int }}
   selector:
     matchLabels:
       {{- include "orderfleet.selector" . | nindent 6 }}
