@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -42,13 +43,20 @@ def undisturbed() -> Iterator[None]:
     """
     process = psutil.Process()
     before = process.nice()
-    with suppress(psutil.AccessDenied):
-        process.nice(_FIRST)
+    _come(process, _FIRST)
     try:
         yield
     finally:
-        with suppress(psutil.AccessDenied):
-            process.nice(before)
+        _come(process, before)
+
+
+def _come(process: psutil.Process, nice: int) -> None:
+    with suppress(psutil.AccessDenied):
+        process.nice(nice)
+    # Linux divides the cores among sessions first, and every server of a fleet has its own: a
+    # process' nice counts within its session only (sched(7), "The autogroup feature").
+    with suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(str(nice))
 
 
 def _run_on(cores: Collection[int], trees: Iterable[Tree], *processes: psutil.Process) -> None:

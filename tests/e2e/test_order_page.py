@@ -2,17 +2,24 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 import pytest_asyncio
+from msgspec import to_builtins
 from playwright.async_api import Page, ViewportSize, expect
+from temporalio.client import Client
 
+from orderfleet.domain.contract import ORDER_TASK_QUEUE, ORDER_WORKFLOW, OrderInput
+from orderfleet.domain.orders import Address
 from tests.e2e.support.apis import run_api
 from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import HOME, Orders, new_id
+from tests.support.cli import Cli
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -108,3 +115,46 @@ async def test_a_key_without_the_role_sees_an_order_and_decides_nothing(api: Api
         await check_access(page)
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width == _PHONE["width"]
+
+
+async def test_an_accepted_order_has_no_row_yet(orders: Orders) -> None:
+    order_id = new_id("plain")
+    order = OrderInput(payment_id=f"pay-{order_id}", address=Address(**HOME))
+    temporal = await Client.connect(orders.fleet.temporal_address)
+    # Its first task, which writes the row, comes long after the test.
+    workflow = await temporal.start_workflow(
+        ORDER_WORKFLOW,
+        to_builtins(order),
+        id=order_id,
+        task_queue=ORDER_TASK_QUEUE,
+        start_delay=timedelta(minutes=5),
+    )
+    try:
+        async with browse(viewport=_WIDE) as page:
+            await page.goto(f"{orders.fleet.api_url}/board#/orders/{order_id}")
+            await expect(page.get_by_text("Accepted; its row is not written yet.")).to_be_visible()
+            await expect(page.locator(".order-head .state")).to_have_text("received")
+            await expect(page.locator(".facts")).to_contain_text("Temporal")
+            await expect(page.locator(".past")).to_be_hidden()
+            await check_access(page)
+    finally:
+        await workflow.terminate()
+
+
+async def test_a_forgotten_order_shows_its_course_without_its_address(
+    orders: Orders, tmp_path: Path
+) -> None:
+    order_id = await orders.place("plain", address={**HOME, "name": "Zo\u00eb M\u00fcller"})
+    await orders.ended(order_id)
+    outcome = await Cli(tmp_path, orders.fleet.addresses)("forget", order_id, "--no-wait")
+    assert outcome.status == 0, outcome
+    await orders.until(order_id, "forgotten")
+    async with browse(viewport=_WIDE) as page:
+        await page.goto(f"{orders.fleet.api_url}/board#/orders/{order_id}")
+        await expect(page.get_by_text("This order is forgotten")).to_be_visible()
+        await expect(page.locator(".past .row")).to_contain_text("***, ***")
+        await expect(page.locator(".log")).to_contain_text("fulfilled")
+        body = page.locator("body")
+        await expect(body).not_to_contain_text("M\u00fcller")
+        await expect(body).not_to_contain_text(HOME["street"])
+        await check_access(page)
