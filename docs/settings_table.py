@@ -9,7 +9,7 @@ from orderfleet.runtime.gate import GateSettings
 from orderfleet.runtime.migrate import MigrateSettings
 from orderfleet.settings import CommonSettings, ServiceSettings, WorkerSettings
 from orderfleet_api.settings import ApiSettings
-from orderfleet_cli.settings import ClientSettings
+from orderfleet_cli.settings import BackupSettings, ClientSettings
 from orderfleet_order_worker.settings import OrderWorkerSettings
 from orderfleet_shipping_worker.settings import ShippingWorkerSettings
 
@@ -25,6 +25,7 @@ SECTIONS: list[tuple[str, type[Settings], type[Settings]]] = [
     ("`orderfleet-order-gate`, `orderfleet-shipping-gate`", GateSettings, CommonSettings),
     ("`orderfleet-migrate`", MigrateSettings, CommonSettings),
     ("The command `orderfleet`", ClientSettings, Settings),
+    ("`orderfleet backup` and `orderfleet restore`", BackupSettings, Settings),
 ]
 
 

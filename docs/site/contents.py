@@ -12,7 +12,7 @@ CONTENTS: Final = {
         "Install": ["docs/deployment", "charts/orderfleet/README", "docs/scaling", "docs/sizing"],
         "Operate": [
             *("docs/board", "docs/dashboards", "docs/metrics", "docs/telemetry"),
-            *("docs/rotation", "docs/encryption", "docs/privacy"),
+            *("docs/rotation", "docs/encryption", "docs/privacy", "docs/backup"),
         ],
         "Measured": ["docs/invariants", "docs/benchmarks/README", "docs/scaling/measured"],
         "Develop": [

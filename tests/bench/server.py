@@ -39,7 +39,7 @@ NAMESPACE: Final = "default"
 _NAMESPACE_SECONDS: Final = 30.0
 _POLL: Final = 0.2
 _RETENTION_SECONDS: Final = 72 * 3600
-_DATABASES: Final = {"temporal": "temporal", "visibility": "temporal_visibility"}
+DATABASES: Final = {"temporal": "temporal", "visibility": "temporal_visibility"}
 # The server's own; its database has no room for one above 32,767, so not any free port.
 _PORTS: Final = {
     "FRONTEND_GRPC_PORT": 7233,
@@ -116,7 +116,7 @@ async def run_server(
 async def _start_server(
     data: Path, postgres: Postgres, find: PortFinder, config: Mapping[str, object]
 ) -> tuple[Process, str]:
-    for kind, database in _DATABASES.items():
+    for kind, database in DATABASES.items():
         await postgres.create_database(database)
         await _make_schema(data, postgres, kind, database)
     dynamic = data / "dynamic-config.yaml"
@@ -168,8 +168,8 @@ def _server_environment(
         "DB_PORT": str(postgres.port),
         "POSTGRES_USER": OWNER,
         "POSTGRES_PWD": _password(postgres),
-        "DBNAME": _DATABASES["temporal"],
-        "VISIBILITY_DBNAME": _DATABASES["visibility"],
+        "DBNAME": DATABASES["temporal"],
+        "VISIBILITY_DBNAME": DATABASES["visibility"],
         "SQL_MAX_CONNS": connections,
         "SQL_MAX_IDLE_CONNS": connections,
         "NUM_HISTORY_SHARDS": str(deployed["historyShards"]),

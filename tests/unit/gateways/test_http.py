@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -251,6 +252,33 @@ async def test_404_is_an_answer_to_a_question_only(remote: Remote, gateways: Gat
     await each(MONEY | PACKAGES, gateways, GatewayUnknownError)
     assert await gateways.payment.lookup("pay-1") is ChargeStatus.NONE
     assert await gateways.carrier.lookup("o-1/2") is None
+
+
+async def test_a_list_of_charges(remote: Remote, url: str) -> None:
+    since = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    charge = msgspec.to_builtins(CHARGE) | {
+        "status": "captured",
+        "created_at": "2026-01-31T12:00:01Z",
+    }
+    remote.answer = 200, msgspec.json.encode({"charges": [charge], "next": "a b"})
+    async with HTTPPaymentGateway(url) as gateway:
+        page = await gateway.list_charges(since, "a&b")
+        assert page is not None
+        assert page.next == "a b"
+        assert page.charges[0].key == CHARGE.key
+        assert page.charges[0].status is ChargeStatus.CAPTURED
+        assert page.charges[0].created_at == since + timedelta(seconds=1)
+        remote.answer = 200, b'{"charges": [{"key": 1}]}'
+        with pytest.raises(GatewayUnknownError, match="no valid list of charges"):
+            await gateway.list_charges(since, "")
+    assert remote.asked[0] == ("GET", "/charges?since=2026-01-31T12%3A00%3A00Z&after=a%26b")
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_gateway_without_a_list(remote: Remote, url: str, status: int) -> None:
+    remote.answer = status, b""
+    async with HTTPPaymentGateway(url) as gateway:
+        assert await gateway.list_charges(datetime.now(UTC), "") is None
 
 
 async def test_no_answer_in_time_is_unknown(

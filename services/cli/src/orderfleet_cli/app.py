@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from orderfleet_cli.commands import (
+    backups,
     gateways,
     local,
     operate,
@@ -52,7 +53,8 @@ def orderfleet(
 
     The fleet is the one that `orderfleet up` runs in this directory, or the one that the
     environment names: ORDERFLEET_URL, ORDERFLEET_API_KEY; TEMPORAL_ADDRESS (and the other
-    TEMPORAL_* names) and DATABASE_URL for `describe`, `history`, `versions`, `forget` and `doctor`.
+    TEMPORAL_* names) and DATABASE_URL for `describe`, `history`, `versions`, `forget` and `doctor`;
+    `backup` and `restore` need the DATABASE_URL of its owner.
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
@@ -62,7 +64,7 @@ def orderfleet(
     load_environment()
 
 
-for group in (orders, temporal, versions, operate, payload_keys, gateways, local):
+for group in (orders, temporal, versions, operate, backups, payload_keys, gateways, local):
     app.add_typer(group.commands)
 
 

@@ -66,6 +66,11 @@ _SERVERS: Final = (
         re.compile("DATABASE_PASSWORD_FILE|PG(PASS.*|SSLKEY|SSLCERT)"),
     ),
     _Server(
+        frozenset({"ORDERFLEET_TEMPORAL_DATABASE_URL", "ORDERFLEET_VISIBILITY_DATABASE_URL"}),
+        re.compile("ORDERFLEET_(TEMPORAL|VISIBILITY)_DATABASE_.*"),
+        re.compile("ORDERFLEET_TEMPORAL_DATABASE_PASSWORD_FILE"),
+    ),
+    _Server(
         frozenset({"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"}),
         re.compile("OTEL_EXPORTER_OTLP_.*"),
         re.compile("OTEL_EXPORTER_OTLP_(TRACES_)?(HEADERS|CLIENT_.*)"),
@@ -83,6 +88,7 @@ _SERVERS: Final = (
 _PATHS: Final = (
     *(f"{gateway}_CREDENTIALS" for gateway in _GATEWAYS),
     "DATABASE_PASSWORD_FILE",
+    "ORDERFLEET_TEMPORAL_DATABASE_PASSWORD_FILE",
     "TEMPORAL_API_KEY_FILE",
 )
 

@@ -58,6 +58,18 @@ def find_local_fleet() -> tuple[dict[str, str], bool]:
     return {}, False
 
 
+def local_data(database_url: str) -> Path | None:
+    """Return the data directory of the fleet that runs here with this Postgres, None if none does.
+
+    Raises:
+        UsageError: a file of addresses cannot be read.
+    """
+    for data in (DATA, DEMO_DATA):
+        if read_variables(data / _FILE).get(DATABASE) == database_url and _is_held(data):
+            return data
+    return None
+
+
 def points_elsewhere(name: str) -> bool:
     """Return whether a variable of this name may point at another Postgres or Temporal."""
     return name.startswith(("PG", "TEMPORAL_", "DATABASE_")) or name in {URL, INTERNAL_URL}

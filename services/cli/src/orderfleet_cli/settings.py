@@ -3,6 +3,7 @@
 import os
 from typing import Annotated, Final, TypeVar
 
+from orderfleet.addresses import check_database_url
 from orderfleet.environment import Env, Settings, SettingsError, is_http_url
 from orderfleet_cli.errors import UsageError
 
@@ -36,6 +37,46 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
             raise SettingsError("ORDERFLEET_API_INTERNAL_URL: expected http://host:port")
         if not (self.api_key.isascii() and self.api_key.isprintable()):
             raise SettingsError("ORDERFLEET_API_KEY: expected printable ASCII characters")
+
+
+class BackupSettings(Settings, frozen=True, kw_only=True):
+    """Settings of `backup` and `restore`: Temporal's databases, where they are ours."""
+
+    temporal_database_url: Annotated[
+        str,
+        Env(
+            "Temporal's own database, to back up and restore; empty is none.",
+            unit="URL",
+            secret=True,
+        ),
+    ] = ""
+    visibility_database_url: Annotated[
+        str,
+        Env(
+            "Temporal's database of visibility, likewise; set both or neither.",
+            unit="URL",
+            secret=True,
+        ),
+    ] = ""
+    temporal_database_password_file: Annotated[
+        str, Env("File of the password of both, instead of one in their URLs.")
+    ] = ""
+
+    def check(self) -> None:
+        """Check both URLs."""
+        urls = {
+            "ORDERFLEET_TEMPORAL_DATABASE_URL": self.temporal_database_url,
+            "ORDERFLEET_VISIBILITY_DATABASE_URL": self.visibility_database_url,
+        }
+        for name, url in urls.items():
+            if not url:
+                continue
+            try:
+                check_database_url(url)
+            except ValueError as error:
+                raise SettingsError(f"{name}: {error}") from None
+        if len({bool(url) for url in urls.values()}) > 1:
+            raise SettingsError(f"{' and '.join(urls)}: set both or neither")
 
 
 def read(cls: type[S]) -> S:

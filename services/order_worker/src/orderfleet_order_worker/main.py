@@ -47,19 +47,22 @@ async def serve(settings: OrderWorkerSettings, lifecycle: Lifecycle) -> None:
         metrics = OrderWorkerMetrics(resources.registry)
         client = await resources.connect(settings)
         await schedule_reconciliation(client, settings)
+        gateway = make_payment_gateway(
+            settings.payment_gateway_url,
+            resources.pool,
+            settings.gateway_faults,
+            settings.payment_gateway_credentials,
+            resources.credentials.add,
+        )
         orders = OrderActivities(
             resources.pool,
-            make_payment_gateway(
-                settings.payment_gateway_url,
-                resources.pool,
-                settings.gateway_faults,
-                settings.payment_gateway_credentials,
-                resources.credentials.add,
-            ),
+            gateway,
             shipping_task_queue=settings.shipping_task_queue,
             metrics=metrics,
         )
-        reconciliation = ReconciliationActivities(resources.pool, client, settings, metrics)
+        reconciliation = ReconciliationActivities(
+            resources.pool, client, settings, metrics, gateway
+        )
         forgetting = ForgetActivities(resources.pool, client, settings)
         make = partial(
             make_worker,

@@ -2,12 +2,20 @@
 
 import asyncio
 from collections.abc import Awaitable
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter
 
-from orderfleet.gateways.protocols import Charge, ChargeStatus, GatewayRefusedError, PaymentGateway
+from orderfleet.gateways.protocols import (
+    Charge,
+    ChargeLister,
+    ChargePage,
+    ChargeStatus,
+    GatewayRefusedError,
+    PaymentGateway,
+)
 from orderfleet.observability.worker_metrics import ENDS, WorkerMetrics
 from orderfleet.store.transitions import Transition
 
@@ -33,6 +41,7 @@ class Phase(StrEnum):
     OPEN = "open"
     ROWLESS = "rowless"
     REQUESTS = "requests"
+    RESTORED = "restored"
     FORGET = "forget"
 
 
@@ -132,6 +141,12 @@ class MeasuredPaymentGateway:
     async def refund(self, charge: Charge) -> ChargeStatus:
         """Give back what was captured."""
         return self._counted("refund", await self._ask("refund", self._gateway.refund(charge)))
+
+    async def list_charges(self, since: datetime, after: str) -> ChargePage | None:
+        """Return charges since a time; None if the gateway has no list."""
+        if not isinstance(self._gateway, ChargeLister):
+            return None
+        return await self._gateway.list_charges(since, after)
 
     def _counted(self, operation: str, status: ChargeStatus) -> ChargeStatus:
         self._metrics.gateway_called(operation, status)

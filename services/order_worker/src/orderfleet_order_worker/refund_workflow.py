@@ -59,7 +59,7 @@ class RefundWorkflow:
             undo: ActivityConfig = {**_undo("the package"), "task_queue": queue}
             recalled = await workflow.execute_activity(
                 RECALL_ACTIVITY,
-                RecallInput(refund.order_id, traces.keys),
+                RecallInput(refund.order_id, traces.keys, traces.restored),
                 result_type=bool,
                 **undo,
             )

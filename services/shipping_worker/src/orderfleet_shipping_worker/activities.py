@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from temporalio import activity
@@ -34,6 +34,8 @@ from orderfleet.store.pool import Pool
 from orderfleet.store.restore import keep_fulfilled
 from orderfleet.store.transitions import Transition, append_event, move
 from orderfleet.temporal.attempts import StepResult, attempt_of
+
+_NOT_CALLED_BACK: Final = "the carrier cannot call it back"
 
 
 class DispatchResult(StepResult, frozen=True, kw_only=True):
@@ -110,6 +112,9 @@ class ShippingActivities:
         any_called_back, delivered = False, ""
         for key in sorted({*undo.keys, *([dispatched.key] if dispatched.key else [])}):
             shipment = Shipment(key, undo.order_id, dispatched.address)
+            if undo.keep_taken and (kept := await self._lookup(shipment)):
+                delivered = printable(kept)
+                continue
             try:
                 called_back = await self._recall(shipment)
             except GatewayRefusedError:
@@ -125,7 +130,8 @@ class ShippingActivities:
                     self._pool, undo.order_id, recalled(key, called_back=called_back)
                 )
         if delivered:
-            payload = {"tracking": delivered, "reason": "the carrier cannot call it back"}
+            reason = "found at the carrier after a restore" if undo.keep_taken else _NOT_CALLED_BACK
+            payload = {"tracking": delivered, "reason": reason}
             await keep_fulfilled(self._pool, undo.order_id, payload)
         return any_called_back
 

@@ -200,10 +200,15 @@ class ForgetResult(Struct, frozen=True):
 
 
 class RecallInput(Struct, frozen=True):
-    """Input of the activity `recall`; `keys` are further keys that the carrier may have in use."""
+    """Input of the activity `recall`.
+
+    `keys` are further keys that the carrier may have in use. `keep_taken`: after a restore, a
+    package that the carrier has is the last that is known of its order, which is then fulfilled.
+    """
 
     order_id: OrderId
     keys: list[str] = []
+    keep_taken: bool = False
 
 
 class Cancel(Struct, frozen=True):

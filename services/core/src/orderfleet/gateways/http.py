@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 import msgspec
@@ -22,6 +22,7 @@ from orderfleet.gateways.credentials import GatewayCredentials
 from orderfleet.gateways.http_client import GatewayClient
 from orderfleet.gateways.protocols import (
     Charge,
+    ChargePage,
     ChargeStatus,
     GatewayRefusedError,
     GatewayUnavailableError,
@@ -41,6 +42,8 @@ _MOST_BYTES: Final = 65_536
 # A refusal's reason may be slow to arrive; its status line is there already.
 _REASON_SECONDS: Final = 0.5
 _REFUSED: Final = frozenset({HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
+_ABSENT: Final = frozenset({HTTPStatus.NOT_FOUND.value})
+_NO_LIST: Final = _ABSENT | {HTTPStatus.METHOD_NOT_ALLOWED.value, HTTPStatus.NOT_IMPLEMENTED.value}
 # A retry may succeed soon; so it may after 500 and above.
 _UNAVAILABLE: Final = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -53,7 +56,13 @@ class _UnreadableError(Exception):
     """A response that is too long, or in an unsupported encoding."""
 
 
-async def _request(gateway: GatewayClient, method: str, path: str, body: object = None) -> Any:
+async def _request(
+    gateway: GatewayClient,
+    method: str,
+    path: str,
+    body: object = None,
+    absent: frozenset[int] = _ABSENT,
+) -> Any:
     content = None if body is None else msgspec.json.encode(body)
     private = body.private if isinstance(body, Shipment) else ()
     client, secrets = gateway.current(), gateway.secrets
@@ -62,7 +71,9 @@ async def _request(gateway: GatewayClient, method: str, path: str, body: object 
             asyncio.timeout(GATEWAY_CALL_SECONDS),
             client.stream(method, path, content=content) as response,
         ):
-            return await _parse(response, method)
+            if method == "GET" and response.status_code in absent:
+                return None
+            return await _parse(response)
     except (GatewayRefusedError, GatewayUnknownError) as error:
         error.args = (redact(f"{method} {path}: {error}", REASON_BYTES, private, secrets),)
         raise
@@ -74,12 +85,10 @@ async def _request(gateway: GatewayClient, method: str, path: str, body: object 
         raise GatewayUnavailableError(redact(message, REASON_BYTES, private, secrets)) from None
 
 
-async def _parse(response: httpx.Response, method: str) -> Any:
+async def _parse(response: httpx.Response) -> Any:
     status = response.status_code
     if status in _REFUSED:
         raise GatewayRefusedError(f"{status} {await _reason(response)}".rstrip())
-    if status == HTTPStatus.NOT_FOUND and method == "GET":
-        return None
     if status in _UNAVAILABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise GatewayUnavailableError(str(status), retry_after=_retry_after(response))
     if not response.is_success:
@@ -158,7 +167,10 @@ class _HTTPGateway:
 
 
 class HTTPPaymentGateway(_HTTPGateway):
-    """A `PaymentGateway` behind `POST /charges`, `GET /charges/{key}`, `.../void`, `.../refund`."""
+    """A `PaymentGateway` behind `POST /charges`, `GET /charges/{key}`, `.../void`, `.../refund`.
+
+    `GET /charges` lists them, if the provider can.
+    """
 
     async def charge(self, charge: Charge) -> bool:
         """Capture the amount; the gateway recognizes a repeat by the key, and may report it."""
@@ -182,6 +194,15 @@ class HTTPPaymentGateway(_HTTPGateway):
         """Refund what was captured."""
         path = f"/charges/{quote(charge.key, safe='')}/refund"
         return _status(await _request(self._client, "POST", path, charge))
+
+    async def list_charges(self, since: datetime, after: str) -> ChargePage | None:
+        """Return the charges since a time, or those after a cursor; 404, 405, 501: no list."""
+        query = urlencode({"since": f"{since:%Y-%m-%dT%H:%M:%SZ}", "after": after})
+        answer = await _request(self._client, "GET", f"/charges?{query}", absent=_NO_LIST)
+        try:
+            return None if answer is None else msgspec.convert(answer, ChargePage)
+        except msgspec.ValidationError as error:
+            raise GatewayUnknownError(f"no valid list of charges in the answer: {error}") from None
 
 
 class HTTPCarrier(_HTTPGateway):

@@ -5,8 +5,9 @@ the default implementations, `http` those for a provider behind a URL; any class
 is another one, which `factory` returns. Activities call them through `sanitized`.
 """
 
+from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -33,6 +34,20 @@ class Charge(Struct, frozen=True):
     order_id: str
     amount: str
     currency: str
+
+
+class ListedCharge(Charge, frozen=True, kw_only=True):
+    """A charge with its status and the time at which it was made."""
+
+    status: ChargeStatus
+    created_at: datetime
+
+
+class ChargePage(Struct, frozen=True):
+    """Charges, and the cursor of those after them; an empty one ends the list."""
+
+    charges: list[ListedCharge]
+    next: str = ""
 
 
 class Shipment(Struct, frozen=True):
@@ -99,6 +114,17 @@ class PaymentGateway(Protocol):
 
     async def refund(self, charge: Charge) -> ChargeStatus:
         """Refund what was captured; return REFUNDED once that is done."""
+
+
+@runtime_checkable
+class ChargeLister(Protocol):
+    """A `PaymentGateway` that can list what this fleet charged.
+
+    After a restore from a backup the list is all that is left of the orders since.
+    """
+
+    async def list_charges(self, since: datetime, after: str) -> ChargePage | None:
+        """Return the first charges since a time, or those after a cursor; None without a list."""
 
 
 class Carrier(Protocol):

@@ -6,12 +6,16 @@ address. Activities call every gateway through these wrappers.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Final, NoReturn, TypeVar
 
 from orderfleet.environment import MASK
 from orderfleet.gateways.protocols import (
     Carrier,
     Charge,
+    ChargeLister,
+    ChargePage,
     ChargeStatus,
     GatewayRefusedError,
     GatewayUnavailableError,
@@ -49,6 +53,13 @@ class SanitizedPaymentGateway:
     async def refund(self, charge: Charge) -> ChargeStatus:
         """Refund what was captured."""
         return _status(await self._call(self._gateway.refund, charge))
+
+    async def list_charges(self, since: datetime, after: str) -> ChargePage | None:
+        """Return charges since a time; None if the gateway has no list."""
+        gateway = self._gateway
+        if not isinstance(gateway, ChargeLister):
+            return None
+        return await self._call(partial(gateway.list_charges, since), after)
 
     async def _call(self, call: Callable[[A], Awaitable[T]], argument: A) -> T:
         return await _sanitized(call, argument, "the payment gateway")

@@ -6,6 +6,7 @@ in the ledger.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, TypeVar
 
@@ -14,9 +15,11 @@ from msgspec import Meta, Struct
 
 from orderfleet.gateways.protocols import (
     Charge,
+    ChargePage,
     ChargeStatus,
     GatewayRefusedError,
     GatewayUnknownError,
+    ListedCharge,
     Shipment,
 )
 from orderfleet.store import simulated_ledger
@@ -137,6 +140,13 @@ class SimulatedPaymentGateway:
             return ChargeStatus(status or ChargeStatus.NONE)
 
         return await self._remote.call("refund", charge.order_id, work)
+
+    async def list_charges(self, since: datetime, after: str) -> ChargePage:
+        """Return the ledger's charges since a time, by key."""
+        rows = await simulated_ledger.list_charges(self._pool, since, after)
+        full = len(rows) == simulated_ledger.CHARGES_PAGE
+        charges = msgspec.convert(rows, list[ListedCharge])
+        return ChargePage(charges, charges[-1].key if full else "")
 
     async def _put(self, charge: Charge, status: ChargeStatus) -> tuple[ChargeStatus, bool]:
         current, repeated = await simulated_ledger.put_charge(

@@ -4,10 +4,10 @@ from datetime import datetime
 
 import asyncpg
 
-from orderfleet.store.pool import Pool
+from orderfleet.store.pool import Connection, Pool
 
 
-async def schema_version(pool: Pool) -> int | None:
+async def schema_version(pool: Pool | Connection) -> int | None:
     """Return the number of the newest migration that ran, or None if none did."""
     try:
         version = await pool.fetchval("SELECT max(number) FROM schema_migrations")

@@ -1,10 +1,13 @@
 """The simulated gateways' own ledger (schema `gateway`), which the checks read."""
 
+from datetime import datetime
 from typing import Any, Final
 
 from msgspec import Struct
 
 from orderfleet.store.pool import Pool
+
+CHARGES_PAGE: Final = 100
 
 
 class Balance(Struct, frozen=True):
@@ -62,6 +65,18 @@ async def charge_status(pool: Pool, key: str) -> str | None:
     """Return the status of a charge, or None if the key was never used."""
     found = await pool.fetchval("SELECT status FROM gateway.charges WHERE key = $1", key)
     return None if found is None else str(found)
+
+
+async def list_charges(pool: Pool, since: datetime, after: str) -> list[dict[str, Any]]:
+    """Return up to 100 charges from a time on, by key, those after a key."""
+    rows = await pool.fetch(
+        "SELECT key, order_id, amount::text, currency, status, created_at FROM gateway.charges"
+        " WHERE created_at >= $1 AND key > $2 ORDER BY key LIMIT $3",
+        since,
+        after,
+        CHARGES_PAGE,
+    )
+    return [dict(row) for row in rows]
 
 
 async def refund_charge(pool: Pool, key: str) -> str | None:

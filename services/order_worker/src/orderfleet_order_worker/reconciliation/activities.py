@@ -2,7 +2,8 @@
 
 The phases run concurrently, so that none waits for another: refunds that are owed, orders open in
 Postgres whose workflow has closed, closed workflows without a row, changes that no worker took up,
-and, if the fleet forgets orders by their age, those that are old enough.
+after a restore what the backup lacks, and, if the fleet forgets orders by their age, those that are
+old enough.
 A phase, or an order of a phase, that fails is logged, counted and reported; the others continue.
 """
 
@@ -25,21 +26,26 @@ from orderfleet.domain.contract import RefundInput
 from orderfleet.domain.orders import TRANSITIONS, OrderState, is_order_id
 from orderfleet.domain.payments import PaymentStatus
 from orderfleet.domain.text import printable
+from orderfleet.gateways.protocols import PaymentGateway
+from orderfleet.gateways.sanitized import SanitizedPaymentGateway
+from orderfleet.gateways.simulated import SimulatedPaymentGateway
 from orderfleet.store import change_requests
 from orderfleet.store.forget import due_orders
 from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import LeftBehind, open_orders, owed_refunds, unknown_orders
 from orderfleet.store.restore import restore_fulfilled, restore_payment
+from orderfleet.store.restores import Restore, in_doubt, pending_restore
 from orderfleet.store.transitions import Transition, end_order, receive
 from orderfleet.temporal.visibility import of_queue
 from orderfleet_order_worker.forgetting.start import start_forgetting
-from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
+from orderfleet_order_worker.metrics import MeasuredPaymentGateway, OrderWorkerMetrics, Phase
 from orderfleet_order_worker.reconciliation.evidence import (
     Evidence,
     dispatched_keys,
     read_evidence,
     workflow_ids,
 )
+from orderfleet_order_worker.reconciliation.restored import RestoredOrders
 from orderfleet_order_worker.reconciliation.run import ReconciliationRun, ReconciliationSummary
 from orderfleet_order_worker.reconciliation.stuck_refunds import free_refund, stuck_refunds
 from orderfleet_order_worker.settings import OrderWorkerSettings
@@ -55,10 +61,14 @@ _UNKNOWN: Final = "Temporal does not know the order"
 
 
 class Traces(Struct, frozen=True):
-    """Result of `trace`: whether a charge may have been made, and the carrier's keys in use."""
+    """Result of `trace`: whether a charge may have been made, and the carrier's keys in use.
+
+    `restored`: the records are a backup's, and the carrier knows better.
+    """
 
     charged: bool
     keys: list[str]
+    restored: bool = False
 
 
 class ReconciliationActivities:
@@ -70,10 +80,15 @@ class ReconciliationActivities:
         client: Client,
         settings: OrderWorkerSettings,
         metrics: OrderWorkerMetrics | None = None,
+        gateway: PaymentGateway | None = None,
     ) -> None:
         self._pool = pool
         self._metrics = metrics or OrderWorkerMetrics(CollectorRegistry())
         self._client = client
+        sanitized = SanitizedPaymentGateway(gateway or SimulatedPaymentGateway(pool))
+        self._restored = RestoredOrders(
+            pool, client, MeasuredPaymentGateway(sanitized, self._metrics)
+        )
         self._order_task_queue = settings.order_task_queue
         self._shipping_task_queue = settings.shipping_task_queue
         self._forget_after = timedelta(days=settings.forget_after_days)
@@ -94,12 +109,18 @@ class ReconciliationActivities:
         """
         began = datetime.now(UTC)
         run = ReconciliationRun(self._metrics)
+        await run.phase(Phase.RESTORED, self._read_restore(run))
+        since = since or began - policies.RECONCILE_WINDOW
+        if run.restore is not None:
+            since = min(since, run.restore.since - policies.RECONCILE_OVERLAP)
         phases: dict[Phase, Coroutine[Any, Any, None]] = {
             Phase.REFUNDS: self._start_refunds(run),
             Phase.OPEN: self._end_open(run),
-            Phase.ROWLESS: self._adopt_rowless(run, since or began - policies.RECONCILE_WINDOW),
+            Phase.ROWLESS: self._adopt_rowless(run, since),
             Phase.REQUESTS: self._answer_requests(run),
         }
+        if run.restore is not None:
+            phases[Phase.RESTORED] = self._find_lost(run, run.restore)
         if self._forget_after:
             phases[Phase.FORGET] = self._forget_old(run, self._forget_after)
         async with asyncio.TaskGroup() as group:
@@ -116,13 +137,16 @@ class ReconciliationActivities:
     async def trace(self, order_id: str) -> Traces:
         """Return what an order may have taken by Temporal's histories, whatever its row says.
 
-        An order whose history is gone may have taken everything: a charge, and all packages.
+        An order whose history is gone, or was restored from a backup, may have taken everything: a
+        charge, and all packages.
         """
         evidence = await read_evidence(self._client, order_id)
-        if evidence is None or evidence.task_queue != self._order_task_queue:
+        began = None if evidence is None else evidence.began
+        restored = await in_doubt(self._pool, began, policies.RECONCILE_OVERLAP)
+        if restored or evidence is None or evidence.task_queue != self._order_task_queue:
             attempts = range(1, policies.SHIPPING_ATTEMPTS + 1)
             keys = [contract.carrier_key(order_id, attempt) for attempt in attempts]
-            return Traces(charged=True, keys=keys)
+            return Traces(charged=True, keys=keys, restored=restored)
         keys = await dispatched_keys(self._client, order_id, evidence)
         return Traces(evidence.charge_begun, keys)
 
@@ -217,6 +241,9 @@ class ReconciliationActivities:
                 payload["tracking"] = printable(evidence.shipped.tracking)
             self._ended(run, order, await restore_fulfilled(self._pool, order.order_id, payload))
             return
+        if run.restore is not None and not evidence.charge_begun:
+            # The history may be older than the charge.
+            evidence.charge_begun = await self._restored.is_charged(order.payment_id)
         if evidence.charge_begun:
             # Before the end: from here on the refund is owed, even if this run fails.
             await restore_payment(self._pool, order.order_id, _BY)
@@ -274,6 +301,23 @@ class ReconciliationActivities:
             await change_requests.answer(self._pool, request)
 
         await run.each(Phase.REQUESTS, queued, lambda request: request.order_id, answer)
+
+    # --- After a restore -----------------------------------------------------------------------
+
+    async def _read_restore(self, run: ReconciliationRun) -> None:
+        run.restore = await pending_restore(self._pool)
+
+    async def _find_lost(self, run: ReconciliationRun, restore: Restore) -> None:
+        """Find the charges that the restored records lack."""
+
+        async def refund(order: LeftBehind, reason: str) -> None:
+            await self._start_refund(run, order, order.state, reason)
+
+        async def end(order: LeftBehind) -> None:
+            lost = Evidence("", None, OrderState.FAILED, _UNKNOWN, charge_begun=True)
+            await self._end(run, order, lost)
+
+        await self._restored.find_lost(run, restore, refund, end)
 
     # --- Old orders ----------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ Calls have no time limit here: the caller has a limit for all of them.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
@@ -43,6 +44,7 @@ class Evidence(Struct):
     charge_begun: bool = False
     # The result of a shipping attempt, which completes only after the row is `fulfilled`.
     shipped: ShippingResult | None = None
+    began: datetime | None = None
     # The workflow ids of the shipping attempts, each with its run id.
     shipping: dict[str, str] = {}
 
@@ -61,7 +63,8 @@ async def read_evidence(client: Client, order_id: str) -> Evidence | None:
     if started.workflow_type.name != contract.ORDER_WORKFLOW:
         return None
     order = await _decoded(client, started.input.payloads, OrderInput)
-    evidence = Evidence(started.task_queue.name, order)
+    began = events[0].event_time.ToDatetime(UTC)
+    evidence = Evidence(started.task_queue.name, order, began=began)
     for event in events:
         await _add(client, evidence, event)
         await _add_child(client, evidence, event)

@@ -15,6 +15,7 @@ from temporalio.service import RPCError
 from orderfleet.domain import policies
 from orderfleet.domain.text import printable
 from orderfleet.store.pool import UNAVAILABLE
+from orderfleet.store.restores import Restore
 from orderfleet_order_worker.metrics import OrderWorkerMetrics, Phase
 
 log = structlog.stdlib.get_logger(__name__)
@@ -42,7 +43,9 @@ class ReconciliationRun:
 
     def __init__(self, metrics: OrderWorkerMetrics) -> None:
         self._metrics = metrics
-        self._failures: Counter[Phase] = Counter()
+        self.failures: Counter[Phase] = Counter()
+        # The restore whose orders are in doubt, if there is one.
+        self.restore: Restore | None = None
         self._errors: list[str] = []
         self.ended = 0
         self.refunds_started = 0
@@ -79,8 +82,8 @@ class ReconciliationRun:
 
     def summary(self, began: datetime) -> ReconciliationSummary:
         """Return what was done and what failed, and count the run."""
-        self._metrics.reconciliation_ended(clean=not self._failures)
-        failures = {phase.value: count for phase, count in sorted(self._failures.items())}
+        self._metrics.reconciliation_ended(clean=not self.failures)
+        failures = {phase.value: count for phase, count in sorted(self.failures.items())}
         return ReconciliationSummary(
             self.ended, self.refunds_started, failures, self._errors, began
         )
@@ -92,7 +95,7 @@ class ReconciliationRun:
             yield
         except Exception as error:
             message = str(error) or type(error).__name__
-            self._failures[phase] += 1
+            self.failures[phase] += 1
             self._metrics.reconciliation_failed(phase)
             if len(self._errors) < _MOST_ERRORS:
                 self._errors.append(printable(f"{phase}: {order_id} {message}"))

@@ -1,0 +1,80 @@
+"""A backup of the fleet's database, and what its restore brings back."""
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from orderfleet.domain.orders import OrderState
+from orderfleet.store.forget import forget_order
+from orderfleet.store.pool import Pool, open_pool
+from orderfleet.store.restores import pending_restore
+from orderfleet.store.transitions import receive
+from orderfleet_cli.backup.manifest import Kind, read_manifest
+from tests.integration.support.books import books, put_order, put_payment
+from tests.integration.support.fleet import an_order
+from tests.integration.support.servers import Database, Servers
+from tests.support.cli import Cli
+
+
+async def _rows(url: str) -> dict[str, Any]:
+    async with open_pool(url, size=1, wait_seconds=0) as pool:
+        record = await books(pool, "one")
+        last = await pool.fetchval("SELECT max(id) FROM events")
+        return {"books": record, "last": last}
+
+
+async def test_a_restore_brings_back_rows_rights_and_a_sequence_ahead(
+    servers: Servers, database: Database, owner: Pool, tmp_path: Path
+) -> None:
+    await put_order(owner, "one", OrderState.CHARGED)
+    await put_payment(owner, "one", "captured")
+    before = await _rows(database.owner_url)
+    cli = Cli(tmp_path)
+    done = await cli("backup", "monday", "--json", DATABASE_URL=database.owner_url)
+    assert [dump["database"] for dump in done.json["dumps"]] == ["fleet"]
+    manifest = read_manifest(tmp_path / "monday")
+    assert manifest.dumps[0].bytes == (tmp_path / "monday" / "fleet.dump").stat().st_size
+    async with servers.database(migrated=False) as other:
+        # Twice: the second replaces what the first has brought.
+        await cli("restore", "monday", DATABASE_URL=other.owner_url)
+        again = await cli("backup", "tuesday", DATABASE_URL=other.owner_url)
+        assert again.status == 0, again
+        refused = await cli("restore", "tuesday", DATABASE_URL=other.owner_url)
+        assert "is not empty: --replace removes what it has" in refused.error
+        replaced = await cli("restore", "tuesday", "--replace", DATABASE_URL=other.owner_url)
+        assert replaced.status == 0, replaced
+        assert 'processing data for table "public.orders"' in replaced.out
+        assert await _rows(other.owner_url) == before
+        async with open_pool(other.url, size=2, wait_seconds=0) as pool:
+            assert (restored := await pending_restore(pool))
+            # Tuesday's backup has that the restore of Monday's is not reconciled yet.
+            assert restored.since == read_manifest(tmp_path / "monday").dumps[0].taken_at
+            # The fleet's role works, and has no more rights than before.
+            assert await receive(pool, "two", an_order("pay-two"), {})
+            assert await pool.fetchval("SELECT max(id) FROM events") > before["last"] + 10**9
+            for statement in ("UPDATE events SET type = type", "SELECT record_restore(now())"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await pool.execute(statement)
+            assert await forget_order(pool, "one") is not None
+
+
+async def test_a_database_in_use_is_not_restored(
+    servers: Servers, database: Database, tmp_path: Path
+) -> None:
+    cli = Cli(tmp_path)
+    done = await cli("backup", "monday", DATABASE_URL=database.owner_url)
+    assert done.status == 0, done
+    assert (await cli("restore", "monday", "--only", Kind.TEMPORAL)).status == 1
+    async with servers.database(migrated=False) as other:
+        connection = await asyncpg.connect(other.owner_url)
+        refused = await cli("restore", "monday", "--replace", DATABASE_URL=other.owner_url)
+        assert "1 other sessions use" in refused.error
+        await connection.close()
+
+
+async def test_a_role_without_the_rights_gets_one_line(database: Database, tmp_path: Path) -> None:
+    refused = await Cli(tmp_path)("backup", "monday", DATABASE_URL=database.url)
+    assert "user may lack SELECT privilege" in refused.error
+    assert not (tmp_path / "monday").exists()
