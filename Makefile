@@ -168,7 +168,7 @@ contract-diff: .data/tools/oasdiff  ## what breaks callers of the API and users'
 	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release breaking $(SINCE)
 
 lint-workflows: .data/tools/actionlint .venv/.dev-stamp  ## actionlint and zizmor, of .github
-	.data/tools/actionlint
+	PATH=$(CURDIR)/$(BIN):$$PATH .data/tools/actionlint
 	$(BIN)/zizmor --offline --persona pedantic .github
 
 k8s-secrets:  ## generate the passwords, the API key and the payload key of k8s/overlays/dev, unless they exist
