@@ -6,7 +6,8 @@ import json
 import re
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -17,23 +18,34 @@ CHART: Final = "charts/orderfleet"
 
 
 def package(root: Path, commit: str, registry: str, digests: Mapping[str, str]) -> bytes:
-    """Return the chart's archive, which is the same for the same commit, registry and digests."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        archive = directory / "tree.tar"
-        run("git", "archive", f"--output={archive}", commit, CHART, cwd=root)
-        with tarfile.open(archive) as tar:
-            tar.extractall(directory, filter="data")
-        values = directory / CHART / "values.yaml"
-        values.write_text(with_digests(values.read_text(), registry, digests))
-        about = directory / CHART / "Chart.yaml"
-        text = about.read_text()
-        (version,) = re.findall(r"(?m)^version: (\S+)$", text)
-        changelog = run("git", "show", f"{commit}:{CHANGELOG}", cwd=root)
-        about.write_text(with_changes(with_images(text, registry, digests), changelog, version))
-        run("helm", "package", CHART, "--destination", "packages", cwd=directory)
-        (packaged,) = (directory / "packages").glob("*.tgz")
-        return _repeatable(files_of(packaged.read_bytes()))
+    """Return the chart's archive, which is the same for the same commit, registry and digests.
+
+    `helm package` would write the time, and Chart.yaml in the words of its own version.
+    """
+    files = _tree(root, commit)
+    files["values.yaml"] = with_digests(files["values.yaml"], registry, digests)
+    about = files["Chart.yaml"]
+    (version,) = re.findall(r"(?m)^version: (\S+)$", about)
+    changelog = run("git", "show", f"{commit}:{CHANGELOG}", cwd=root)
+    files["Chart.yaml"] = with_changes(with_images(about, registry, digests), changelog, version)
+    return _pack({f"orderfleet/{name}": text.encode() for name, text in files.items()})
+
+
+def _tree(root: Path, commit: str) -> dict[str, str]:
+    """Return the chart's files as a commit has them, without those in its .helmignore."""
+    with tempfile.NamedTemporaryFile() as archive:
+        run("git", "archive", f"--output={archive.name}", f"{commit}:{CHART}", cwd=root)
+        with tarfile.open(archive.name) as tar:
+            files = {name: content.decode() for name, content in _files(tar)}
+    ignored = files[".helmignore"].split()
+    return {name: text for name, text in files.items() if not _is_ignored(name, ignored)}
+
+
+def _is_ignored(name: str, patterns: Sequence[str]) -> bool:
+    # The two forms that our .helmignore has: a folder at the top, a file's name.
+    folders = tuple(pattern for pattern in patterns if pattern.startswith("/"))
+    file = name.rpartition("/")[2]
+    return f"/{name}".startswith(folders) or any(fnmatch(file, pattern) for pattern in patterns)
 
 
 def with_digests(values: str, registry: str, digests: Mapping[str, str]) -> str:
@@ -84,11 +96,16 @@ def with_changes(chart: str, changelog: str, version: str) -> str:
 def files_of(archive: bytes) -> dict[str, bytes]:
     """Return the files of a chart's archive."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        members = [(member.name, tar.extractfile(member)) for member in tar if member.isfile()]
-        return {name: file.read() for name, file in members if file is not None}
+        return dict(_files(tar))
 
 
-def _repeatable(files: Mapping[str, bytes]) -> bytes:
+def _files(tar: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    for member in tar:
+        if (file := tar.extractfile(member)) is not None:
+            yield member.name, file.read()
+
+
+def _pack(files: Mapping[str, bytes]) -> bytes:
     """Pack files in the order of their names, all with the same time."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from release.chart import with_changes, with_images
+from release.chart import files_of, package, with_changes, with_images
 from release.tools import ReleaseError
 
-_CHART = (Path(__file__).parents[3] / "charts/orderfleet/Chart.yaml").read_text()
+_ROOT = Path(__file__).parents[3]
+_CHART = (_ROOT / "charts/orderfleet/Chart.yaml").read_text()
 _CHANGELOG = """# Changelog
 
 ## [Unreleased]
@@ -49,3 +50,17 @@ def test_the_changes_are_the_changelog_s() -> None:
     changes = yaml.safe_load(made["annotations"]["artifacthub.io/changes"])
     assert changes == ['One change: "quoted", on two lines.', "Another."]
     assert with_changes(_CHART, _CHANGELOG, "7.9.0") == _CHART
+
+
+def test_archive_is_the_same_twice_and_has_what_helm_packages() -> None:
+    digests = {"api": f"sha256:{'a' * 64}"}
+    archive = package(_ROOT, "HEAD", "ghcr.io/shop", digests)
+    assert archive == package(_ROOT, "HEAD", "ghcr.io/shop", digests)
+    files = files_of(archive)
+    assert {"orderfleet/Chart.yaml", "orderfleet/charts/temporal/Chart.yaml"} <= files.keys()
+    assert not any(name.startswith(("orderfleet/tests/", "orderfleet/ci/")) for name in files)
+    assert any(name.startswith("orderfleet/templates/tests/") for name in files)
+    assert (
+        f"ghcr.io/shop/orderfleet-api@sha256:{'a' * 64}" in files["orderfleet/Chart.yaml"].decode()
+    )
+    assert f'digest: "sha256:{"a" * 64}"' in files["orderfleet/values.yaml"].decode()
