@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--orders", type=int, default=500)
     parser.add_argument("--seed", type=int, help="of another run, to repeat it")
-    parser.add_argument("--rate", type=float, default=3.0, help="orders a second")
+    parser.add_argument("--rate", type=float, default=2.0, help="orders a second")
     parser.add_argument("--folder", type=Path, default=Path(".data/chaos"))
     parser.add_argument("--judge", type=Path, metavar="RECORDING", help="judge a kept recording")
     arguments = parser.parse_args()

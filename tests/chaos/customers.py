@@ -41,6 +41,8 @@ _PLACE_SECONDS: Final = 60.0
 _CHANGE_SECONDS: Final = 20.0
 _STREAM_SECONDS: Final = 45.0
 _PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 6.0
+_FEED_PAUSE_SECONDS: Final = 0.5
 
 
 class Customers:
@@ -77,17 +79,18 @@ class Customers:
             await self.send(order_id, step)
 
     async def _until_answered(self, order_id: str, step: Step, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (status := await self.send(order_id, step)) in _AGAIN:
+        until, pause = time.monotonic() + seconds, _PAUSE_SECONDS
+        while (call := await self.send(order_id, step)).status in _AGAIN:
             if time.monotonic() > until or self._stopped():
                 return
-            if not status and step.patience < 1:
+            if not call.status and step.patience < 1:
                 # The client is gone; the script has its repeat.
                 return
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(max(pause, float(call.retry_after or 0)))
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    async def send(self, order_id: str, step: Step) -> int:
-        """Send a call once, record it, and return its status, 0 without an answer."""
+    async def send(self, order_id: str, step: Step) -> Call:
+        """Send a call once, record it, and return it; its status is 0 without an answer."""
         path = "/orders" if step.operation == PLACE and step.key else _PATHS[step.operation]
         headers = {"Idempotency-Key": step.key} if step.key else {}
         sent = time.time()
@@ -100,10 +103,8 @@ class Customers:
                     headers=headers,
                 )
         except (httpx.TransportError, TimeoutError) as error:
-            self._record(order_id, step, sent, error=type(error).__name__)
-            return 0
-        self._record(order_id, step, sent, answer)
-        return answer.status_code
+            return self._record(order_id, step, sent, error=type(error).__name__)
+        return self._record(order_id, step, sent, answer)
 
     def _record(
         self,
@@ -112,7 +113,7 @@ class Customers:
         sent: float,
         answer: httpx.Response | None = None,
         error: str = "",
-    ) -> None:
+    ) -> Call:
         said: Any = None
         if answer is not None:
             try:
@@ -125,21 +126,21 @@ class Customers:
         if step.operation == OVERVIEW:
             said = None
         headers = answer.headers if answer is not None else {}
-        self.calls.append(
-            Call(
-                order_id=order_id,
-                operation=step.operation,
-                key=step.key,
-                body=step.body,
-                sent=sent,
-                answered=time.time(),
-                status=answer.status_code if answer is not None else 0,
-                answer=said,
-                media_type=headers.get("content-type", "").partition(";")[0],
-                retry_after=headers.get("retry-after", ""),
-                error=error,
-            )
+        call = Call(
+            order_id=order_id,
+            operation=step.operation,
+            key=step.key,
+            body=step.body,
+            sent=sent,
+            answered=time.time(),
+            status=answer.status_code if answer is not None else 0,
+            answer=said,
+            media_type=headers.get("content-type", "").partition(";")[0],
+            retry_after=headers.get("retry-after", ""),
+            error=error,
         )
+        self.calls.append(call)
+        return call
 
     def _record_list(self, sent: float, page: dict[str, Any]) -> None:
         """Record what a page of the listing says, as a read of each of its orders."""
@@ -201,4 +202,4 @@ async def follow_feed(
             if was_stopped and not page["events"]:
                 return
         if not page or not page["events"]:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_FEED_PAUSE_SECONDS)

@@ -24,8 +24,9 @@ from orderfleet_cli.local.processes import (
     executable,
     together,
 )
+from tests.chaos.invariants.log import AFTERMATH_SECONDS
 from tests.chaos.plan import SERVERS, SERVICES, Disturbance, Kind
-from tests.chaos.recording import MACHINE, POSTGRES, TEMPORAL, Absence
+from tests.chaos.recording import MACHINE, POSTGRES, QUEUES, TEMPORAL, Absence
 from tests.integration.support.proxy import Wire, wire_to
 
 # A start can fail: the dead server's children may hold its memory for a moment.
@@ -61,19 +62,25 @@ class ChaosFleet:
         await asyncio.gather(*(service.stop(signal.SIGKILL) for service in self._services.values()))
 
     async def disturb(self, what: Disturbance) -> bool:
-        """Do it and mend it; False if the target is already being disturbed, or another server."""
-        taken = SERVERS if what.target in SERVERS else (what.target,)
-        if self._busy & set(taken):
+        """Do it and mend it; return False if that would be an outage that the plan does not want.
+
+        Of the servers one is disturbed at a time, and of the workers of a queue. That holds for as
+        long as its clients need to notice that it is back.
+        """
+        taken = _group(what.target)
+        if self._busy & taken:
             return False
-        self._busy |= set(taken)
+        self._busy |= taken
         since = time.time()
+        targets = QUEUES.get(what.target, (what.target,))
         try:
-            await self._do(what)
+            await asyncio.gather(*(self._do(what.kind, each, what.seconds) for each in targets))
         finally:
-            self._busy -= set(taken)
             self.absences.append(
                 Absence(what=what.target, since=since, until=time.time(), how=what.kind)
             )
+        await asyncio.sleep(AFTERMATH_SECONDS)
+        self._busy -= taken
         return True
 
     async def watch_machine(self) -> None:
@@ -86,29 +93,23 @@ class ChaosFleet:
                     Absence(what=MACHINE, since=before, until=now, how="does not run")
                 )
 
-    async def _do(self, what: Disturbance) -> None:
-        match what.kind:
-            case Kind.KILL:
-                await self._stop(what.target, signal.SIGKILL)
-                await asyncio.sleep(what.seconds)
-                await self._start(what.target)
-            case Kind.RESTART:
-                await self._stop(what.target)
-                await asyncio.sleep(what.seconds)
-                await self._start(what.target)
+    async def _do(self, kind: Kind, target: str, seconds: float) -> None:
+        match kind:
+            case Kind.KILL | Kind.RESTART:
+                await self._stop(target, signal.SIGKILL if kind is Kind.KILL else None)
+                await asyncio.sleep(seconds)
+                await self._start(target)
             case Kind.FREEZE:
-                await self._freeze(what.target, what.seconds)
-            case Kind.CUT:
-                wire = self._wires[what.target]
-                await wire.cut()
-                await asyncio.sleep(what.seconds)
-                await wire.mend()
-            case Kind.SWALLOW:
-                wire = self._wires[what.target]
-                wire.swallow()
-                await asyncio.sleep(what.seconds)
+                await self._freeze(target, seconds)
+            case Kind.CUT | Kind.SWALLOW:
+                wire = self._wires[target]
+                if kind is Kind.SWALLOW:
+                    wire.swallow()
+                    await asyncio.sleep(seconds)
                 # A stream of bytes with a hole in it is of no use.
                 await wire.cut()
+                if kind is Kind.CUT:
+                    await asyncio.sleep(seconds)
                 await wire.mend()
 
     async def _freeze(self, target: str, seconds: float) -> None:
@@ -183,6 +184,12 @@ async def run_chaos_fleet(
         stack.push_async_callback(fleet.close)
         await fleet.open()
         yield fleet
+
+
+def _group(target: str) -> set[str]:
+    """Return what must not be disturbed at the same time."""
+    groups = [set(SERVERS), *({queue, *workers} for queue, workers in QUEUES.items())]
+    return next((group for group in groups if target in group), {target})
 
 
 def _port(url: str) -> int:

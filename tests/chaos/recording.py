@@ -19,8 +19,14 @@ SHOW: Final = "show"
 STATUS: Final = "status"
 LIST: Final = "list"
 
+API: Final = "api"
+ORDER_WORKERS: Final = ("order-worker", "order-worker-2")
+SHIPPING_WORKERS: Final = ("shipping-worker", "shipping-worker-2")
+WORKERS: Final = (*ORDER_WORKERS, *SHIPPING_WORKERS)
 POSTGRES: Final = "postgres"
 TEMPORAL: Final = "temporal"
+# All workers of a queue at once.
+QUEUES: Final = {"orders-tq": ORDER_WORKERS, "shipping-tq": SHIPPING_WORKERS}
 MACHINE: Final = "machine"
 
 

@@ -45,7 +45,7 @@ class Options:
     orders: int
     seed: int
     folder: Path
-    rate: float = 3.0
+    rate: float = 2.0
     batch: int = 0
     patience: float = 120.0
     env: Mapping[str, str] = field(default_factory=dict)

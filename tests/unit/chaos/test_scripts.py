@@ -1,13 +1,13 @@
 """The customers and the disturbances of chaos follow from the seed alone."""
 
 import re
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 
 from orderfleet.domain.orders import ID_PATTERN
 from tests.chaos.plan import SERVERS, SERVICES, Kind, disturbances
-from tests.chaos.recording import CHANGES, PLACE
+from tests.chaos.recording import CHANGES, PLACE, QUEUES
 from tests.chaos.scripts import KINDS, STREAM, script
 
 SCRIPTS = [script(7, number) for number in range(500)]
@@ -48,9 +48,12 @@ def test_a_change_always_has_a_key() -> None:
 def test_a_plan_disturbs_everything_and_is_quiet_after_an_outage(seed: int) -> None:
     plan = list(islice(disturbances(seed), 400))
     assert plan == list(islice(disturbances(seed), 400))
-    assert {each.target for each in plan} == {*SERVICES, *SERVERS}
+    assert {each.target for each in plan} == {*SERVICES, *SERVERS, *QUEUES}
     assert {each.kind for each in plan} == set(Kind)
     # Cutting the wire of a service would cut another service's as well.
     cut = {Kind.CUT, Kind.SWALLOW}
     assert all(each.target in SERVERS for each in plan if each.kind in cut)
     assert max(each.seconds for each in plan) <= 6
+    outages = [at for at, each in enumerate(plan) if each.target not in SERVICES]
+    apart = [sum(each.pause for each in plan[a + 1 : b]) for a, b in pairwise(outages)]
+    assert min(apart) > 25
