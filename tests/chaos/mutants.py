@@ -51,7 +51,8 @@ def make_tree(mutant: Mutant, folder: Path) -> str:
     """Copy the sources, put the bug in, and return the PYTHONPATH of the copy."""
     for service in SOURCES:
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(SERVICES / service / "src", folder / service / "src", ignore=ignored)
+        # The API's page lies beside its source.
+        shutil.copytree(SERVICES / service, folder / service, ignore=ignored)
     mutant.path(folder).write_text(mutant.mutated())
     return ":".join(str(folder / service / "src") for service in SOURCES)
 
