@@ -32,8 +32,8 @@ from tests.integration.support.proxy import Wire, wire_to
 # A start can fail: the dead server's children may hold its memory for a moment.
 _TRIES: Final = 5
 _LOOK_SECONDS: Final = 0.1
-# Of a machine with more to run than cores, this process is late as well.
-_LAG_SECONDS: Final = 1.0
+# Where more wants to run than there are cores, this process is late as well.
+_LAG_SECONDS: Final = 0.25
 
 
 class ChaosFleet:
