@@ -67,7 +67,7 @@ def main() -> None:
 def line(mutant: Mutant, outcome: Outcome) -> str:
     """Return the bug's row of the table in docs/invariants.md."""
     by = sorted({violation.invariant for violation in outcome.violations}, key=_number)
-    after = _first(outcome) if found(mutant, outcome) else f"not in {outcome.placed}"
+    after = _first(mutant, outcome) if found(mutant, outcome) else f"not in {outcome.placed}"
     return f"| {mutant.name} | {mutant.bug} | {', '.join(by)} | {after} |"
 
 
@@ -84,9 +84,13 @@ def _number(invariant: str) -> int:
     return int(invariant.partition(" ")[0])
 
 
-def _first(outcome: Outcome) -> int:
-    """Return the place of the first order that broke an invariant."""
-    broken = {violation.order_id for violation in outcome.violations}
+def _first(mutant: Mutant, outcome: Outcome) -> int:
+    """Return the place of the first order that broke one of the bug's invariants."""
+    broken = {
+        violation.order_id
+        for violation in outcome.violations
+        if _number(violation.invariant) in mutant.found_by
+    }
     ids = [case.order_id for case in cases(outcome.recording)]
     return next(at for at, order_id in enumerate(ids, start=1) if order_id in broken)
 
