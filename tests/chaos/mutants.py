@@ -300,4 +300,13 @@ MUTANTS: Final = (
         "    except PermissionError as error:",
         13,
     ),
+    _mutant(
+        "timer-rejects",
+        "the review's timer rejects",
+        ORDER_WORKER,
+        "workflow.py",
+        'changes.decision = Review(approved=True, reviewer="timer")',
+        'changes.decision = Review(approved=False, reviewer="timer")',
+        14,
+    ),
 )

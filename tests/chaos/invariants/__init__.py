@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from tests.chaos.invariants import answers, histories, log, money
+from tests.chaos.invariants import answers, causes, histories, log, money
 from tests.chaos.recording import Case, Recording, cases
 
 
@@ -42,6 +42,7 @@ INVARIANTS: Final = tuple(
             ("histories replay", histories.histories_replay),
             ("streams are true", log.streams_are_true),
             ("answers are documented", answers.answers_are_documented),
+            ("nothing happens unasked", causes.nothing_happens_unasked),
         ),
         start=1,
     )

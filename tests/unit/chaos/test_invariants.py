@@ -190,6 +190,12 @@ BAD: dict[int, list[Spoil]] = {
         added("calls", call(FULFILLED, SHOW, 503)),
         added("calls", call(FULFILLED, PLACE, 503, media_type="text/plain", retry_after="1")),
     ],
+    14: [
+        event(CANCELLED, "cancelled", key="cancelled/c9"),
+        event(FULFILLED, "address_updated", key="address_updated/m9"),
+        event(FULFILLED, "reviewed", payload={"approved": True, "change_id": "r9"}),
+        replaced("rows", FULFILLED, state="rejected"),
+    ],
 }
 
 
