@@ -27,7 +27,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
-	test-integration test-e2e test-monitoring test-versions test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
+	test-integration test-e2e test-monitoring test-versions test-failover test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
 	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
 	release release-tools release-artifacts verify-release test-release contract-diff \
@@ -76,6 +76,9 @@ test-versions: .venv/.dev-stamp  ## good and bad builds of the workers, under 3 
 
 test-restore: .venv/.dev-stamp  ## both databases restored to different times, under load; TIMES, SEED, GAP: see docs/backup.md
 	$(BIN)/python -m tests.restore
+
+test-failover: .venv/.dev-stamp  ## Postgres fails over to a standby, under 5 orders a second, in 7 minutes
+	$(BIN)/pytest tests/failover --timeout 300 $(PYTEST_ARGS)
 
 record-orders: .venv/.dev-stamp  ## run 200 orders of all kinds and record their rows for the board's tests, in 3 minutes
 	$(BIN)/python -m tests.unit.board.record

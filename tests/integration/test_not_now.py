@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from temporalio.service import RPCError, RPCStatusCode
 
 from orderfleet.domain.orders import OrderState
+from orderfleet.store.feed import listening, look
 from orderfleet.store.migrations import migrate
 from orderfleet.store.pool import UNAVAILABLE, Pool, connect, open_pool
 from orderfleet_api import order_service
@@ -196,13 +197,19 @@ async def test_a_server_that_takes_no_writes(
 
 
 async def test_a_connection_that_cannot_write_is_not_lent_again(own: OwnPostgres) -> None:
-    async with open_pool(own.database.url, size=3, wait_seconds=10) as pool:
+    async with (
+        open_pool(own.database.url, size=3, wait_seconds=10) as pool,
+        listening(pool, lambda: None) as connection,
+    ):
         await _whole(pool)
         async with own.read_only():
             # The first one to be used tells of the others.
             await pool.fetchval(_PID)
             for _ in range(3):
                 assert await _fails(pool)
+            # Nor does the feed go on reading what nobody adds to.
+            with pytest.raises(UNAVAILABLE, match="read-only"):
+                await look(connection, 0)
         await eventually(lambda: _serves(pool))
         await _whole(pool)
 
@@ -235,6 +242,38 @@ async def test_of_several_hosts_the_one_that_takes_writes(
             url = database.url.replace(writable, ",".join(first))
             with pytest.raises(TimeoutError, match=why):
                 await _opened(url)
+
+
+async def test_a_refused_write_expires_all_connections(pool: Pool) -> None:
+    """Behind a pooler, which does not report that its server became a standby."""
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(pool.fetchval(f"{_PID} FROM pg_sleep(0.1)")) for _ in range(3)]
+    before = {task.result() for task in asked}
+    await pool.execute("SELECT 1")
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await pool.execute("DO $$ BEGIN RAISE EXCEPTION '' USING ERRCODE = '25006'; END $$")
+    assert await pool.fetchval(_PID) not in before
+
+
+async def test_the_host_that_serves_is_the_first_from_then_on(database: Database) -> None:
+    attempts = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal attempts
+        attempts += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    dead = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    alive = urlsplit(database.url).netloc.rpartition("@")[2]
+    url = database.url.replace(alive, f"{dead},{alive}") + "?target_session_attrs=primary"
+    async with server, open_pool(url, size=3, wait_seconds=0) as pool:
+        assert attempts
+        before = attempts
+        await _whole(pool)
+        await pool.expire_connections()
+        await _whole(pool)
+    assert attempts == before
 
 
 # --- It lets nobody in --------------------------------------------------------------------------

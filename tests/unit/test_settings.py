@@ -53,6 +53,9 @@ def test_both_names_of_an_alias_must_agree() -> None:
         "postgresql://u:p@[::1]:5432/db",
         "postgresql://u:p@one:5432,two:5433/db",
         "postgresql:///db?host=/tmp",
+        "postgresql://u:p@one,two/db?target_session_attrs=primary&connect_timeout=3",
+        "postgresql://u@/db?host=one,two&port=5432,5433",
+        "postgresql://h/db?channel_binding=prefer",
     ],
 )
 def test_urls_of_postgres(url: str) -> None:
@@ -71,6 +74,11 @@ def test_urls_of_postgres(url: str) -> None:
         "postgresql://u:hidden@h:65536/db",
         "postgresql://u:hidden@one:1,two:0/db",
         "postgresql://u:hidden@h/db?sslmode=maybe",
+        "postgresql://u:hidden@h/db?target_session_attrs=standby",
+        "postgresql://u:hidden@h/db?channel_binding=require",
+        "postgresql://u:hidden@h/db?sslmode",
+        "postgresql://u:hidden@h/db?sslmode=",
+        "postgresql://u:hidden@/db?host=one,two&port=1,2,3",
     ],
 )
 def test_what_is_no_url_of_postgres(url: str) -> None:

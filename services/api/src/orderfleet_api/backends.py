@@ -17,6 +17,7 @@ from orderfleet_api import errors
 from orderfleet_api.admission import Admission
 from orderfleet_api.bulkheads import Bulkhead, Bulkheads
 from orderfleet_api.feed.metrics import FeedMetrics
+from orderfleet_api.lost_orders import LostOrders
 from orderfleet_api.metrics import ApiMetrics
 from orderfleet_api.settings import ApiSettings
 
@@ -42,6 +43,7 @@ class Backends(Struct, frozen=True):
         default_factory=lambda: Admission(ApiSettings(admission="off"), CollectorRegistry())
     )
     feed_metrics: FeedMetrics = field(default_factory=lambda: FeedMetrics(CollectorRegistry()))
+    lost_orders: LostOrders = field(default_factory=LostOrders)
 
     async def start_workflow(self, start: Coroutine[Any, Any, T]) -> T:
         """Await the start of an order, which has a bulkhead of its own.

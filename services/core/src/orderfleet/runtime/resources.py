@@ -17,6 +17,7 @@ from orderfleet.runtime.watched_credentials import WatchedCredentials
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import Pool, open_pool
+from orderfleet.store.pooler import check_statements
 from orderfleet.temporal.client import check_admitted, connect
 from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.payload_keys import PayloadKeys
@@ -69,7 +70,7 @@ async def open_resources(
         lazy: do not wait for Postgres; connect at the first statement.
 
     Raises:
-        SettingsError: a file of keys, of a password or of certificates is unusable.
+        SettingsError: a file of keys, of a password or of certificates is unusable, or a pooler.
     """
     payload_keys = PayloadKeys.from_settings(settings)
     sdk_metrics = SdkMetrics()
@@ -99,4 +100,6 @@ async def open_resources(
         credentials.watched(),
     ):
         database.observe_pool(pool)
+        if not lazy:
+            await check_statements(pool)
         yield Resources(pool, registry, traces, sdk_metrics, payload_keys, credentials, temporal)

@@ -25,6 +25,7 @@ from orderfleet.store.health import schema_version
 from orderfleet.store.migrations import migrations
 from orderfleet.store.password import load_password
 from orderfleet.store.pool import UNAVAILABLE, open_pool
+from orderfleet.store.pooler import check_statements
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.namespace import check_search_attribute, require_namespace
 
@@ -105,6 +106,7 @@ async def _check_postgres(settings: CommonSettings) -> str:
         password = load_password(settings)
         url = settings.database_url
         async with open_pool(url, size=1, wait_seconds=0, password=password) as pool:
+            await check_statements(pool)
             version = await schema_version(pool)
     except (*UNAVAILABLE, PostgresError, SettingsError) as error:
         where = settings.shown()["DATABASE_URL"]

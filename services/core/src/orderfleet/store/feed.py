@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
+from asyncpg import ReadOnlySQLTransactionError
 from msgspec import Struct
 
 from orderfleet.domain.event_states import state_after
 from orderfleet.domain.events import EventType
 from orderfleet.domain.orders import OrderState
-from orderfleet.store.pool import Connection, Pool
+from orderfleet.store.pool import Connection, Pool, is_read_only
 
 _CHANNEL: Final = "orderfleet_events"
 
@@ -133,8 +134,15 @@ class Horizon:
 
 
 async def look(connection: Connection, settled: int) -> Look:
-    """Look for events above `settled`, and for who may be adding some below them."""
+    """Look for events above `settled`, and for who may be adding some below them.
+
+    Raises:
+        UNAVAILABLE: the connection is broken, or leads to what has become a standby.
+    """
     row = await connection.fetchrow(_LOOK, settled)
+    # The server reports that with an answer.
+    if is_read_only(connection):
+        raise ReadOnlySQLTransactionError("the server is read-only")
     if row is None:
         raise LookupError("an aggregate returned no row")
     return Look(row["id"], dict(map(tuple, row["writers"])))

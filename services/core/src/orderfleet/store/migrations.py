@@ -17,6 +17,7 @@ import structlog
 from orderfleet.polling import poll
 from orderfleet.store.password import Password
 from orderfleet.store.pool import UNAVAILABLE, Connection, connect
+from orderfleet.store.pooler import check_session
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -73,9 +74,14 @@ async def migrate(url: str, role: str, password: Password | None = None) -> Migr
     """Bring the schema up to date, and record the run.
 
     Safe to call concurrently: the second caller waits and has nothing to do.
+
+    Raises:
+        SettingsError: a pooler in transaction mode keeps no lock.
+        UNAVAILABLE: Postgres is unavailable.
     """
     connection = await connect(url, password=password, seconds=_CONNECT_SECONDS)
     try:
+        await _check_session(connection, url, password)
         await _take_lock(connection)
         began_at: datetime = await connection.fetchval("SELECT clock_timestamp()")
         try:
@@ -87,6 +93,14 @@ async def migrate(url: str, role: str, password: Password | None = None) -> Migr
         return migrated
     finally:
         await connection.close(timeout=_CONNECT_SECONDS)
+
+
+async def _check_session(connection: Connection, url: str, password: Password | None) -> None:
+    second = await connect(url, password=password, seconds=_CONNECT_SECONDS)
+    try:
+        await check_session(connection, second)
+    finally:
+        await second.close(timeout=_CONNECT_SECONDS)
 
 
 async def _take_lock(connection: Connection) -> None:

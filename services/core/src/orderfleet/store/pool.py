@@ -1,12 +1,11 @@
 """asyncpg's connection pool with a limit on every wait; the errors of an unavailable Postgres."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -14,7 +13,7 @@ import structlog
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.connection import LoggedQuery
 
-from orderfleet.addresses import check_database_files
+from orderfleet.addresses import check_database_files, host_urls
 from orderfleet.polling import retry
 from orderfleet.settings import naming
 from orderfleet.store.password import Password, with_password
@@ -95,10 +94,11 @@ class Pool(AsyncpgPool):
         observers: Sequence[StatementObserver],
         on_connect: Callable[[bool], None],
     ) -> None:
-        self._url = url
+        self._hosts = host_urls(url)
         self._password = password
         self._observers = observers
         self._on_connect = on_connect
+        self._expiry: asyncio.Task[None] | None = None
         super().__init__(
             url,
             connect=self._open,
@@ -142,7 +142,7 @@ class Pool(AsyncpgPool):
         Raises:
             UNAVAILABLE: Postgres is unavailable.
         """
-        connection = await self._open(self._url, command_timeout=STATEMENT_SECONDS)
+        connection = await self._open(command_timeout=STATEMENT_SECONDS)
         try:
             await self._prepare(connection)
             yield connection
@@ -150,13 +150,15 @@ class Pool(AsyncpgPool):
             with suppress(*UNAVAILABLE):
                 await connection.close(timeout=_RELEASE_SECONDS)
 
-    async def _open(self, dsn: str | None = None, **options: Any) -> Connection:
+    async def _open(self, dsn: str | None = None, **options: Any) -> Connection:  # noqa: ARG002
         opened = False
         try:
             # In a context of its own: a connection outlives the order that opened it, and must not
             # log in its name.
-            opening = connect(dsn or "", password=self._password, **options)
-            connection = await asyncio.create_task(opening, context=Context())
+            opening = _connect_first(self._hosts, self._password, WAIT_SECONDS, options)
+            connection, host = await asyncio.create_task(opening, context=Context())
+            # The next connection begins with this host: those before it may be dead.
+            self._hosts.sort(key=lambda other: other != host)
             opened = True
         finally:
             self._on_connect(opened)
@@ -169,6 +171,9 @@ class Pool(AsyncpgPool):
         connection.add_termination_listener(lambda _: connection.add_query_logger(self._observe))
 
     def _observe(self, statement: LoggedQuery) -> None:
+        if isinstance(statement.exception, asyncpg.ReadOnlySQLTransactionError):
+            # A pooler does not report what a server has become.
+            self._expiry = asyncio.create_task(self.expire_connections())
         if not any(mark in statement.query for mark in _INTROSPECTION):
             for observer in self._observers:
                 observer(statement)
@@ -179,11 +184,9 @@ class Pool(AsyncpgPool):
         In place of asyncpg's reset of the session, a statement for which the caller waits: no
         statement of the fleet changes the session.
         """
-        server = connection.get_settings()
-        for setting in ("default_transaction_read_only", "in_hot_standby"):
-            if getattr(server, setting, "off") == "on":
-                # All other connections lead to the same server.
-                await self.expire_connections()
+        if is_read_only(connection):
+            # All other connections lead to the same server.
+            await self.expire_connections()
 
 
 @asynccontextmanager
@@ -256,28 +259,31 @@ def log_waiting(error: Exception) -> None:
 
 
 async def connect(
-    url: str,
-    *,
-    password: Password | None = None,
-    seconds: float = WAIT_SECONDS,
-    **options: Any,
+    url: str, *, password: Password | None = None, seconds: float = WAIT_SECONDS
 ) -> Connection:
     """Connect to the first host of a URL that accepts writes, within `seconds` in total.
 
     Raises:
         UNAVAILABLE: no host does; the error is the last host's.
     """
-    hosts = _hosts(url.replace("+asyncpg", "", 1))
+    connection, _ = await _connect_first(host_urls(url), password, seconds, {})
+    return connection
+
+
+async def _connect_first(
+    hosts: Sequence[str], password: Password | None, seconds: float, options: Mapping[str, Any]
+) -> tuple[Connection, str]:
+    """Return a connection to the first host that accepts writes, and that host."""
     failures: list[Exception] = []
-    for host in hosts:
+    for host in tuple(hosts):
         # One by one: asyncpg's time-out is for all hosts, and a silent first one uses it up.
         allowed = seconds / len(hosts)
         open_one = partial(_connect, host, timeout=allowed, **options)
         try:
             if password is None:
-                return await open_one()
+                return await open_one(), host
             # The second half is for the last attempt.
-            return await with_password(open_one, password, seconds=allowed / 2)
+            return await with_password(open_one, password, seconds=allowed / 2), host
         except TimeoutError:
             failures.append(TimeoutError(f"no answer within {allowed:g} s"))
         except asyncpg.TargetServerAttributeNotMatched:
@@ -296,11 +302,11 @@ async def _connect(host: str, password: str | None = None, **options: Any) -> Co
     )
 
 
-def _hosts(url: str) -> list[str]:
-    """Return one URL for each host."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}")) for host in hosts.split(",")]
+def is_read_only(connection: Connection) -> bool:
+    """Tell whether the server has reported that it became a standby or read-only."""
+    server = connection.get_settings()
+    settings = ("default_transaction_read_only", "in_hot_standby")
+    return any(getattr(server, setting, "off") == "on" for setting in settings)
 
 
 async def set_codecs(connection: Connection) -> None:

@@ -148,17 +148,29 @@ async def list_orders(
 
 
 class ExistingOrder(Struct, frozen=True):
-    """The row of an order to be accepted, if there is one, and the order that its payment pays."""
+    """The row of an order to be accepted, if there is one, and the order that its payment pays.
+
+    `server` is the start of a server of Postgres that may have lost orders, see `compared_servers`.
+    """
 
     fingerprint: str | None
     state: OrderState | None
     payer: str | None
+    server: datetime | None = None
+
+    @property
+    def may_be_lost(self) -> bool:
+        """Whether the order, or another one with its payment id, may have had a row."""
+        return self.server is not None and self.state is None and self.payer is None
 
 
 _EXISTING: Final = """
 SELECT orders.fingerprint, orders.state, (
     SELECT id FROM orders WHERE payment_id = $2 ORDER BY created_at, id LIMIT 1
-) AS payer, current_setting('transaction_read_only') = 'on' AS read_only
+) AS payer, current_setting('transaction_read_only') = 'on' AS read_only, (
+    SELECT started_at FROM (VALUES (pg_postmaster_start_time())) AS server (started_at)
+    WHERE NOT EXISTS (SELECT FROM compared_servers WHERE started_at = server.started_at)
+) AS server
 FROM (VALUES ($1)) AS given (id) LEFT JOIN orders USING (id)
 """
 
@@ -175,7 +187,7 @@ async def find_existing(pool: Pool, order_id: str, payment_id: str) -> ExistingO
     state = None if row["state"] is None else OrderState(row["state"])
     if state is None and row["read_only"]:
         raise asyncpg.ReadOnlySQLTransactionError("it takes no writes")
-    return ExistingOrder(row["fingerprint"], state, row["payer"])
+    return ExistingOrder(row["fingerprint"], state, row["payer"], row["server"])
 
 
 def _order(row: Iterable[Any]) -> OrderRow:
