@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orderfleet_cli.errors import CommandError
+from tests.chaos.invariants import Violation
 from tests.chaos.mutants import MUTANTS, Mutant, make_tree
 from tests.chaos.recording import cases
 from tests.chaos.run import Options, Outcome, run
@@ -48,6 +49,7 @@ def main() -> None:
             rate=arguments.rate,
             batch=arguments.batch,
             patience=_PATIENCE,
+            until=mutant.found_by,
             env={"PYTHONPATH": make_tree(mutant, folder / "services")},
             say=lambda _: None,
         )
@@ -66,31 +68,20 @@ def main() -> None:
 
 def line(mutant: Mutant, outcome: Outcome) -> str:
     """Return the bug's row of the table in docs/invariants.md."""
-    by = sorted({violation.invariant for violation in outcome.violations}, key=_number)
-    after = _first(mutant, outcome) if found(mutant, outcome) else f"not in {outcome.placed}"
-    return f"| {mutant.name} | {mutant.bug} | {', '.join(by)} | {after} |"
+    own = [violation for violation in outcome.violations if violation.number in mutant.found_by]
+    by = ", ".join(str(number) for number in sorted({violation.number for violation in own}))
+    after = f"after {_first(own, outcome)}" if own else f"not in {outcome.placed}"
+    return f"| {mutant.name} | {mutant.bug} | {by} | {after} |"
 
 
 def found(mutant: Mutant, outcome: Outcome) -> bool:
     """Tell whether one of the bug's invariants is broken."""
-    return bool(mutant.found_by & set(_numbers(outcome)))
+    return any(violation.number in mutant.found_by for violation in outcome.violations)
 
 
-def _numbers(outcome: Outcome) -> Iterable[int]:
-    return (_number(violation.invariant) for violation in outcome.violations)
-
-
-def _number(invariant: str) -> int:
-    return int(invariant.partition(" ")[0])
-
-
-def _first(mutant: Mutant, outcome: Outcome) -> int:
-    """Return the place of the first order that broke one of the bug's invariants."""
-    broken = {
-        violation.order_id
-        for violation in outcome.violations
-        if _number(violation.invariant) in mutant.found_by
-    }
+def _first(violations: Iterable[Violation], outcome: Outcome) -> int:
+    """Return the place of the first order of the violations."""
+    broken = {violation.order_id for violation in violations}
     ids = [case.order_id for case in cases(outcome.recording)]
     return next(at for at, order_id in enumerate(ids, start=1) if order_id in broken)
 

@@ -38,8 +38,8 @@ _CALM_SECONDS: Final = 2.0
 class Options:
     """What to run.
 
-    The orders come in batches, each judged once it has settled; the first batch with a violation is
-    the last. `env` is what the services get on top, a source tree among it.
+    The orders come in batches, each judged once it has settled; the first batch with a violation
+    of one of the invariants `until` is the last. `env` is what the services get on top, a source tree among it.
     """
 
     orders: int
@@ -48,6 +48,7 @@ class Options:
     rate: float = 2.0
     batch: int = 0
     patience: float = 120.0
+    until: frozenset[int] = frozenset()
     env: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = print
 
@@ -71,7 +72,7 @@ async def run(options: Options) -> Outcome:
             recording = await stage.record()
             outcome = Outcome(recording, judge(recording), last)
             (options.folder / "recording.json").write_bytes(msgspec.json.encode(recording))
-            if outcome.violations:
+            if any(violation.number in options.until for violation in outcome.violations):
                 break
         return outcome
 

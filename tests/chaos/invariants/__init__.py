@@ -20,9 +20,15 @@ class Invariant(Struct, frozen=True):
 class Violation(Struct, frozen=True):
     """What broke an invariant."""
 
-    invariant: str
+    number: int
+    name: str
     order_id: str
     evidence: str
+
+    @property
+    def invariant(self) -> str:
+        """The invariant's number and name."""
+        return f"{self.number} {self.name}"
 
 
 INVARIANTS: Final = tuple(
@@ -52,7 +58,7 @@ INVARIANTS: Final = tuple(
 def judge(recording: Recording) -> list[Violation]:
     """Return what breaks an invariant, in the sequence of the orders."""
     return [
-        Violation(f"{invariant.number} {invariant.name}", case.order_id, evidence)
+        Violation(invariant.number, invariant.name, case.order_id, evidence)
         for case in cases(recording)
         for invariant in INVARIANTS
         for evidence in invariant.judge(case)

@@ -37,7 +37,7 @@ Spoil = Callable[[Recording], Recording]
 
 
 def broken(recording: Recording) -> set[int]:
-    return {int(violation.invariant.partition(" ")[0]) for violation in judge(recording)}
+    return {violation.number for violation in judge(recording)}
 
 
 def replaced(list_: str, of: str, **values: Any) -> Spoil:
