@@ -39,7 +39,8 @@ class Options:
     """What to run.
 
     The orders come in batches, each judged once it has settled; the first batch with a violation
-    of one of the invariants `until` is the last. `env` is what the services get on top, a source tree among it.
+    of one of the invariants `until` is the last. `env` is what the services get on top, a source
+    tree among it.
     """
 
     orders: int
