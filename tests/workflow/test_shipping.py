@@ -1,6 +1,7 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -189,6 +190,34 @@ async def test_started_by_hand_it_fails_by_itself_within_its_time(fleet: Fleet, 
         )
     assert isinstance(raised.value.cause, ApplicationError)
     assert raised.value.cause.message == "dispatch: timed out"
+
+
+async def test_a_run_that_the_server_starts_too_late_dispatches_nothing(fleet: Fleet) -> None:
+    case = fleet.order()
+    fleet.world.rows[case.id] = Row(case.order, OrderState.CHARGED, HOME)
+    with pytest.raises(WorkflowFailureError) as raised:
+        await fleet.client.execute_workflow(
+            contract.SHIPPING_WORKFLOW,
+            ShippingInput(order_id=case.id, until=datetime.now(UTC) - timedelta(seconds=1)),
+            id=contract.shipping_id(case.id, 1),
+            task_queue=contract.SHIPPING_TASK_QUEUE,
+            execution_timeout=timedelta(seconds=10),
+        )
+    assert isinstance(raised.value.cause, ApplicationError)
+    assert raised.value.cause.message == "dispatch: no time left"
+    assert case.calls == ["prepare"]
+    assert not fleet.world.packages
+
+
+async def test_an_order_gives_its_shipping_the_end_of_its_forward_time(fleet: Fleet) -> None:
+    case = fleet.order()
+    await case.start()
+    await case.end()
+    first = await anext(_shipping(fleet, case.id))
+    [payload] = first.workflow_execution_started_event_attributes.input.payloads
+    until = datetime.fromisoformat(json.loads(payload.data)["until"])
+    began = (await case.handle.describe()).start_time
+    assert until - began == timedelta(seconds=12)
 
 
 async def test_a_malformed_start_fails_at_once(fleet: Fleet) -> None:

@@ -242,7 +242,12 @@ class OrderWorkflow(OrderHandlers):
     async def _start_shipping(self, attempt: int) -> ShippingResult:
         shipped: ShippingResult = await workflow.execute_child_workflow(
             contract.SHIPPING_WORKFLOW,
-            ShippingInput(order_id=self._id, attempt=attempt, retried=self._progress.retried),
+            ShippingInput(
+                order_id=self._id,
+                attempt=attempt,
+                retried=self._progress.retried,
+                until=self._budget.forward_end,
+            ),
             result_type=ShippingResult,
             id=contract.shipping_id(self._id, attempt),
             task_queue=self._shipping_task_queue,

@@ -56,6 +56,8 @@ class ShippingWorkflow:
         )
         if any(status.errors for status in self._steps.values()):
             self._shipping = msgspec.structs.replace(self._shipping, retried=True)
+        if self._shipping.until is not None and workflow.now() >= self._shipping.until:
+            raise await self._failed(f"{StepName.DISPATCH}: no time left")
         dispatched = await self._step(
             ShippingActivities.dispatch, StepName.DISPATCH, policies.GATEWAY_STEP
         )
@@ -87,16 +89,15 @@ class ShippingWorkflow:
                 on_attempts=self._add,
             )
         except StepFailedError as error:
-            raise await self._failed(name, error) from error
+            raise await self._failed(f"{name}: {error}", error.kind) from error
 
     def _add(self, step: str, status: StepStatus) -> None:
         self._steps.setdefault(step, StepStatus()).add(status)
 
-    async def _failed(self, name: StepName, error: StepFailedError) -> ApplicationError:
-        reason = f"{name}: {error}"
-        if error.kind != contract.ORDER_CLOSED:
+    async def _failed(self, reason: str, kind: str | None = None) -> ApplicationError:
+        if kind != contract.ORDER_CLOSED:
             await self._signal_parent(reason)
-        return ApplicationError(reason, type=error.kind, non_retryable=True)
+        return ApplicationError(reason, type=kind, non_retryable=True)
 
     async def _signal_parent(self, reason: str) -> None:
         parent = workflow.info().parent

@@ -4,6 +4,7 @@ Services know each other only through this module. All values travel as plain JS
 Temporal's own CLI and UI can read and send.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, TypeAlias
 
@@ -137,11 +138,14 @@ class ShippingInput(Struct, frozen=True, kw_only=True):
         order_id: the order.
         attempt: of shipping.
         retried: an attempt of an earlier step failed; without a retry the order would have.
+        until: the end of the order's forward time. The run's own time limit counts from the run's
+            start, which a busy server delays by seconds.
     """
 
     order_id: OrderId
     attempt: Annotated[int, Meta(ge=1)] = 1
     retried: bool = False
+    until: datetime | None = None
 
 
 class ShippingResult(Struct, frozen=True):
