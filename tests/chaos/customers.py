@@ -48,11 +48,10 @@ _FEED_PAUSE_SECONDS: Final = 0.5
 class Customers:
     """All customers of a run, over one client."""
 
-    def __init__(self, http: httpx.AsyncClient, stopped: Callable[[], bool]) -> None:
+    def __init__(self, http: httpx.AsyncClient) -> None:
         self.calls: list[Call] = []
         self.streams: list[Streamed] = []
         self._http = http
-        self._stopped = stopped
 
     async def play(self, script: Script) -> None:
         """Place an order and do the rest of its script, from its acceptance on or from its call."""
@@ -81,7 +80,7 @@ class Customers:
     async def _until_answered(self, order_id: str, step: Step, seconds: float) -> None:
         until, pause = time.monotonic() + seconds, _PAUSE_SECONDS
         while (call := await self.send(order_id, step)).status in _AGAIN:
-            if time.monotonic() > until or self._stopped():
+            if time.monotonic() > until:
                 return
             if not call.status and step.patience < 1:
                 # The client is gone; the script has its repeat.
@@ -161,7 +160,7 @@ class Customers:
         events: list[tuple[int, str]] = []
         until = time.monotonic() + _STREAM_SECONDS
         complete = False
-        while not complete and time.monotonic() < until and not self._stopped():
+        while not complete and time.monotonic() < until:
             with suppress(httpx.TransportError, TimeoutError):
                 async with asyncio.timeout(until - time.monotonic()):
                     complete = await self._listen(order_id, events)

@@ -86,18 +86,19 @@ class _Stage:
         self._fleet = fleet
         self._http = http
         self._pool = pool
-        self._over = False
-        self._customers = Customers(http, lambda: self._over)
+        self._customers = Customers(http)
         self._plan = disturbances(options.seed)
         self._done: list[Disturbance] = []
         self._feed: list[tuple[str, int]] = []
 
     async def play(self, numbers: range) -> None:
         """Place the orders at their rate, under disturbances, and wait for their customers."""
-        calm = asyncio.Event()
+        calm, settled = asyncio.Event(), asyncio.Event()
+        # From its begin again.
+        self._feed.clear()
         watching = asyncio.create_task(self._fleet.watch_machine())
         disturbing = asyncio.create_task(self._disturb(calm))
-        following = asyncio.create_task(follow_feed(self._http, self._feed, calm.is_set))
+        following = asyncio.create_task(follow_feed(self._http, self._feed, settled.is_set))
         customers: set[asyncio.Task[None]] = set()
         began = said = time.monotonic()
         for at, number in enumerate(numbers):
@@ -116,7 +117,7 @@ class _Stage:
         if not await collect.settled(self._pool, client, self._options.patience):
             self._options.say(f"not settled after {self._options.patience:g} s")
         await asyncio.sleep(_CALM_SECONDS)
-        # The feed's reader stops at its end, once it is calm.
+        settled.set()
         await following
         watching.cancel()
         with suppress(asyncio.CancelledError):
