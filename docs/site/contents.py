@@ -7,7 +7,10 @@ from typing import Final
 
 CONTENTS: Final = {
     "README": {
-        "Start": ["docs/tutorial", "docs/api", "docs/cli", "docs/settings", "docs/gateways"],
+        "Start": [
+            *("docs/tutorial", "docs/api", "docs/cli", "docs/settings", "docs/gateways"),
+            "docs/plugin",
+        ],
         "Understand": ["docs/architecture", "docs/events", "docs/admission", "docs/versions"],
         "Install": ["docs/deployment", "charts/orderfleet/README", "docs/scaling", "docs/sizing"],
         "Operate": [

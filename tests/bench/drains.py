@@ -36,7 +36,7 @@ from orderfleet.domain.policies import HEARTBEAT_TIMEOUT, TASK_TIMEOUT
 from orderfleet.observability.sdk_metrics import SdkMetrics
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
-from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet_cli.printing import show
 from tests.bench.server import Server, run_server
 
@@ -126,7 +126,7 @@ async def measure(server: Server, *, drains: int, rate: float, leave: bool) -> C
 
 
 async def _connect(server: Server) -> Client:
-    return await server.client(data_converter=make_data_converter(), runtime=_RUNTIME)
+    return await server.client(plugins=[OrderfleetPlugin()], runtime=_RUNTIME)
 
 
 async def _start(server: Server) -> tuple[Worker, asyncio.Task[None]]:

@@ -48,7 +48,8 @@ class Builder:
             return _run_by_buildah(image, config, command, env)
         program, *arguments = command
         settings = [part for name in env for part in ("--env", f"{name}={env[name]}")]
-        options = ["--rm", "--read-only", "--network", "none", *settings, "--entrypoint", program]
+        alone = ["--rm", "--read-only", "--network", "none", "--user", str(config["User"])]
+        options = [*alone, *settings, "--entrypoint", program]
         return _call(self.name, "run", *options, image, *arguments)
 
 

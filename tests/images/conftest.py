@@ -20,8 +20,10 @@ class Image:
     archive: Archive
     builder: Builder
 
-    def run(self, *command: str, **env: str) -> Outcome:
-        return self.builder.run(self.name, self.archive.config, *command, **env)
+    def run(self, *command: str, user: str = "", **env: str) -> Outcome:
+        config = self.archive.config
+        config = {**config, "User": user or config["User"]}
+        return self.builder.run(self.name, config, *command, **env)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from tests.images.services import ROOT, Service
 pytestmark = pytest.mark.timeout(900)
 
 _UID: Final = 10001
+_ANY_USER: Final = "1000680000:0"
 _LAYER_BYTES: Final = 2_000_000
 # The image's `python` sees the environment in /venv and our code in /app. The base image's pip is
 # outside of both and stays: a layer cannot remove it from the layers below.
@@ -152,6 +153,13 @@ def test_labels(image: Image) -> None:
 def test_runs_as_nobody_on_a_read_only_root(image: Image) -> None:
     written = image.run("python", "-c", _WRITE)
     assert (written.returncode, written.stderr) == (0, "")
+
+
+def test_runs_as_any_user_of_the_root_group(image: Image) -> None:
+    """Start as OpenShift does: a user whom the image does not know."""
+    for program in image.service.scripts:
+        shown = image.run(program, "--print-config", user=_ANY_USER, **_OPEN)
+        assert (shown.returncode, shown.stderr) == (0, ""), program
 
 
 def test_programs_start(image: Image) -> None:

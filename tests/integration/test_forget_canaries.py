@@ -95,7 +95,7 @@ async def temporal(tmp_path: Path) -> AsyncIterator[Temporal]:
 @pytest.fixture
 async def fleet(temporal: Temporal, database: Database, pool: Pool) -> Fleet:
     settings = CommonSettings(temporal_address=temporal.address)
-    client = await connect(settings, plugins=provider.plugins())
+    client = await connect(settings, telemetry=provider.plugins())
     return Fleet(database, pool, pool, client, temporal.address, uuid4().hex[:8])
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Plugin, Replayer
+from temporalio.plugin import SimplePlugin
+from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from orderfleet.observability.otel import provider
 from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
@@ -32,17 +34,19 @@ def history(path: Path) -> WorkflowHistory:
 
 
 async def replay(
-    path: Path, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
+    path: Path, order_workflow: type = OrderWorkflow, telemetry: Sequence[SimplePlugin] = ()
 ) -> None:
-    await replay_history(history(path), order_workflow, plugins)
+    await replay_history(history(path), order_workflow, telemetry)
 
 
 async def replay_history(
-    stored: WorkflowHistory, order_workflow: type = OrderWorkflow, plugins: Sequence[Plugin] = ()
+    stored: WorkflowHistory,
+    order_workflow: type = OrderWorkflow,
+    telemetry: Sequence[SimplePlugin] = (),
 ) -> None:
     others = [ReconcileOrders, SettleOrders, ForgetWorkflow]
     workflows = [order_workflow, RefundWorkflow, ShippingWorkflow, *others]
-    replayer = Replayer(workflows=workflows, data_converter=make_data_converter(), plugins=plugins)
+    replayer = Replayer(workflows=workflows, plugins=[OrderfleetPlugin(telemetry=telemetry)])
     await replayer.replay_workflow(stored)
 
 
@@ -55,7 +59,7 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 async def test_it_replays_with_traces_on_and_makes_no_span(path: Path) -> None:
     exporter = exported()
     exporter.clear()
-    await replay(path, plugins=provider.plugins())
+    await replay(path, telemetry=provider.plugins())
     assert exporter.get_finished_spans() == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
-from temporalio.client import Plugin
+from temporalio.plugin import SimplePlugin
 from temporalio.testing import WorkflowEnvironment
 
 from orderfleet.domain import contract
@@ -16,7 +16,7 @@ from orderfleet.domain.contract import OrderInput
 from orderfleet.domain.orders import Address, Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
-from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
@@ -59,13 +59,12 @@ class Fleet:
 
 @asynccontextmanager
 async def running_fleet(
-    *, cached_workflows: int = 100, plugins: Sequence[Plugin] = ()
+    *, cached_workflows: int = 100, telemetry: Sequence[SimplePlugin] = ()
 ) -> AsyncIterator[Fleet]:
     """Run the time-skipping server and both workers until the block ends."""
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=_program("temporal-test-server"),
-        data_converter=make_data_converter(),
-        plugins=plugins,
+        plugins=[OrderfleetPlugin(telemetry=telemetry)],
     )
     async with environment:
         client = environment.client
@@ -84,7 +83,7 @@ async def real_fleet() -> AsyncIterator[Fleet]:
     """Run Temporal's development server, where time does not skip, and both workers."""
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=_program("temporal"),
-        data_converter=make_data_converter(),
+        plugins=[OrderfleetPlugin()],
         search_attributes=[ORDER_STATE],
     )
     async with environment, _workers(environment) as fleet:

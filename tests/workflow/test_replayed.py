@@ -18,7 +18,7 @@ from temporalio.worker import Replayer
 
 from orderfleet.domain import policies
 from orderfleet.domain.contract import CANCEL_UPDATE, Cancel, shipping_id
-from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet_order_worker.refund_workflow import RefundWorkflow
 from orderfleet_order_worker.workflow import OrderWorkflow
 from orderfleet_shipping_worker.workflow import ShippingWorkflow
@@ -42,7 +42,7 @@ async def test_what_happened_replays() -> None:
         histories = [one for found in await asyncio.gather(*running) for one in found]
     assert len(histories) > _ORDERS
     workflows = [OrderWorkflow, RefundWorkflow, ShippingWorkflow]
-    replayer = Replayer(workflows=workflows, data_converter=make_data_converter())
+    replayer = Replayer(workflows=workflows, plugins=[OrderfleetPlugin()])
     for history in histories:
         await replayer.replay_workflow(history)
 

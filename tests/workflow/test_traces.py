@@ -42,7 +42,7 @@ ODD_HEADERS = {
 async def test_a_worker_that_forgets_everything_exports_each_span_once() -> None:
     exporter = exported()
     exporter.clear()
-    async with running_fleet(cached_workflows=0, plugins=provider.plugins()) as fleet:
+    async with running_fleet(cached_workflows=0, telemetry=provider.plugins()) as fleet:
         case = fleet.order()
         case.script("validate", during(lambda: case.send_address("2 Other Street")))
         case.script("charge", fail("boom"))
@@ -101,7 +101,7 @@ def _context(span: ReadableSpan) -> SpanContext:
 @pytest.mark.parametrize("header", ODD_HEADERS.values(), ids=ODD_HEADERS)
 async def test_a_trace_that_cannot_be_read_harms_no_order(header: Payload) -> None:
     exported().clear()
-    async with running_fleet(plugins=provider.plugins()) as fleet:
+    async with running_fleet(telemetry=provider.plugins()) as fleet:
         case = fleet.order(review=5)
         other = Client(
             fleet.client.service_client,

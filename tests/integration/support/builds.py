@@ -16,7 +16,7 @@ from temporalio.worker import Worker
 from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderResult
 from orderfleet.domain.orders import OrderState
-from orderfleet.temporal.converter import make_data_converter
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet.temporal.queue_workers import list_queue_workers
 from orderfleet.versions.deployments import Version, describe_deployment
 from orderfleet.versions.serving import Serving
@@ -80,7 +80,7 @@ async def pod(
     """Run an order worker of a build; an empty build is without versioning."""
     queue = fleet.order_settings().order_task_queue
     client = await Client.connect(
-        fleet.address, data_converter=make_data_converter(), identity=f"{build}-{uuid4().hex[:4]}"
+        fleet.address, plugins=[OrderfleetPlugin()], identity=f"{build}-{uuid4().hex[:4]}"
     )
     version = Version(deployment or queue, build) if build else None
     worker = fleet.order_worker(

@@ -51,7 +51,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             runtime=resources.runtime,
             lazy=True,
             retries=RETRIES,
-            plugins=resources.traces.plugins,
+            telemetry=resources.traces.plugins,
             keys=resources.payload_keys,
             credentials=resources.temporal,
         )

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from temporalio.client import Plugin
+from temporalio.plugin import SimplePlugin
 
 from orderfleet.settings import ServiceSettings
 from orderfleet.store.pool import StatementObserver
@@ -19,8 +19,8 @@ class Traces:
     """What creates spans, for the client of Temporal and for the pool; empty without traces."""
 
     on: bool = False
-    plugins: tuple[Plugin, ...] = ()
-    """For the client of Temporal, whose worker takes them over."""
+    plugins: tuple[SimplePlugin, ...] = ()
+    """For OrderfleetPlugin, which the client of Temporal and its worker have."""
     statement_observers: tuple[StatementObserver, ...] = ()
     """For the pool."""
 

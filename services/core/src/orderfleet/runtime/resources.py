@@ -45,7 +45,7 @@ class Resources:
         client = await connect(
             settings,
             runtime=self.runtime,
-            plugins=self.traces.plugins,
+            telemetry=self.traces.plugins,
             keys=self.payload_keys,
             credentials=self.temporal,
         )

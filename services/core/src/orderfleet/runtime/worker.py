@@ -36,9 +36,7 @@ from orderfleet.temporal.attempts import AttemptsInterceptor
 from orderfleet.temporal.credentials import follow_credentials
 from orderfleet.temporal.encryption import keys_of
 from orderfleet.temporal.fault_injection import FlakyInterceptor
-from orderfleet.temporal.lost_futures import LostFuturesInterceptor
 from orderfleet.temporal.namespace import require_namespace
-from orderfleet.temporal.retries import TransientRetryInterceptor
 from orderfleet.temporal.unversioned import UnversionedWorkflowRunner
 from orderfleet.versions.deployments import Version
 from orderfleet.versions.serving import Serving, find_version
@@ -52,10 +50,9 @@ STICKY_TIMEOUT: Final = timedelta(seconds=1)
 
 
 def interceptors(flaky: str, metrics: WorkerMetrics) -> list[Interceptor]:
-    """Return the interceptors of every activity and workflow, the outermost first."""
+    """Return what surrounds steps, the outermost first; OrderfleetPlugin adds the innermost."""
     outer: list[Interceptor] = [StepMetricsInterceptor(metrics.steps), AttemptsInterceptor()]
-    faults = [FlakyInterceptor(flaky)] if flaky else []
-    return [*outer, *faults, TransientRetryInterceptor(), LostFuturesInterceptor()]
+    return [*outer, FlakyInterceptor(flaky)] if flaky else outer
 
 
 def make_worker(
@@ -71,7 +68,7 @@ def make_worker(
     """Build the worker of one task queue.
 
     Args:
-        client: connected to Temporal.
+        client: connected to Temporal, with OrderfleetPlugin.
         settings: slots, cache, drain.
         task_queue: the queue to poll.
         workflows: that may run here.

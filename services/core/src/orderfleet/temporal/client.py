@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
-from temporalio.client import Client, Plugin
+from temporalio.client import Client
+from temporalio.plugin import SimplePlugin
 from temporalio.runtime import Runtime
 from temporalio.service import RetryConfig, RPCError, RPCStatusCode
 
@@ -15,9 +16,9 @@ from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.credentials import TemporalCredentials
-from orderfleet.temporal.encryption import configure_data_converter
 from orderfleet.temporal.namespace import require_namespace
 from orderfleet.temporal.payload_keys import PayloadKeys
+from orderfleet.temporal.plugin import OrderfleetPlugin
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,7 +52,7 @@ async def connect(
     runtime: Runtime | None = None,
     lazy: bool = False,
     retries: int = 10,
-    plugins: Sequence[Plugin] = (),
+    telemetry: Sequence[SimplePlugin] = (),
     keys: PayloadKeys | None = None,
     credentials: TemporalCredentials | None = None,
 ) -> Client:
@@ -60,9 +61,10 @@ async def connect(
     TLS, API key and metadata come from the environment by the SDK's own names (TEMPORAL_TLS_*,
     TEMPORAL_API_KEY, ...); address, namespace and the file of an API key from the settings. A lazy
     client connects at its first call; a worker's cannot be lazy. `retries` is how often the client
-    repeats a call that fails because Temporal is busy or unavailable; 10 is the SDK's default. A
-    worker has the plugins of its client. `keys` are the process's payload keys, and `credentials`
-    follow their files if the process lets them; by default both are those of the settings.
+    repeats a call that fails because Temporal is busy or unavailable; 10 is the SDK's default. The
+    client and its worker have OrderfleetPlugin, with plugins that make spans. `keys` are the
+    process's payload keys, and `credentials` follow their files if the process lets them; by
+    default both are those of the settings.
 
     Raises:
         TimeoutError: Temporal did not answer in time.
@@ -74,17 +76,16 @@ async def connect(
     config["target_host"] = settings.temporal_address
     config["namespace"] = settings.temporal_namespace
     retry_config = RetryConfig(max_retries=retries)
-    converter = configure_data_converter(keys or PayloadKeys.from_settings(settings), settings)
+    plugin = OrderfleetPlugin.from_settings(settings, keys=keys, telemetry=telemetry)
 
     async def attempt() -> Client:
         try:
             return await Client.connect(
                 **config,
-                data_converter=converter,
                 runtime=runtime,
                 lazy=lazy,
                 retry_config=retry_config,
-                plugins=[*plugins, *credentials.plugins],
+                plugins=[plugin, *credentials.plugins],
             )
         except RuntimeError as error:
             # The SDK's error for any failure of the connection or of the first call.

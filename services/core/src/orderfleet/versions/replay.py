@@ -21,7 +21,7 @@ from temporalio.worker import Replayer
 
 from orderfleet.domain.text import printable
 from orderfleet.temporal.client import is_absent
-from orderfleet.temporal.lost_futures import LostFuturesInterceptor
+from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet.temporal.visibility import of_queue
 from orderfleet.versions.deployments import TIMEOUT
 
@@ -200,8 +200,7 @@ async def _replay(
 ) -> None:
     replayer = Replayer(
         workflows=workflows,
-        data_converter=converter,
-        interceptors=[LostFuturesInterceptor()],
+        plugins=[OrderfleetPlugin(converter)],
     )
     async with replayer.workflow_replay_iterator(_iterate(histories)) as results:
         async for result in results:
