@@ -248,6 +248,12 @@ def test_a_crash_of_postgres_may_lose_a_row_for_a_moment() -> None:
     assert 6 not in broken(crash(unknown(good())))
 
 
+def test_a_crash_of_postgres_may_show_the_first_event_twice() -> None:
+    again = msgspec.structs.replace(good(), feed=[(FULFILLED, 1), *good().feed])
+    assert 12 in broken(again)
+    assert 12 not in broken(added("absences", absent("postgres", 0.2, 0.5))(again))
+
+
 def test_another_change_of_the_same_key_is_refused_with_reason() -> None:
     first = call(FULFILLED, MOVE, 200, key="m1", body={"address": ELSEWHERE})
     other = call(FULFILLED, MOVE, 422, key="m1", body={"address": HOME})
