@@ -11,8 +11,9 @@ from temporalio.worker import Worker
 from orderfleet.domain.orders import OrderState
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.reconnect import reconnect_after_outage
+from orderfleet.runtime.reconnect import keep_answering, reconnect_after_outage
 from orderfleet.temporal.client import connect
+from orderfleet.temporal.namespace import require_namespace
 from orderfleet_api import order_service
 from tests.integration.support.fleet import Fleet, an_order, eventually, new_id, run_order_worker
 from tests.integration.support.proxy import wire_to
@@ -61,6 +62,44 @@ async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_por
         lifecycle.request_shutdown()
         await running
         assert not second.is_running
+
+
+async def test_a_server_gone_without_a_word_does_not_hold_a_worker(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_CHECK_SECONDS", "_OUTAGE_SECONDS"):
+        monkeypatch.setattr(f"orderfleet.runtime.reconnect.{name}", 0.1)
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
+        connected = partial(connect, settings)
+        client = await connected()
+        wire.silence()
+        async with asyncio.timeout(10):
+            made = await reconnect_after_outage(client, settings.order_task_queue, connected)
+        assert made is not client
+
+
+async def test_a_server_gone_without_a_word_does_not_hold_a_client(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderfleet.runtime.reconnect._LOOK_SECONDS", 0.1)
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
+        client = await connect(settings, lazy=True)
+        await require_namespace(client)
+        keeping = asyncio.create_task(keep_answering(client))
+        wire.silence()
+
+        async def answers() -> bool:
+            try:
+                async with asyncio.timeout(0.5):
+                    await require_namespace(client)
+            except TimeoutError:
+                return False
+            return True
+
+        await eventually(answers)
+        keeping.cancel()
 
 
 async def test_a_refusal_does_not_end_a_worker_that_runs(

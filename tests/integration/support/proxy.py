@@ -17,11 +17,16 @@ class Wire:
         self._open: set[asyncio.StreamWriter] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self._swallows = False
+        self._silent: set[asyncio.StreamWriter] = set()
         self.port = 0
 
     def swallow(self) -> None:
         """Accept connections and bytes from now on, and forward nothing."""
         self._swallows = True
+
+    def silence(self) -> None:
+        """Forward nothing more on the open connections, which stay open; new ones are forwarded."""
+        self._silent |= self._open
 
     async def mend(self) -> None:
         """Listen, on the same port as before."""
@@ -60,7 +65,7 @@ class Wire:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                if not self._swallows:
+                if not (self._swallows or writer in self._silent):
                     writer.write(data)
                     await writer.drain()
         writer.close()

@@ -7,6 +7,7 @@ from orderfleet.observability.logging import configure_logs
 from orderfleet.runtime.arguments import load_settings
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle, run_service
+from orderfleet.runtime.reconnect import keep_answering
 from orderfleet.runtime.resources import open_resources
 from orderfleet.temporal.client import check_admitted, connect
 from orderfleet_api.admission import Admission, watched
@@ -90,6 +91,7 @@ async def serve(settings: ApiSettings, lifecycle: Lifecycle) -> None:
             fleet_gauges(resources.registry, resources.pool, client, settings),
             watched(admission, resources.pool, client),
             in_background(resources.temporal.follow()),
+            in_background(keep_answering(client)),
         ):
             with probes:
                 _collect_less()

@@ -1,4 +1,6 @@
-"""A new connection after an outage of Temporal, so that a worker polls at once and not 10 s later.
+"""A new connection in place of one on which Temporal does not answer.
+
+A worker gets a new client after an outage, so that it polls at once and not 10 s later.
 
 SDK Core repeats a poll that fails after a pause that doubles up to 10 s, whatever its settings, and
 a worker whose client is replaced waits for the end of that pause, too: measured after outages of
@@ -7,16 +9,19 @@ a worker whose client is replaced waits for the end of that pause, too: measured
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
+from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from orderfleet.environment import SettingsError
 from orderfleet.temporal.client import is_away
+from orderfleet.temporal.credentials import reopen_connection
 from orderfleet.temporal.task_queues import describe_task_queue
 
 log = structlog.stdlib.get_logger(__name__)
@@ -25,6 +30,9 @@ _WITHIN: Final = timedelta(seconds=1)
 # How often Temporal is asked: while it answers, and while it does not.
 _CHECK_SECONDS: Final = 2.0
 _CHECK_AGAIN_SECONDS: Final = 0.2
+# How often a connection without a worker is looked at, and what a new one may take.
+_LOOK_SECONDS: Final = 1.0
+_REOPEN_SECONDS: Final = 2.5
 # The pause between polls has then grown to more than a second.
 _OUTAGE_SECONDS: Final = 2.0
 
@@ -34,31 +42,55 @@ async def reconnect_after_outage(
 ) -> Client:
     """Wait for the end of an outage of more than 2 s, however long, and return a new client.
 
+    The outage ends when Temporal answers a new client. The old one may have its connection to a
+    server whose node lost its power: it notices that after 14 s, while another server answers.
+
     Args:
-        client: with which Temporal is asked; its own connection is restored by itself.
+        client: with which Temporal is asked, for the first 2 s of an outage.
         task_queue: what Temporal is asked about: an answer needs the same services as a poll.
-        connect: makes the client. TimeoutError or SettingsError means that the outage goes on.
+        connect: makes the client, without waiting for Temporal. TimeoutError or SettingsError means
+            that the outage goes on.
     """
     away_since: float | None = None
     while True:
         await asyncio.sleep(_CHECK_SECONDS if away_since is None else _CHECK_AGAIN_SECONDS)
-        if not await _answers(client, task_queue):
-            away_since = away_since or monotonic()
-        elif away_since is not None:
-            seconds = monotonic() - away_since
-            if seconds > _OUTAGE_SECONDS:
-                try:
-                    made = await connect()
-                except TimeoutError:
-                    continue
-                except SettingsError as error:
-                    # Permanent at a start only: here its files may change, and it has orders.
-                    log.warning("cannot reconnect to Temporal", error=str(error))
-                    await asyncio.sleep(_CHECK_SECONDS)
-                    continue
-                log.info("Temporal is back", away_seconds=round(seconds, 1))
-                return made
-            away_since = None
+        if away_since is None or monotonic() - away_since < _OUTAGE_SECONDS:
+            answers = await _answers(client, task_queue)
+            away_since = None if answers else away_since or monotonic()
+            continue
+        try:
+            made = await connect()
+        except TimeoutError:
+            continue
+        except SettingsError as error:
+            # Permanent at a start only: here its files may change, and it has orders.
+            log.warning("cannot reconnect to Temporal", error=str(error))
+            await asyncio.sleep(_CHECK_SECONDS)
+            continue
+        if await _answers(made, task_queue):
+            log.info("Temporal is back", away_seconds=round(monotonic() - away_since, 1))
+            return made
+
+
+async def keep_answering(client: Client) -> NoReturn:
+    """Reopen a client's connection whenever Temporal does not answer on it, until cancelled.
+
+    For a client without a worker: one that polls needs a new worker as well.
+    """
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            async with asyncio.timeout(_WITHIN.total_seconds()):
+                await client.workflow_service.get_system_info(GetSystemInfoRequest())
+            continue
+        except (RPCError, RuntimeError, TimeoutError) as error:
+            if not is_away(error):
+                continue
+        # An error says that Temporal is away altogether.
+        with suppress(RuntimeError, TimeoutError):
+            async with asyncio.timeout(_REOPEN_SECONDS):
+                await reopen_connection(client)
+            log.info("connected to Temporal again")
 
 
 async def _answers(client: Client, task_queue: str) -> bool:

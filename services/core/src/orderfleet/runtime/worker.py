@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from temporalio.client import Client
 from temporalio.common import WorkerDeploymentVersion
@@ -142,7 +143,7 @@ async def serve_queue(
         settings,
         lifecycle,
         serving=Serving(client, task_queue, version, settings.version_promotion),
-        reconnect=partial(resources.connect, settings),
+        reconnect=partial(resources.connect, replace(settings, start_wait_seconds=0)),
         metrics=resources.metrics,
     )
 

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -10,7 +11,7 @@ from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.runtime import Runtime
-from temporalio.service import RetryConfig, RPCError, RPCStatusCode
+from temporalio.service import KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
 
 from orderfleet.environment import SettingsError
 from orderfleet.polling import retry
@@ -33,6 +34,11 @@ _REFUSED_FIRST_CALL: Final = re.compile(
     r"code: (?:Unauthenticated|PermissionDenied), message: \"((?:[^\"\\]|\\.)*)\""
 )
 _ADMISSION_SECONDS: Final = 2.0
+# A server whose node lost its power closes no connection. With the SDK's defaults a connection to
+# it ends after 45 s, and an attempt to open one after the kernel's 127 s. A server closes the
+# connection of a client that pings more often than every 10 s.
+_KEEP_ALIVE: Final = KeepAliveConfig(interval_millis=10_500, timeout_millis=3_000)
+_CONNECT_TIMEOUT: Final = timedelta(seconds=2)
 
 
 class RefusedError(SettingsError):
@@ -85,7 +91,9 @@ async def connect(
                 runtime=runtime,
                 lazy=lazy,
                 retry_config=retry_config,
-                plugins=[plugin, *credentials.plugins],
+                keep_alive_config=_KEEP_ALIVE,
+                connect_timeout=_CONNECT_TIMEOUT,
+                plugins=[plugin, credentials],
             )
         except RuntimeError as error:
             # The SDK's error for any failure of the connection or of the first call.

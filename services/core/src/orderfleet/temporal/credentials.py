@@ -9,7 +9,7 @@ Temporal has answered on it; what runs on the old one ends there.
 import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -77,11 +77,6 @@ class TemporalCredentials(Plugin):
                     # The SDK's error for any failure of a connection.
                     self.files.fail(" ".join(str(error).split()))
 
-    @property
-    def plugins(self) -> Sequence[Plugin]:
-        """The plugins of a client whose connection follows the files."""
-        return [self] if self.files else []
-
     def configure_client(self, config: ClientConfig) -> ClientConfig:
         """Change nothing else about a client."""
         return config
@@ -91,7 +86,7 @@ class TemporalCredentials(Plugin):
         config: ConnectConfig,
         next: Callable[[ConnectConfig], Awaitable[ServiceClient]],  # noqa: A002 (the SDK's name)
     ) -> ServiceClient:
-        """Connect; the connection then follows the files."""
+        """Connect; the connection then follows the files, and can be reopened."""
         connection = _Connection(await next(config), next, self)
         self._connections.add(connection)
         return connection
@@ -132,6 +127,14 @@ class _Connection(ServiceClient):
             log.info("calls of Temporal have a new API key")
         return False
 
+    async def reopen(self) -> None:
+        """Go on with a new connection.
+
+        Raises:
+            RuntimeError: Temporal does not answer on it.
+        """
+        self._service = await self._connect(replace(self.config, lazy=False))
+
     @property
     def worker_service_client(self) -> Any:
         return self._service.worker_service_client
@@ -150,6 +153,16 @@ async def follow_credentials(client: Client, on_reconnect: Callable[[], None]) -
     """Let the connections of a client's process follow their files, if any, until cancelled."""
     if isinstance(client.service_client, _Connection):
         await client.service_client.credentials.follow(on_reconnect)
+
+
+async def reopen_connection(client: Client) -> None:
+    """Give a client a new connection; what runs on the old one ends there.
+
+    Raises:
+        RuntimeError: Temporal does not answer on the new one, and the client keeps the old one.
+    """
+    if isinstance(client.service_client, _Connection):
+        await client.service_client.reopen()
 
 
 def _read(key_file: Path | None) -> ClientConnectConfig:
