@@ -19,6 +19,7 @@ alone has) and optionally "annotations" and "spread" (topologySpreadConstraints;
   )
 -}}
 {{- $own = merge $own (pick $main "startupProbe" "livenessProbe" "readinessProbe") -}}
+{{- if hasKey . "spread" }}{{ $_ := set $own "tolerations" (include "orderfleet.pod.lostNode" .root | fromYamlArray) }}{{ end -}}
 {{- $fields := include "orderfleet.pod.fields" (concat (list $own .root.Values.global.pods) .values) | fromJson -}}
 {{- range $container := concat ($spec.initContainers | default list) $spec.containers }}
 {{- include "orderfleet.pod.set" (dict "in" . "fields" (dict
@@ -149,6 +150,19 @@ topologySpreadConstraints:
     # Pods of the version that goes away do not count.
     matchLabelKeys: [pod-template-hash]
   {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+How long a pod waits for its lost node, where Kubernetes' default is 300 s. Not Postgres: no second pod of it may
+start while the first one may still write to the volume. Of two tolerations of a taint the shorter one counts.
+*/}}
+{{- define "orderfleet.pod.lostNode" -}}
+{{- range list "not-ready" "unreachable" }}
+- key: node.kubernetes.io/{{ . }}
+  operator: Exists
+  effect: NoExecute
+  tolerationSeconds: {{ $.Values.global.lostNodeSeconds }}
 {{- end }}
 {{- end -}}
 
