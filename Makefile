@@ -13,6 +13,7 @@ TESTS_integration := -n 3 --dist worksteal
 TESTS_e2e := -n 2 --dist loadfile --no-loadscope-reorder
 TESTS_monitoring := -n 2 --dist loadfile
 UPGRADE := tests/cluster/test_upgrade.py
+SCALING_HPA := tests/cluster/scaling/test_queues.py tests/cluster/scaling/test_no_prometheus.py
 DASHBOARDS_ARGS ?=
 # The folder of dist/docs; a release has its number.
 DOCS_VERSION ?= next
@@ -28,7 +29,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions test-failover test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
-	test-upgrade test-scaling bench bench-full bench-overload bench-overload-short bench-versions \
+	test-upgrade test-scaling test-scaling-hpa test-nodes bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
 	release release-tools release-artifacts verify-release test-release contract-diff \
 	lint-workflows chart-docs dashboards \
@@ -99,13 +100,20 @@ test-images: .venv/.dev-stamp images  ## build the images and check their conten
 	$(BIN)/pytest tests/images $(PYTEST_ARGS)
 
 test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster; LOAD, KEEP, ...: see tests/cluster/conftest.py
-	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --ignore $(UPGRADE) --exitfirst $(PYTEST_ARGS)
+	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --ignore tests/cluster/nodes \
+		--ignore $(UPGRADE) --exitfirst $(PYTEST_ARGS)
 
 test-upgrade: .venv/.dev-stamp  ## an upgrade from an older release, on kubectl's cluster; as test-cluster
 	$(BIN)/pytest $(UPGRADE) $(PYTEST_ARGS)
 
 test-scaling: .venv/.pictures-stamp  ## scaling of each task queue, on kubectl's cluster; see tests/cluster/scaling/conftest.py
 	$(BIN)/pytest tests/cluster/scaling --exitfirst $(PYTEST_ARGS)
+
+test-scaling-hpa: .venv/.pictures-stamp  ## the queues' scaling and a stopped Prometheus in mode hpa, by prometheus-adapter
+	SCALING_MODE=hpa $(BIN)/pytest $(SCALING_HPA) --exitfirst $(PYTEST_ARGS)
+
+test-nodes: .venv/.dev-stamp  ## two nodes, of which one fails, on kubectl's cluster; see tests/cluster/nodes/conftest.py
+	$(BIN)/pytest tests/cluster/nodes $(PYTEST_ARGS)
 
 bench: .venv/.bench-stamp  ## orders a second beside an order that does nothing, in 10 minutes
 	@$(BIN)/python -m tests.bench short $(BENCH_ARGS)

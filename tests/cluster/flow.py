@@ -5,7 +5,8 @@ earlier orders, and with each a look at an earlier order. Every other request ha
 connection; the others share kept connections. Runs for at least SECONDS and until the file STOP
 exists, then follows each accepted order to its end, and prints a report as a line of JSON. LOOKS is
 the number of looks for each order; CANCEL_AFTER cancels each order so many seconds later; with
-REFUSABLE a 429 or 503 is a refusal, which a client repeats, else a lost request.
+REFUSABLE a 429 or 503 is a refusal, which a client repeats, else a lost request. After
+ATTEMPT_SECONDS without an answer a request is repeated on a new connection; none is by default.
 """
 
 import json
@@ -26,6 +27,9 @@ from typing import Any, Final
 ENDS: Final = frozenset({"fulfilled", "cancelled", "rejected", "failed", "timed_out"})
 # Longer than any answer takes, shorter than a client would wait.
 ANSWER_SECONDS: Final = 10.0
+# Of a client that repeats requests: for a connection, and between two attempts.
+CONNECT_SECONDS: Final = 0.5
+PAUSE_SECONDS: Final = 0.2
 # An order has 15 s; an order still open after this never ends.
 END_SECONDS: Final = 45.0
 # Errors of a kept connection that the server closed before it read the request.
@@ -45,7 +49,8 @@ class Seen:
 
     requests: int = 0
     seconds: list[float] = field(default_factory=list)
-    # Kept connections closed before any byte of an answer: the request was repeated, once.
+    # Kept connections closed before any byte of an answer: the request was repeated, once. With
+    # ATTEMPT_SECONDS also each attempt without an answer that was followed by another one.
     repeated: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -61,11 +66,13 @@ class Order:
     too_late: bool = False
     state: str = ""
     took: float = -1.0
+    # From its first event to its end: without what a client waits for an answer.
+    within: float = -1.0
 
 
 @dataclass
 class Refusal:
-    """A refused order."""
+    """An order that was refused, or got no answer."""
 
     sent: float
     reason: str
@@ -74,8 +81,9 @@ class Refusal:
 class Client:
     """A client with kept connections and with connections of a single request."""
 
-    def __init__(self, host: str, key: str) -> None:
+    def __init__(self, host: str, key: str, attempt_seconds: float = ANSWER_SECONDS) -> None:
         self._host = host
+        self._attempt_seconds = attempt_seconds
         self._headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
         self._kept: queue.LifoQueue[HTTPConnection] = queue.LifoQueue()
         self.seen = Seen()
@@ -84,14 +92,24 @@ class Client:
         self, method: str, path: str, wanted: Collection[int], body: object = None, *, keep: bool
     ) -> dict[str, Any] | None:
         """Return the answer, or None without one or with another status than wanted."""
-        began, text = time.monotonic(), b""
-        what = f"{time.strftime('%X')} {method} {path} {'kept' if keep else 'own'}"
-        try:
-            status, text = (self._kept_call if keep else self._own_call)(method, path, body, what)
-        except (OSError, HTTPException) as error:
-            problem = f"{what}: {type(error).__name__} {error}"
-        else:
-            problem = "" if status in wanted else f"{what}: {status} {text[:200]!r}"
+        began, text, problem = time.monotonic(), b"", ""
+        last = began + ANSWER_SECONDS - self._attempt_seconds
+        while True:
+            what = f"{time.strftime('%X')} {method} {path} {'kept' if keep else 'own'}"
+            call = self._kept_call if keep else self._own_call
+            try:
+                status, text = call(method, path, body, what)
+            except (OSError, HTTPException) as error:
+                problem = f"{what}: {type(error).__name__} {error}"
+            else:
+                problem = "" if status in wanted else f"{what}: {status} {text[:200]!r}"
+                break
+            if time.monotonic() >= last:
+                break
+            with self.seen.lock:
+                self.seen.repeated.append(problem)
+            keep = False
+            time.sleep(PAUSE_SECONDS)
         with self.seen.lock:
             self.seen.requests += 1
             self.seen.seconds.append(time.monotonic() - began)
@@ -102,7 +120,7 @@ class Client:
         return answer
 
     def _own_call(self, method: str, path: str, body: object, _: str) -> tuple[int, bytes]:
-        connection = HTTPConnection(self._host, timeout=ANSWER_SECONDS)
+        connection = HTTPConnection(self._host, timeout=self._attempt_seconds)
         try:
             return self._send(connection, method, path, body, {"connection": "close"})
         finally:
@@ -112,7 +130,7 @@ class Client:
         try:
             connection, used = self._kept.get_nowait(), True
         except queue.Empty:
-            connection, used = HTTPConnection(self._host, timeout=ANSWER_SECONDS), False
+            connection, used = HTTPConnection(self._host, timeout=self._attempt_seconds), False
         try:
             answer = self._send(connection, method, path, body, {})
         except CLOSED:
@@ -121,7 +139,7 @@ class Client:
                 raise
             with self.seen.lock:
                 self.seen.repeated.append(what)
-            connection = HTTPConnection(self._host, timeout=ANSWER_SECONDS)
+            connection = HTTPConnection(self._host, timeout=self._attempt_seconds)
             answer = self._send(connection, method, path, body, {})
         except (OSError, HTTPException):
             connection.close()
@@ -140,9 +158,16 @@ class Client:
         more: Mapping[str, str],
     ) -> tuple[int, bytes]:
         data = None if body is None else json.dumps(body).encode()
+        if connection.sock is None and self._attempt_seconds < ANSWER_SECONDS:
+            self._open(connection)
         connection.request(method, path, data, {**self._headers, **more})
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+    def _open(self, connection: HTTPConnection) -> None:
+        connection.timeout = CONNECT_SECONDS
+        connection.connect()
+        connection.sock.settimeout(self._attempt_seconds)
 
 
 class Flow:
@@ -164,6 +189,7 @@ class Flow:
         self._refused = REFUSED if refusable else ()
         self.orders: list[Order] = []
         self.refusals: list[Refusal] = []
+        self.unanswered: list[Refusal] = []
 
     def place(self, number: int) -> None:
         """Place an order and look at an earlier order, on connections of different kinds."""
@@ -181,6 +207,8 @@ class Flow:
             self.orders.append(order)
         elif answer is not None:
             self.refusals.append(Refusal(sent, answer.get("reason") or answer["detail"]))
+        else:
+            self.unanswered.append(Refusal(sent, order_id))
         for _ in range(self._looks):
             if earlier is None:
                 break
@@ -219,7 +247,9 @@ class Flow:
     def _note_end(self, order: Order, events: list[dict[str, Any]]) -> None:
         for event in events:
             if event["type"] in ENDS:
-                order.took = datetime.fromisoformat(event["ts"]).timestamp() - order.sent
+                ended, first = (datetime.fromisoformat(at["ts"]) for at in (event, events[0]))
+                order.took = ended.timestamp() - order.sent
+                order.within = (ended - first).total_seconds()
 
 
 def _raised(done: Any) -> None:
@@ -234,7 +264,11 @@ def main() -> None:
     env = os.environ
     after = env.get("CANCEL_AFTER")
     flow = Flow(
-        client := Client(env["API_HOST"], env["API_KEY"]),
+        client := Client(
+            env["API_HOST"],
+            env["API_KEY"],
+            float(env.get("ATTEMPT_SECONDS", ANSWER_SECONDS)),
+        ),
         env["PREFIX"],
         looks=int(env.get("LOOKS", "1")),
         cancel_after=float(after) if after else None,
@@ -246,8 +280,11 @@ def main() -> None:
     flow.follow()
     seen = {name: value for name, value in vars(client.seen).items() if name != "lock"}
     orders = [asdict(order) for order in flow.orders]
-    refusals = [asdict(refusal) for refusal in flow.refusals]
-    json.dump({"ran": ran, **seen, "orders": orders, "refusals": refusals}, sys.stdout)
+    refused = {
+        name: [asdict(refusal) for refusal in getattr(flow, name)]
+        for name in ("refusals", "unanswered")
+    }
+    json.dump({"ran": ran, **seen, "orders": orders, **refused}, sys.stdout)
     sys.stdout.write("\n")
 
 

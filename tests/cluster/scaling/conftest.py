@@ -1,11 +1,13 @@
-"""A release that KEDA scales, and a watch on its replicas.
+"""A release that KEDA scales, or prometheus-adapter, and a watch on its replicas.
 
     make test-scaling              on the cluster of the current context
+    make test-scaling-hpa          the queues and the stopped Prometheus in mode hpa
 
-The cluster needs KEDA and a Prometheus that scrapes annotated pods every 5 s, at PROMETHEUS
-(namespace/service:port); one test stops it for two minutes. Everything else is as for
-`make test-cluster`, also that each test brings the release and the replicas to where it starts. The
-order saves time: the tests with other values are in the last files.
+The cluster needs KEDA, or prometheus-adapter with the rules of docs/prometheus-adapter.yaml, and a
+Prometheus that scrapes annotated pods every 5 s, at PROMETHEUS (namespace/service:port); one test
+stops it for two minutes. Everything else is as for `make test-cluster`, also that each test brings
+the release and the replicas to where it starts. The order saves time: the tests with other values
+are in the last files.
 """
 
 import os
@@ -26,6 +28,8 @@ from tests.cluster.support.release import NAME, Release
 from tests.cluster.support.steps import Steps
 from tests.images.services import ROOT
 
+# keda or hpa.
+MODE: Final = os.environ.get("SCALING_MODE") or "keda"
 POLL_SECONDS: Final = 5
 WINDOW_SECONDS: Final = 30
 SLOTS: Final = 10
@@ -88,11 +92,11 @@ def release(release_with: ReleaseWith, values: dict[str, Any]) -> Release:
 
 @pytest.fixture(scope="session")
 def values(prometheus: Address) -> dict[str, Any]:
-    """`autoscaling.mode: keda`, few slots, and gateways that are slow for some orders."""
+    """`autoscaling.mode`, few slots, and gateways that are slow for some orders."""
     env = [{"name": "ORDERFLEET_GATEWAY_FAULTS", "value": msgspec.json.encode(_SLOW).decode()}]
     found: dict[str, Any] = {
         **images.values(images.OLD),
-        "autoscaling.mode": "keda",
+        "autoscaling.mode": MODE,
         "autoscaling.prometheus.address": prometheus.url,
         "autoscaling.keda.pollingSeconds": POLL_SECONDS,
         "api.autoscaling.maxReplicas": MOST,
@@ -113,8 +117,9 @@ def values(prometheus: Address) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def asked(release_with: ReleaseWith, values: dict[str, Any]) -> dict[str, Trigger]:
-    """The triggers' queries, as KEDA has them."""
-    return triggers(release_with(values).namespace)
+    """The triggers' queries, as KEDA has them, or would have them."""
+    release = release_with(values)
+    return triggers(release.render({**values, "autoscaling.mode": "keda"}))
 
 
 @pytest.fixture(scope="session")
@@ -144,8 +149,9 @@ def watch(shared: Release, prometheus: Address, asked: dict[str, Trigger]) -> It
 @pytest.fixture(scope="session")
 def results() -> Results:
     head = (
-        f"Prometheus scrapes every 5 s, KEDA asks every {POLL_SECONDS} s, the stabilisation window "
-        f"is {WINDOW_SECONDS} s. A worker has {SLOTS} activity slots and asks for another pod at "
-        f"{_TARGET_PERCENT} % of them; {LEAST} pods at the least, {MOST} at the most."
+        f"Mode {MODE}. Prometheus scrapes every 5 s, KEDA asks every {POLL_SECONDS} s, the "
+        f"stabilisation window is {WINDOW_SECONDS} s. A worker has {SLOTS} activity slots and asks "
+        f"for another pod at {_TARGET_PERCENT} % of them; {LEAST} pods at the least, {MOST} at the "
+        "most."
     )
-    return Results(ROOT / "docs/scaling", head)
+    return Results(ROOT / "docs/scaling" / ("" if MODE == "keda" else MODE), head)

@@ -6,13 +6,21 @@ from typing import Final
 
 import pytest
 
-from tests.cluster.scaling.conftest import LEAST, MOST, POD_SLOTS, RATE, WINDOW_SECONDS, WORKERS
+from tests.cluster.scaling.conftest import (
+    LEAST,
+    MODE,
+    MOST,
+    POD_SLOTS,
+    RATE,
+    WINDOW_SECONDS,
+    WORKERS,
+)
 from tests.cluster.scaling.support import courses
 from tests.cluster.scaling.support.doctor import doctor
 from tests.cluster.scaling.support.histories import check_no_lost_work
 from tests.cluster.scaling.support.pods import births
 from tests.cluster.scaling.support.results import Results
-from tests.cluster.scaling.support.watching import Trigger, Watch, fallbacks
+from tests.cluster.scaling.support.watching import Trigger, Watch, lacking
 from tests.cluster.support import images
 from tests.cluster.support.commands import wait_until
 from tests.cluster.support.flows import Flow, Load, flow
@@ -35,7 +43,7 @@ def test_the_pipeline_is_well(release: Release, watch: Watch, steps: Steps) -> N
         # Before the first scrape there is no data, which is no zero.
         wait_until(
             "all signals",
-            lambda: fallbacks(release.namespace),
+            lambda: lacking(release.namespace, MODE),
             lambda found: not found,
             _SIGNALS_SECONDS,
         )

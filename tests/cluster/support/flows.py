@@ -29,7 +29,8 @@ _TOO_LATE: Final = 0.05
 class Load:
     """Settings of flow.py; times in seconds, the rate in orders a second.
 
-    An order that the API refuses for now is a lost request, unless the load is refusable.
+    An order that the API refuses for now is a lost request, unless the load is refusable. A request
+    without an answer for `attempt_seconds` is repeated. `node` is where the flow's pod runs.
     """
 
     rate: float = 2
@@ -37,12 +38,19 @@ class Load:
     looks: int = 1
     cancel_after: float | None = None
     refusable: bool = False
+    attempt_seconds: float | None = None
+    node: str = ""
 
     def env(self) -> dict[str, str]:
-        after = {} if self.cancel_after is None else {"CANCEL_AFTER": str(self.cancel_after)}
-        settings = {"RATE": self.rate, "SECONDS": self.seconds, "LOOKS": self.looks}
-        refusable = {"REFUSABLE": "1"} if self.refusable else {}
-        return {name: str(value) for name, value in settings.items()} | after | refusable
+        settings = {
+            "RATE": self.rate,
+            "SECONDS": self.seconds,
+            "LOOKS": self.looks,
+            "CANCEL_AFTER": self.cancel_after,
+            "ATTEMPT_SECONDS": self.attempt_seconds,
+            "REFUSABLE": 1 if self.refusable else None,
+        }
+        return {name: str(value) for name, value in settings.items() if value is not None}
 
 
 _STEADY: Final = Load()
@@ -113,7 +121,7 @@ def flow(release: Release, name: str, tag: str, load: Load = _STEADY) -> Iterato
     """Run a flow of orders while the block runs."""
     namespace = release.namespace
     running = Flow(namespace, release, name, load)
-    run_script(namespace, name, _SCRIPT, tag, env=_env(name, load))
+    run_script(namespace, name, _SCRIPT, tag, env=_env(name, load), node=load.node)
     try:
         wait_until("orders flow", running._accepted, lambda number: number >= _FIRST, 60)
         yield running

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
+import yaml
 from temporalio.client import Client
 
 from orderfleet.settings import CommonSettings
@@ -38,23 +39,40 @@ class Release:
     # Of another release; None is the release's own.
     postgres: Namespace | None = None
     chart: Path = CHART
+    # Files of values, which those of a revision override.
+    files: tuple[Path, ...] = ()
     # The values of each revision, the last one live; empty while the release is not installed.
     revisions: list[Mapping[str, Any]] = field(default_factory=list)
 
     def install(self, values: Mapping[str, Any]) -> None:
-        self._helm("install", NAME, str(self.chart), *_set(values), *_WAIT)
+        self._helm("install", NAME, str(self.chart), *self._values(values), *_WAIT)
         self.revisions.append(values)
 
     def upgrade(self, values: Mapping[str, Any], *, seconds: int = _HELM_SECONDS) -> None:
         """Change values; values that are not listed get the chart's defaults."""
         # For helm, an upgrade that fails is a revision, too.
         self.revisions.append(values)
-        command = ("upgrade", NAME, str(self.chart), "--reset-values", *_set(values), *_WAIT)
+        command = (
+            "upgrade",
+            NAME,
+            str(self.chart),
+            "--reset-values",
+            *self._values(values),
+            *_WAIT,
+        )
         self._helm(*command, seconds=seconds)
+
+    def _values(self, values: Mapping[str, Any]) -> list[str]:
+        return [*(f"--values={path}" for path in self.files), *_set(values)]
 
     def rollback(self, revision: int) -> None:
         self._helm("rollback", NAME, str(revision), *_WAIT)
         self.revisions.append(self.revisions[revision - 1])
+
+    def render(self, values: Mapping[str, Any]) -> list[Json]:
+        """Return the objects that these values would make."""
+        text = self._helm("template", NAME, str(self.chart), *self._values(values))
+        return [manifest for manifest in yaml.safe_load_all(text) if manifest]
 
     def test(self) -> str:
         return self._helm("test", NAME, "--logs")

@@ -22,11 +22,13 @@ def run_script(
     labels: Json | None = None,
     ready: bool = True,
     modules: Sequence[Path] = (),
+    node: str = "",
 ) -> None:
     """Start the script; the pod and its ConfigMap have the name, and the pod's label too.
 
     A pod that is never ready gets no requests of a Service that selects its labels. `modules` are
-    files of this repository that the script imports; the image has what they import.
+    files of this repository that the script imports; the image has what they import. Without a
+    `node`, any node runs the pod.
     """
     files = {script.name: script} | {str(path.relative_to(ROOT)): path for path in modules}
     data = {_key(path): file.read_text() for path, file in files.items()}
@@ -35,6 +37,8 @@ def run_script(
     spec = _spec(name, script.name, tag, env or [])
     items = [{"key": _key(path), "path": path} for path in files]
     spec["volumes"][0]["configMap"]["items"] = items
+    if node:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
     if not ready:
         spec["containers"][0]["readinessProbe"] = {"exec": {"command": ["false"]}}
     namespace.create("v1", "Pod", name, metadata=metadata, spec=spec)

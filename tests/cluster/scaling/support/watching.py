@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -125,25 +125,30 @@ def watching(
             thread.join()
 
 
-def triggers(namespace: Namespace) -> dict[str, Trigger]:
-    """Return the live Prometheus triggers of the release, by `<component> <name>`."""
+def triggers(manifests: Iterable[Json]) -> dict[str, Trigger]:
+    """Return the Prometheus triggers of a release, by `<component> <name>`."""
     return {
         f"{_component(scaled)} {trigger['name']}": Trigger(
             trigger["metadata"]["query"], float(trigger["metadata"]["threshold"])
         )
-        for scaled in namespace.get("scaledobjects")
+        for scaled in manifests
+        if scaled["kind"] == "ScaledObject"
         for trigger in scaled["spec"]["triggers"]
         if trigger["type"] == "prometheus"
     }
 
 
-def fallbacks(namespace: Namespace) -> set[str]:
-    """Return the services of which KEDA lacks a signal."""
+def lacking(namespace: Namespace, mode: str) -> set[str]:
+    """Return the services of which the scaler lacks a signal."""
+    if mode == "keda":
+        kind, condition, without = "scaledobjects", "Fallback", "True"
+    else:
+        kind, condition, without = "hpa", "ScalingActive", "False"
     return {
-        _component(scaled)
-        for scaled in namespace.get("scaledobjects")
-        for condition in scaled["status"].get("conditions", ())
-        if condition["type"] == "Fallback" and condition["status"] == "True"
+        _component(scaler)
+        for scaler in namespace.get(kind)
+        for is_ in scaler["status"].get("conditions", ())
+        if is_["type"] == condition and is_["status"] == without
     }
 
 
