@@ -78,7 +78,7 @@ test-versions: .venv/.dev-stamp  ## good and bad builds of the workers, under 3 
 test-restore: .venv/.dev-stamp  ## both databases restored to different times, under load; TIMES, SEED, GAP: see docs/backup.md
 	$(BIN)/python -m tests.restore
 
-test-failover: .venv/.dev-stamp  ## Postgres fails over to a standby, under 5 orders a second, in 7 minutes
+test-failover: .venv/.dev-stamp  ## Postgres fails over to a standby, under RATE (5) orders a second, in 7 minutes
 	$(BIN)/pytest tests/failover --timeout 300 $(PYTEST_ARGS)
 
 record-orders: .venv/.dev-stamp  ## run 200 orders of all kinds and record their rows for the board's tests, in 3 minutes

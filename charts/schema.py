@@ -105,6 +105,7 @@ RULES: dict[str, dict[str, Any]] = {
         "minimum": 0,
         "maximum": 10_000,
     },
+    "postgres.hosts": {"items": {"type": "string", "pattern": r"^[^\s,/@?]+$"}},
     "postgres.sslMode": {"enum": ["disable", "require", "verify-ca", "verify-full"]},
     "postgres.persistence.size": {"pattern": "^[0-9.]+([kMGTPE]i?)?$"},
     "traces.protocol": {"enum": ["grpc", "http/protobuf"]},

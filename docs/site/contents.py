@@ -12,7 +12,13 @@ CONTENTS: Final = {
             "docs/plugin",
         ],
         "Understand": ["docs/architecture", "docs/events", "docs/admission", "docs/versions"],
-        "Install": ["docs/deployment", "charts/orderfleet/README", "docs/scaling", "docs/sizing"],
+        "Install": [
+            "docs/deployment",
+            "docs/postgres",
+            "charts/orderfleet/README",
+            "docs/scaling",
+            "docs/sizing",
+        ],
         "Operate": [
             *("docs/board", "docs/dashboards", "docs/metrics", "docs/telemetry"),
             *("docs/rotation", "docs/encryption", "docs/privacy", "docs/backup"),

@@ -109,6 +109,11 @@ REFUSED = {
     "postgres.enabled=false,postgres.host=there,postgres.existingSecret=x": (
         "temporal.postgres.host: needed for an own Temporal when postgres.enabled is false"
     ),
+    "postgres.hosts={there}": "postgres.host: there would not be used: set postgres.enabled",
+    "postgres.enabled=false,postgres.host=there,postgres.hosts={here}": (
+        "postgres.hosts: set postgres.host or postgres.hosts"
+    ),
+    "postgres.fleetSecret.name=x": "postgres.ownerSecret, postgres.fleetSecret: the chart's",
     "postgres.host=there": "postgres.host: there would not be used: set postgres.enabled to false",
     "postgres.existingSecret=x": "temporal.postgres.existingSecret: has to be postgres.existing",
     "postgres.secretKeys.temporal=x": "temporal.postgres.passwordKey: has to be postgres.secret",

@@ -24,7 +24,7 @@ _BEFORE_SECONDS: Final = 12.0
 # How long a person, or an operator of databases, takes to see that the primary is gone.
 _WITHOUT_SECONDS: Final = 3.0
 _AFTER_SECONDS: Final = 20.0
-_SETTLED_SECONDS: Final = 60.0
+_SETTLED_SECONDS: Final = 120.0
 # What the issue asks for.
 _FIRST_SECONDS: Final = 10.0
 _FIRST: Final = """

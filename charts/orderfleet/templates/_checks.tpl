@@ -23,14 +23,20 @@ Each message is a single sentence that names the value.
 {{- end }}
 {{- end }}
 {{- with .Values.postgres }}
-{{- if and (not .enabled) (not .host) }}
+{{- if and (not .enabled) (not .host) (not .hosts) }}
 {{- fail "postgres.host: needed when postgres.enabled is false" }}
 {{- end }}
-{{- if and (not .enabled) (not .existingSecret) }}
-{{- fail "postgres.existingSecret: needed when postgres.enabled is false" }}
+{{- if and .host .hosts }}
+{{- fail "postgres.hosts: set postgres.host or postgres.hosts" }}
 {{- end }}
-{{- if and .enabled .host }}
-{{- fail (printf "postgres.host: %s would not be used: set postgres.enabled to false" .host) }}
+{{- if and (not .enabled) (not .existingSecret) (not (and .ownerSecret.name .fleetSecret.name)) }}
+{{- fail "postgres.existingSecret: needed when postgres.enabled is false, unless postgres.ownerSecret.name and postgres.fleetSecret.name are set" }}
+{{- end }}
+{{- if and .enabled (or .host .hosts) }}
+{{- fail (printf "postgres.host: %s would not be used: set postgres.enabled to false" (.host | default (join ", " .hosts))) }}
+{{- end }}
+{{- if and .enabled (or .ownerSecret.name .fleetSecret.name) }}
+{{- fail "postgres.ownerSecret, postgres.fleetSecret: the chart's own Postgres takes all passwords from postgres.existingSecret" }}
 {{- end }}
 {{- end }}
 {{- with .Values.temporal }}

@@ -1,11 +1,29 @@
 {{/* Connections to Postgres and Temporal, the release's own or external. All take the parent chart's root. */}}
 
-{{- define "orderfleet.postgres.host" -}}
-{{- .Values.postgres.enabled | ternary (printf "%s-postgres" (include "orderfleet.fullname" .)) .Values.postgres.host -}}
+{{/* The hosts of Postgres with their ports, as in a URL: a list as JSON. */}}
+{{- define "orderfleet.postgres.hosts" -}}
+{{- $postgres := .Values.postgres -}}
+{{- $hosts := list (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{- if not $postgres.enabled }}{{ $hosts = $postgres.hosts | default (list $postgres.host) }}{{ end -}}
+{{- $found := list -}}
+{{- range $hosts -}}
+{{- $host := gt (len (splitList ":" .)) 2 | ternary (printf "[%s]" (trimAll "[]" .)) . -}}
+{{- if hasPrefix "[" . }}{{ $host = . }}{{ end -}}
+{{- $found = append $found (regexMatch ":[0-9]+$" (regexReplaceAll "^\\[.*\\]" $host "") | ternary $host (printf "%s:%v" $host $postgres.port)) -}}
+{{- end -}}
+{{- toJson $found -}}
 {{- end -}}
 
-{{- define "orderfleet.postgres.secret" -}}
-{{- .Values.postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .)) -}}
+{{/* The Secret and the key of a role's password: dict "root" "role" (owner or fleet). */}}
+{{- define "orderfleet.postgres.password" -}}
+{{- $postgres := .root.Values.postgres -}}
+{{- $own := get $postgres (printf "%sSecret" .role) -}}
+{{- if $own.name -}}
+{{- dict "name" $own.name "key" $own.key | toJson -}}
+{{- else -}}
+{{- $name := $postgres.existingSecret | default (printf "%s-postgres" (include "orderfleet.fullname" .root)) -}}
+{{- dict "name" $name "key" (get $postgres.secretKeys .role) | toJson -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -14,8 +32,7 @@ look up the system's CA certificates by default, so the URL has their path.
 */}}
 {{- define "orderfleet.postgres.url" -}}
 {{- $postgres := .root.Values.postgres -}}
-{{- $host := include "orderfleet.postgres.host" .root -}}
-postgresql://{{ .user | urlquery }}@{{ contains ":" $host | ternary (printf "[%s]" $host) $host }}:{{ $postgres.port }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
+postgresql://{{ .user | urlquery }}@{{ include "orderfleet.postgres.hosts" .root | fromJsonArray | join "," }}/{{ $postgres.database | urlquery }}?sslmode={{ $postgres.enabled | ternary "disable" $postgres.sslMode }}
 {{- if $postgres.caSecret }}&sslrootcert=/etc/orderfleet/postgres/ca.crt
 {{- else if and (not $postgres.enabled) (hasPrefix "verify" $postgres.sslMode) }}&sslrootcert=/etc/ssl/certs/ca-certificates.crt
 {{- end }}
@@ -103,14 +120,15 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 {{- end }}
 {{- end -}}
 
-{{/* The password of a role, and the authority: dict "root" "key" (of postgres.secretKeys). */}}
+{{/* The password of a role, and the authority: dict "root" "role" (owner or fleet). */}}
 {{- define "orderfleet.postgres.volumes" -}}
+{{- $password := include "orderfleet.postgres.password" . | fromJson -}}
 - name: postgres-password
   secret:
-    secretName: {{ include "orderfleet.postgres.secret" .root | quote }}
+    secretName: {{ $password.name | quote }}
     defaultMode: 0440
     items:
-      - key: {{ get .root.Values.postgres.secretKeys .key | quote }}
+      - key: {{ $password.key | quote }}
         path: password
 {{- with .root.Values.postgres.caSecret }}
 - name: postgres-ca

@@ -168,6 +168,6 @@ volumes:
 {{- end -}}
 
 {{- define "orderfleet.volumes" -}}
-{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "key" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.encryption.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) | join "\n" | trim -}}
+{{- $volumes := list (include "orderfleet.postgres.volumes" (dict "root" .root "role" "fleet")) (include "orderfleet.temporal.volumes" .root) (include "orderfleet.temporal.keyFile.volumes" .root) (include "orderfleet.encryption.volumes" .root) (include "orderfleet.api.volumes" .) (include "orderfleet.gateway.volumes" .) | join "\n" | trim -}}
 {{- regexReplaceAll "\n+" $volumes "\n" -}}
 {{- end -}}

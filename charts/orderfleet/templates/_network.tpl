@@ -35,7 +35,16 @@ ipFamilyPolicy: PreferDualStack
 {{- include "orderfleet.egress.component" (dict "root" . "component" "postgres" "port" 5432) }}
 {{- else -}}
 - ports:
-    - port: {{ .Values.postgres.port }}
+    {{- $ports := list }}
+    {{- range include "orderfleet.postgres.hosts" . | fromJsonArray }}
+    {{- $ports = append $ports (splitList ":" . | last) }}
+    {{- end }}
+    {{- range uniq $ports }}
+    - port: {{ . }}
+    {{- end }}
+{{- with .Values.postgres.extraEgress }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
@@ -100,7 +109,9 @@ spec:
   {{- if .ingress }}
   ingress:
     {{- range .ingress }}
-    {{- . | trim | nindent 4 }}
+    {{- with trim . }}
+    {{- . | nindent 4 }}
+    {{- end }}
     {{- end }}
   {{- end }}
   egress:
@@ -121,7 +132,10 @@ calls), "ingress" (rules besides the rule for scrapes).
 {{- include "orderfleet.networkPolicy" (dict
   "root" .root
   "component" .component
-  "ingress" (append .ingress (include "orderfleet.ingress.metrics" .root))
+  "ingress" (concat .ingress (list
+    (include "orderfleet.ingress.metrics" .root)
+    (.values.extraIngress | empty | ternary "" (toYaml .values.extraIngress))
+  ))
   "egress" (list
     (include "orderfleet.egress.postgres" .root)
     (include "orderfleet.egress.temporal" .root)

@@ -20,7 +20,7 @@ charts are only rendered, nor at a rollback.
   (list "orders.shippingTaskQueue" $config.SHIPPING_TASK_QUEUE .Values.orders.shippingTaskQueue)
   (list "temporal.namespace.name" $config.TEMPORAL_NAMESPACE .Values.temporal.namespace.name)
   (list "temporal.address" $config.TEMPORAL_ADDRESS (include "orderfleet.temporal.address" .))
-  (list "postgres.host, port and database" (include "orderfleet.placeOf" $config.DATABASE_URL) (include "orderfleet.postgres.url" (dict "root" . "user" "") | include "orderfleet.placeOf"))
+  (list "postgres.host, port and database" (include "orderfleet.placeOf" $config.DATABASE_URL) (include "orderfleet.samePlace" (dict "root" . "old" (include "orderfleet.placeOf" $config.DATABASE_URL))))
   (list "temporal.postgres.host" $server.POSTGRES_SEEDS $wanted.POSTGRES_SEEDS)
   (list "temporal.postgres.port" $server.DB_PORT $wanted.DB_PORT)
   (list "temporal.postgres.database" $server.DBNAME $wanted.DBNAME)
@@ -84,6 +84,19 @@ charts are only rendered, nor at a rollback.
 {{- range .spec.template.spec.containers }}{{ range .env }}{{ $_ := set $found .name (.value | default "") }}{{ end }}{{ end -}}
 {{- end -}}
 {{- toYaml $found -}}
+{{- end -}}
+
+{{/*
+Where Postgres will be: the old place if a host of it stays, as hosts of one Postgres come and go: dict "root" "old".
+*/}}
+{{- define "orderfleet.samePlace" -}}
+{{- $new := include "orderfleet.postgres.url" (dict "root" .root "user" "") | include "orderfleet.placeOf" -}}
+{{- $parts := splitn "/" 2 .old -}}
+{{- $stays := false -}}
+{{- range $host := include "orderfleet.postgres.hosts" .root | fromJsonArray -}}
+{{- if has $host (splitList "," $parts._0) }}{{ $stays = true }}{{ end -}}
+{{- end -}}
+{{- and $stays (hasSuffix (printf "/%s" $parts._1) $new) | ternary .old $new -}}
 {{- end -}}
 
 {{/* host:port/database of a URL. */}}

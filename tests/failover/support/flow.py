@@ -1,6 +1,7 @@
 """A steady flow of orders whose client keeps every answer that it got."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,8 @@ import httpx
 from orderfleet_cli.local import Fleet
 from tests.e2e.support.orders import ELSEWHERE, HOME, Json, clients
 
-# Orders a second.
-RATE: Final = 5.0
+# Orders a second; a machine that does other things as well takes fewer.
+RATE: Final = float(os.environ.get("RATE", "5"))
 _AGAIN_SECONDS: Final = 0.3
 _PATIENCE: Final = 30.0
 # When an order is changed: before its review ends, at its charge, at its dispatch.

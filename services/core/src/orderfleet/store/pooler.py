@@ -6,6 +6,7 @@ their session, which another client would inherit.
 """
 
 from typing import Final
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -24,6 +25,7 @@ _SESSIONS: Final = (
     f"{_VARIABLE}: migrations need Postgres itself or a pooler in session mode, and this pooler is "
     "in transaction mode"
 )
+_ROUNDS: Final = 5
 # The statement is prepared in another session, or one of its name is prepared in this session.
 _MIXED_UP: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
@@ -37,12 +39,18 @@ async def check_statements(pool: Pool) -> None:
         SettingsError: it does not.
     """
     try:
-        async with pool.acquire() as first, pool.dedicated() as second:
-            statement = await first.prepare("SELECT 1")
-            # The second connection holds the session in which the first one has prepared.
-            async with second.transaction():
-                await second.execute("SELECT 1")
-                await statement.fetchval()
+        async with pool.acquire() as first, pool.dedicated() as second, pool.dedicated() as third:
+            # asyncpg's own names are those of every process, so that a session may have the name.
+            name = f"orderfleet_{uuid4().hex}"
+            statement = await first.prepare("SELECT 1", name=name)
+            # Whichever session the pooler chooses, by turns or the last one: in one of the rounds
+            # another connection holds that in which the statement was prepared.
+            for _ in range(_ROUNDS):
+                for other in (second, third):
+                    await statement.fetchval()
+                    async with other.transaction():
+                        await other.execute("SELECT 1")
+                        await statement.fetchval()
     except _MIXED_UP:
         raise SettingsError(_STATEMENTS) from None
     except UNAVAILABLE as error:
