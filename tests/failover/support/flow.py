@@ -24,14 +24,18 @@ _CHANGED_AFTER: Final = (0.5, 2.1, 2.4)
 
 @dataclass
 class Order:
-    """An order as its client knows it: what was answered 2xx, and when."""
+    """An order as its client knows it: what was answered."""
 
     id: str
     payment_id: str
-    accepted: bool = False
-    at: float = 0.0
+    # Of the last answer; 429 and 503 are those of a fleet that is busy or away.
+    status: int = 0
     cancelled: bool = False
     moved: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        return self.status == HTTPStatus.ACCEPTED
 
 
 @dataclass
@@ -45,9 +49,8 @@ class Flow:
     async def place(self, order: Order) -> int:
         """Place an order, again until it is answered for good; return the status."""
         body = {"payment_id": order.payment_id, "address": HOME}
-        status = await self._send(f"/orders/{order.id}/start", body)
-        order.accepted, order.at = status == HTTPStatus.ACCEPTED, time.time()
-        return status
+        order.status = await self._send(f"/orders/{order.id}/start", body)
+        return order.status
 
     async def run(self, prefix: str) -> None:
         """Place orders at a steady rate until it is cancelled; change some of them."""
