@@ -200,7 +200,8 @@ def test_the_nearer_value_wins() -> None:
     assert [pair for pair in env if pair[0] in "AB"] == [("B", "all"), ("A", "api")]
     # No name twice, which the API server refuses.
     assert len({name for name, _ in env}) == len(env)
-    assert found.spec["tolerations"] == [{"key": "all"}, {"key": "api"}]
+    # After the chart's own.
+    assert found.spec["tolerations"][-2:] == [{"key": "all"}, {"key": "api"}]
     assert found.spec["nodeSelector"] == {"a": "api", "b": "all"}
     assert found.spec["priorityClassName"] == "api"
     liveness = main(found)["livenessProbe"]
