@@ -38,6 +38,9 @@ KINDS: Final[dict[str, tuple[int, tuple[Fault, ...]]]] = {
     ),
     "carrier-lost": (5, (Fault(at="dispatch", kind="reply_lost", orders="", times=1),)),
     "carrier-hangs": (4, (Fault(at="dispatch", kind="hang_before", orders="", seconds=11),)),
+    # The call never arrives.
+    "charge-dead": (3, (Fault(at="charge", kind="hang_before", orders="", seconds=600),)),
+    "carrier-dead": (4, (Fault(at="dispatch", kind="hang_before", orders="", seconds=600),)),
     "unseen": (
         4,
         (
