@@ -17,6 +17,7 @@ CONTENTS: Final = {
             "docs/postgres",
             "charts/orderfleet/README",
             "docs/scaling",
+            "docs/nodes",
             "docs/sizing",
         ],
         "Operate": [
