@@ -179,4 +179,7 @@ def test_all_controls_are_there() -> None:
 @pytest.mark.parametrize("name", VALUES)
 def test_no_volume_of_the_host(name: str) -> None:
     volumes = [volume for pod in pods(objects_of(name)) for volume in pod.spec.get("volumes", [])]
-    assert all(volume.keys() & {"configMap", "emptyDir", "secret"} for volume in volumes)
+    assert all(
+        volume.keys() & {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+        for volume in volumes
+    )

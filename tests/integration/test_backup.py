@@ -1,5 +1,8 @@
 """A backup of the fleet's database, and what its restore brings back."""
 
+import asyncio
+import os
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ from orderfleet.store.forget import forget_order
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.store.restores import pending_restore
 from orderfleet.store.transitions import receive
+from orderfleet_cli.backup.databases import make_database
 from orderfleet_cli.backup.manifest import Kind, read_manifest
+from orderfleet_cli.local.postgres import _binaries
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.fleet import an_order
 from tests.integration.support.servers import Database, Servers
@@ -78,3 +83,60 @@ async def test_a_role_without_the_rights_gets_one_line(database: Database, tmp_p
     refused = await Cli(tmp_path)("backup", "monday", DATABASE_URL=database.url)
     assert "user may lack SELECT privilege" in refused.error
     assert not (tmp_path / "monday").exists()
+
+
+async def test_the_chart_and_the_command_read_each_others_backups(
+    servers: Servers, database: Database, owner: Pool, tmp_path: Path
+) -> None:
+    await put_order(owner, "one", OrderState.CHARGED)
+    before = await _rows(database.owner_url)
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    cli = Cli(backups)
+    async with servers.database(migrated=False) as other:
+        assert not await _script("backup.sh", backups, database.owner_url, KEEP="1", RELEASE="9.9")
+        [made] = backups.iterdir()
+        assert read_manifest(made).orderfleet == "9.9"
+        restored = await cli("restore", made.name, DATABASE_URL=other.owner_url)
+        assert restored.status == 0, restored
+        assert await _rows(other.owner_url) == before
+        done = await cli("backup", "2999-01-01T00-00-00Z", DATABASE_URL=other.owner_url)
+        assert done.status == 0, done
+        # The newest one, over what is there.
+        await owner.execute("DELETE FROM events")
+        await owner.close()
+        assert not await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="7")
+        assert await _rows(database.owner_url) == before
+    # KEEP is 1, and this one is older.
+    assert not await _script("backup.sh", backups, database.owner_url, KEEP="1", RELEASE="9.9")
+    assert [path.name for path in backups.iterdir()] == ["2999-01-01T00-00-00Z"]
+    refused = await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="6")
+    assert "the backup has version 7 of the schema, this release knows 6" in refused
+    async with open_pool(database.owner_url, size=1, wait_seconds=0):
+        refused = await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="7")
+    assert "1 sessions use the database fleet" in refused
+
+
+async def _script(name: str, backups: Path, url: str, *, schema: str = "", **env: str) -> str:
+    """Run a script of the chart as its pod does, but with another folder; return its errors."""
+    chart = Path(__file__).parents[2] / "charts" / "orderfleet" / "files" / name
+    temporary = backups.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    (temporary / "schema").write_text(schema)
+    text = chart.read_text().replace("/tmp/", f"{temporary}/")  # noqa: S108 (of the pod)
+    text = text.replace(" /backups", f" {backups}").replace('"/backups', f'"{backups}')
+    target = make_database(Kind.FLEET, url)
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-euc", text),
+        stdin=DEVNULL,
+        stderr=PIPE,
+        env={
+            "PATH": f"{_binaries()}:{os.environ['PATH']}",
+            "FLEET_URL": f"{target.url}?sslmode=disable",
+            "FLEET_PASSWORD": target.password or "",
+            **env,
+        },
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == (1 if errors else 0), errors
+    return errors.decode()
