@@ -4,13 +4,13 @@ TIMES rounds (3), each of a SEED and the next ones (random), with backups GAP se
 RATE orders a second (4). RECORDED=no keeps the restore from the fleet: what would be lost then.
 """
 
-import asyncio
 import os
 import secrets
 import sys
 import tempfile
 from pathlib import Path
 
+from orderfleet_cli.signals import run_until_signal
 from tests.bench.server import run_server
 from tests.restore.gateways import Bank, Post
 from tests.restore.trial import Setting, run_trial, summary
@@ -50,4 +50,4 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(_main()))
+    sys.exit(run_until_signal(_main()))

@@ -14,6 +14,8 @@ _PAGE: Final = 50
 _DECLINED: Final = 0.05
 _REFUSED: Final = 0.15
 _LONGEST_PAUSE: Final = 0.4
+# The client was killed before it had sent the body.
+_CUT_OFF: Final[Reply] = (400, {})
 
 
 def _share(text: str) -> float:
@@ -46,6 +48,8 @@ class Bank(PaymentGateway):
         time.sleep(random.uniform(0, _LONGEST_PAUSE))
 
     def reply(self, method: str, path: list[str], body: Body) -> Reply:
+        if method == "POST" and not body:
+            return _CUT_OFF
         url = urlsplit("/".join(path))
         if method == "GET" and url.path == "charges":
             return self._list({name: values[0] for name, values in parse_qs(url.query).items()})
@@ -80,6 +84,11 @@ class Post(Carrier):
 
     def before(self, handler: BaseHTTPRequestHandler) -> None:
         time.sleep(random.uniform(0, _LONGEST_PAUSE))
+
+    def reply(self, method: str, path: list[str], body: Body) -> Reply:
+        if method == "POST" and not body:
+            return _CUT_OFF
+        return super().reply(method, path, body)
 
     def packages_of(self, order_id: str) -> list[str]:
         """Return the keys of an order's packages that were not called back."""
