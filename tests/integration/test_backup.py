@@ -3,8 +3,12 @@
 import asyncio
 import os
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -21,6 +25,20 @@ from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.fleet import an_order
 from tests.integration.support.servers import Database, Servers
 from tests.support.cli import Cli
+
+
+@asynccontextmanager
+async def _owned(servers: Servers) -> AsyncIterator[Database]:
+    """Create an empty database whose owner is no superuser, as in production."""
+    role = f"owner_{uuid4().hex[:8]}"
+    await servers._administer(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'")
+    try:
+        async with servers.database(migrated=False) as made:
+            await servers._administer(f"ALTER DATABASE {made.name} OWNER TO {role}")
+            server = made.owner_url.rpartition("@")[2]
+            yield replace(made, owner_url=f"postgresql://{role}:{role}@{server}")
+    finally:
+        await servers._administer(f"DROP ROLE {role}")
 
 
 async def _rows(url: str) -> dict[str, Any]:
@@ -41,7 +59,7 @@ async def test_a_restore_brings_back_rows_rights_and_a_sequence_ahead(
     assert [dump["database"] for dump in done.json["dumps"]] == ["fleet"]
     manifest = read_manifest(tmp_path / "monday")
     assert manifest.dumps[0].bytes == (tmp_path / "monday" / "fleet.dump").stat().st_size
-    async with servers.database(migrated=False) as other:
+    async with _owned(servers) as other:
         # Twice: the second replaces what the first has brought.
         await cli("restore", "monday", DATABASE_URL=other.owner_url)
         again = await cli("backup", "tuesday", DATABASE_URL=other.owner_url)
@@ -72,8 +90,8 @@ async def test_a_database_in_use_is_not_restored(
     done = await cli("backup", "monday", DATABASE_URL=database.owner_url)
     assert done.status == 0, done
     assert (await cli("restore", "monday", "--only", Kind.TEMPORAL)).status == 1
-    async with servers.database(migrated=False) as other:
-        connection = await asyncpg.connect(other.owner_url)
+    async with _owned(servers) as other:
+        connection = await asyncpg.connect(other.url)
         refused = await cli("restore", "monday", "--replace", DATABASE_URL=other.owner_url)
         assert "1 other sessions use" in refused.error
         await connection.close()

@@ -27,7 +27,8 @@ for kind in $kinds; do
   use "$kind"
   sessions=$(ask "$url" <<'END'
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+  AND coalesce(backend_type, 'client backend') = 'client backend'
 END
   )
   [ "$sessions" -eq 0 ] || {

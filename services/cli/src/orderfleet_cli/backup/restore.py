@@ -37,9 +37,11 @@ SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespa
 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND relkind IN ('r', 'p', 'v', 'm', 'S')
   AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')
 """
+# The kind of another role's session is null to all but superusers; a server process has no user.
 _SESSIONS: Final = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
+  AND coalesce(backend_type, 'client backend') = 'client backend'
 """
 _SCHEMAS: Final = """
 SELECT quote_ident(nspname) FROM pg_namespace
