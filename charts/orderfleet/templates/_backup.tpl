@@ -3,12 +3,13 @@
 {{/* The databases, by URLs without passwords. Takes the root. */}}
 {{- define "orderfleet.backup.env" -}}
 - name: FLEET_URL
-  value: {{ include "orderfleet.postgres.url" (dict "root" . "user" .Values.postgres.ownerUser) | quote }}
+  value: {{ printf "%s&target_session_attrs=read-write" (include "orderfleet.postgres.url" (dict "root" . "user" .Values.postgres.ownerUser)) | quote }}
+{{- $password := include "orderfleet.postgres.password" (dict "root" . "role" "owner") | fromJson }}
 - name: FLEET_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ include "orderfleet.postgres.secret" . | quote }}
-      key: {{ .Values.postgres.secretKeys.owner | quote }}
+      name: {{ $password.name | quote }}
+      key: {{ $password.key | quote }}
 {{- if .Values.temporal.enabled }}
 {{- $postgres := .Values.temporal.postgres }}
 {{- $host := $postgres.host | default (printf "%s-postgres" (include "orderfleet.fullname" .)) }}
