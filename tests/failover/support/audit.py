@@ -73,7 +73,8 @@ def _unbalanced(order: Order, row: Any, ledgers: Ledgers) -> Iterable[str]:
 def _untrue(order: Order, row: Any, ledgers: Ledgers) -> Iterable[str]:
     if order.cancelled and row["state"] != "cancelled":
         yield f"its cancellation was confirmed, and it is {row['state']}"
+    # The row may have lost it, with a standby that had missed it: see docs/postgres.md.
     if order.moved:
         streets = {ledgers.packages.streets[key] for key in ledgers.packages.taken(order.id)}
-        if {row["street"], *streets} != {ELSEWHERE["street"]}:
-            yield f"its new address was confirmed, not {row['street']}; it went to {streets}"
+        if streets - {ELSEWHERE["street"]}:
+            yield f"its new address was confirmed, and it went to {streets}"
