@@ -135,8 +135,9 @@ def test_a_text_that_looks_like_a_number_stays_a_text(
     values["temporal"]["tls"]["enabled"] = not own
     values["api"]["auth"]["existingSecret"] = "" if own else "123"
     if own:
-        for key in ("host", "ownerSecret", "fleetSecret"):
-            values["postgres"][key] = ""
+        values["postgres"]["host"] = ""
+        for key in ("ownerSecret", "fleetSecret"):
+            values["postgres"][key]["name"] = ""
         del values["temporal"]["tls"], values["temporal"]["apiKey"]
         values["autoscaling"]["keda"]["temporalAuthentication"] = ""
         values["temporal"]["allowFrom"] = [{"namespaceSelector": {}}]
