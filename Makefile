@@ -156,13 +156,13 @@ k8s:  ## render the kustomize bases of k8s/ from the chart
 
 release: VERSION ?= $(error VERSION is not set: make release VERSION=1.2.3)
 release:  ## the commit and the tag of a release, from the changelog: VERSION=1.2.3; see docs/releasing.md
-	@$(PYTHON) -m release cut '$(VERSION)'
+	@PYTHONPATH=.ci $(PYTHON) -m release cut '$(VERSION)'
 
 release-artifacts:  ## build, push and sign what the tag at HEAD releases: REGISTRY, BUILDER, COSIGN_KEY
-	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release publish
+	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release publish
 
 verify-release:  ## are a release's images and chart what its tag says? VERSION, REGISTRY, COSIGN_KEY
-	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release verify '$(VERSION)'
+	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release verify '$(VERSION)'
 
 test-release: .venv/.dev-stamp  ## a release of a clone, on loopback, made twice, verified and spoiled, in 15 minutes
 	@PATH=$(CURDIR)/.data/tools:$$PATH $(BIN)/pytest tests/release $(PYTEST_ARGS)
@@ -170,13 +170,13 @@ test-release: .venv/.dev-stamp  ## a release of a clone, on loopback, made twice
 release-tools: $(addprefix .data/tools/,cosign registry syft)  ## build cosign, syft and a registry from Go's module proxy, in 15 minutes
 
 # Go checks each module against its public checksum database.
-.data/tools/%: release/tools.txt
+.data/tools/%: .ci/release/tools.txt
 	@mkdir -p $(@D)
 	GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install -trimpath $$(grep '/$*@' $<)
 	@touch $@
 
 contract-diff: .data/tools/oasdiff  ## what breaks callers of the API and users' values since the last release; SINCE=TAG
-	@PATH=$(CURDIR)/.data/tools:$$PATH $(PYTHON) -m release breaking $(SINCE)
+	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release breaking $(SINCE)
 
 lint-workflows: .data/tools/actionlint .venv/.dev-stamp  ## actionlint and zizmor, of .github
 	PATH=$(CURDIR)/$(BIN):$$PATH .data/tools/actionlint

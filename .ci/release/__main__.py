@@ -13,7 +13,7 @@ from release.tools import ReleaseError, tag_of
 from release.verify import verify
 from release.version import CHANGELOG, cut, notes_of
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 
 
 def main() -> None:

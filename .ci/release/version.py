@@ -97,7 +97,7 @@ def set_version(root: Path, old: str, new: str) -> None:
             path.write_text(text)
             count += changed
         if not count:
-            raise ReleaseError(f"{pattern} does not have version {old}: see release/version.py")
+            raise ReleaseError(f"{pattern} does not have version {old}: see .ci/release/version.py")
 
 
 def _parts(version: str) -> list[int]:
