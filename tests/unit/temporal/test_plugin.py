@@ -14,6 +14,7 @@ from orderfleet.observability.otel import provider
 from orderfleet.settings import CommonSettings
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.converter import PayloadConverter
+from orderfleet.temporal.credentials import TemporalCredentials
 from orderfleet.temporal.encryption import EncryptionCodec, keys_of
 from orderfleet.temporal.failure_converter import BoundedFailureConverter, EncodedFailureConverter
 from orderfleet.temporal.payload_keys import make_key
@@ -84,7 +85,7 @@ async def test_what_surrounds_an_activity_is_around_and_inside_of_the_worker_s_o
 async def test_the_fleet_s_own_clients_have_it() -> None:
     client = await connect(CommonSettings(temporal_address=ADDRESS), lazy=True)
     plugins = [type(plugin) for plugin in client.config()["plugins"]]
-    assert plugins == [OrderfleetPlugin]
+    assert plugins == [OrderfleetPlugin, TemporalCredentials]
 
 
 def test_a_replayer_has_the_same() -> None:
