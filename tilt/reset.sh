@@ -18,4 +18,4 @@ for _ in {1..30}; do
 done
 [[ $left == 'Total: 0' ]] || { echo "reset: workflows are still running: $left" >&2 && exit 1; }
 ./kubectl.sh exec statefulset/orderfleet-postgres -- psql --username postgres --dbname orderfleet \
-    --command 'TRUNCATE orders, payments, events, change_requests, gateway.charges, gateway.shipments, gateway.calls'
+    --command 'TRUNCATE orders, payments, events, change_requests, restores, compared_servers, gateway.charges, gateway.shipments, gateway.calls'

@@ -18,11 +18,13 @@ VERSIONS = ["1.31.0", "1.32.0", "1.33.0", "1.34.0"]
 NOT_OF_KUBERNETES = {"HTTPRoute", "PodMonitor", "PrometheusRule", "ScaledObject"}
 KINDS = [
     "configmap-v1",
+    "cronjob-batch-v1",
     "deployment-apps-v1",
     "horizontalpodautoscaler-autoscaling-v2",
     "ingress-networking-v1",
     "job-batch-v1",
     "networkpolicy-networking-v1",
+    "persistentvolumeclaim-v1",
     "pod-v1",
     "poddisruptionbudget-policy-v1",
     "role-rbac-v1",

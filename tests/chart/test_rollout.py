@@ -21,7 +21,7 @@ WITHOUT = {
     "mtls": OWN - {"postgres"},
     "temporal-two-replicas": {"temporal-ui"},
 }
-MORE = {"versioning": {"order-gate", "shipping-gate"}}
+MORE = {"backup": {"backup", "restore"}, "versioning": {"order-gate", "shipping-gate"}}
 
 
 def templates(values: dict[str, Any] | None = None) -> dict[str, Object]:
