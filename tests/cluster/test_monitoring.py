@@ -59,7 +59,7 @@ _KINDS: Final = ("plain", "carrier-refuses", "reply-lost", "declined", "plain")
 # The trace of an order that nothing disturbs; behind `@` whose span it is, where that changes.
 _TREE: Final = f"""
     POST /orders/{{order_id}}/start @api
-      SELECT orders
+      SELECT orders SELECT compared_servers
       StartWorkflow:OrderWorkflow
         RunWorkflow:OrderWorkflow @order-worker
           StartActivity:receive

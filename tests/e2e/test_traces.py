@@ -80,7 +80,7 @@ async def test_one_order_is_one_trace_in_the_callers(traced: Traced) -> None:
     assert tree(spans) == drawn(
         f"""
         POST /orders/{{order_id}}/start
-          SELECT orders
+          SELECT orders SELECT compared_servers
           StartWorkflow:OrderWorkflow
             RunWorkflow:OrderWorkflow
               StartActivity:receive
