@@ -35,7 +35,9 @@ class GuardedTemporal(grpc.GenericRpcHandler):  # type: ignore[misc]
                     request, metadata=passed, timeout=context.time_remaining()
                 )
             except grpc.aio.AioRpcError as error:
-                await context.abort(error.code(), error.details(), error.trailing_metadata())
+                # The call has Metadata, the context takes a tuple only.
+                trailing = tuple(error.trailing_metadata() or ())
+                await context.abort(error.code(), error.details(), trailing)
                 raise
             return answer
 
