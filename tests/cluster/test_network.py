@@ -123,8 +123,11 @@ def test_who_reaches_whom(
 
 def _address(release: Release, component: str) -> str:
     pods = release.namespace.get("pods", component=component)
+    # A pod that is being deleted still runs for a while.
     address: str = next(
-        pod["status"]["podIP"] for pod in pods if pod["status"]["phase"] == "Running"
+        pod["status"]["podIP"]
+        for pod in pods
+        if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
     )
     return address
 
