@@ -115,13 +115,13 @@ async def test_two_hundred_changes_at_the_claim_are_answered_truly(fleet: Fleet)
         assert codes.keys() == {(200, True), (200, False), (409, True), (409, False)}, codes
         for order in planned:
             _check(order, await books(fleet.pool, order.order_id))
-        # The same answer to a repeat, also now that all of them have ended.
+        # The same answer to a repeat, also now that all of them have ended, and are refunded.
+        await _eventually_balanced(fleet)
         before = [await books(fleet.pool, order.order_id) for order in planned]
         for change in changes:
             assert await _send(backends, change) == change.status
         assert [await books(fleet.pool, order.order_id) for order in planned] == before
-
-        await _eventually_balanced(fleet)
+        assert (await balance(fleet.pool)).balanced
 
 
 async def _eventually_balanced(fleet: Fleet) -> None:
