@@ -33,6 +33,8 @@ _CHECK_AGAIN_SECONDS: Final = 0.2
 # How often a connection without a worker is looked at, and what a new one may take.
 _LOOK_SECONDS: Final = 1.0
 _REOPEN_SECONDS: Final = 2.5
+# Answers in a row that a connection misses before it is given up: 2 to 4 s.
+_MISSED: Final = 2
 # The pause between polls has then grown to more than a second.
 _OUTAGE_SECONDS: Final = 2.0
 
@@ -75,17 +77,21 @@ async def reconnect_after_outage(
 async def keep_answering(client: Client) -> NoReturn:
     """Reopen a client's connection whenever Temporal does not answer on it, until cancelled.
 
-    For a client without a worker: one that polls needs a new worker as well.
+    For a client without a worker: one that polls needs a new worker as well. A single call without
+    an answer may be of a connection that has just ended, and which the SDK opens again by itself.
     """
+    missed = 0
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
         try:
             async with asyncio.timeout(_WITHIN.total_seconds()):
                 await client.workflow_service.get_system_info(GetSystemInfoRequest())
-            continue
         except (RPCError, RuntimeError, TimeoutError) as error:
-            if not is_away(error):
-                continue
+            missed = missed + 1 if is_away(error) else 0
+        else:
+            missed = 0
+        if missed < _MISSED:
+            continue
         # An error says that Temporal is away altogether.
         with suppress(RuntimeError, TimeoutError):
             async with asyncio.timeout(_REOPEN_SECONDS):
