@@ -24,7 +24,8 @@ from orderfleet.store.pool import Pool
 from orderfleet.store.reconciliation import unknown_orders
 from orderfleet.store.transitions import receive
 from orderfleet.temporal.client import is_absent
-from orderfleet.temporal.encryption import history_converter
+from orderfleet.temporal.decoding import decode_first
+from orderfleet.temporal.failure_converter import PayloadKeyError
 from orderfleet.temporal.visibility import list_executions, of_queue
 
 log = structlog.stdlib.get_logger(__name__)
@@ -82,7 +83,7 @@ async def _write_row(pool: Pool, client: Client, order_id: str, slots: asyncio.S
 async def _read_order(client: Client, order_id: str) -> OrderInput | None:
     """Return the order with which a workflow was started; None if it was none.
 
-    Any client may have started it: its input may be anything, and a converter may raise anything.
+    Any client may have started it: its input may be anything.
 
     Raises:
         RPCError: Temporal is unavailable.
@@ -95,13 +96,16 @@ async def _read_order(client: Client, order_id: str) -> OrderInput | None:
             return None
         raise
     payloads = first.workflow_execution_started_event_attributes.input.payloads
+    reason = "anything else"
     try:
-        order = (await history_converter(client).decode(payloads[:1], [OrderInput]))[0]
-        check_order(order)
-    except Exception as error:  # noqa: BLE001
-        log.warning("no order in the workflow's input", order_id=order_id, error=str(error))
-        return None
-    return order if isinstance(order, OrderInput) else None
+        order = await decode_first(client, payloads, OrderInput)
+        if order is not None:
+            check_order(order)
+            return order
+    except (PayloadKeyError, ValueError) as error:
+        reason = str(error)
+    log.warning("no order in the workflow's input", order_id=order_id, error=reason)
+    return None
 
 
 def _retrieve_exception(task: asyncio.Task[None]) -> None:

@@ -1,14 +1,37 @@
-"""What the SDK's client leaves encoded: raw histories and descriptions, for people to read."""
+"""What the SDK's client leaves encoded: raw histories and descriptions."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Header, Payload, SearchAttributes
 from temporalio.api.failure.v1 import Failure
+from temporalio.client import Client
 from temporalio.converter import DataConverter
 
-from orderfleet.temporal.encryption import EncryptionCodec
+from orderfleet.temporal.encryption import EncryptionCodec, history_converter
+from orderfleet.temporal.failure_converter import PayloadKeyError
+
+T = TypeVar("T")
+
+
+async def decode_first(client: Client, payloads: Sequence[Payload], type_: type[T]) -> T | None:
+    """Return the first payload of a history as a type; None if it is anything else.
+
+    Any client may have written it: there may be no payload, an unknown encoding, or an encoding
+    whose converter raises any exception or ignores the type.
+
+    Raises:
+        PayloadKeyError: its key is missing here, so that it proves nothing: neither an order nor
+            the lack of one.
+    """
+    try:
+        value = (await history_converter(client).decode(payloads[:1], [type_]))[0]
+    except PayloadKeyError:
+        raise
+    except Exception:  # noqa: BLE001 (converters may raise anything)
+        return None
+    return value if isinstance(value, type_) else None
 
 
 def decode_message(converter: DataConverter, message: Message) -> None:

@@ -5,7 +5,7 @@ Calls have no time limit here: the caller has a limit for all of them.
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 from temporalio.api.enums.v1 import EventType
@@ -17,11 +17,8 @@ from orderfleet.domain import contract
 from orderfleet.domain.contract import OrderInput, OrderResult, ShippingResult, StepName
 from orderfleet.domain.orders import OrderState
 from orderfleet.temporal.client import is_absent
-from orderfleet.temporal.encryption import history_converter
-from orderfleet.temporal.failure_converter import PayloadKeyError
+from orderfleet.temporal.decoding import decode_first
 from orderfleet.temporal.visibility import list_executions
-
-T = TypeVar("T")
 
 # How a workflow closed without a result, and the end that its order gets.
 _CUT_OFF: Final = {
@@ -62,7 +59,7 @@ async def read_evidence(client: Client, order_id: str) -> Evidence | None:
     started = events[0].workflow_execution_started_event_attributes
     if started.workflow_type.name != contract.ORDER_WORKFLOW:
         return None
-    order = await _decoded(client, started.input.payloads, OrderInput)
+    order = await decode_first(client, started.input.payloads, OrderInput)
     began = events[0].event_time.ToDatetime(UTC)
     evidence = Evidence(started.task_queue.name, order, began=began)
     for event in events:
@@ -105,25 +102,6 @@ async def _events(
         raise
 
 
-async def _decoded(client: Client, payloads: Sequence[Any], type_: type[T]) -> T | None:
-    """Return the first payload as a type; None if it is anything else.
-
-    Any client may have written it: there may be no payload, an unknown encoding, or an encoding
-    whose converter raises any exception or ignores the type.
-
-    Raises:
-        PayloadKeyError: its key is missing here, so that it proves nothing: neither an order nor
-            the lack of one.
-    """
-    try:
-        value = (await history_converter(client).decode(payloads[:1], [type_]))[0]
-    except PayloadKeyError:
-        raise
-    except Exception:  # noqa: BLE001 (converters may raise anything)
-        return None
-    return value if isinstance(value, type_) else None
-
-
 async def _add(client: Client, evidence: Evidence, event: HistoryEvent) -> None:
     """Add what one event proves."""
     match event.event_type:
@@ -132,7 +110,7 @@ async def _add(client: Client, evidence: Evidence, event: HistoryEvent) -> None:
             evidence.charge_begun |= scheduled.activity_type.name == StepName.CHARGE
         case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
             completed = event.workflow_execution_completed_event_attributes
-            result = await _decoded(client, completed.result.payloads, OrderResult)
+            result = await decode_first(client, completed.result.payloads, OrderResult)
             if result is not None and result.state.ended:
                 evidence.end = result.state
                 evidence.reason = result.reason or "completed without a record"
@@ -159,7 +137,7 @@ async def _add_child(client: Client, evidence: Evidence, event: HistoryEvent) ->
         evidence.shipping[run.workflow_id] = run.run_id
     done = event.child_workflow_execution_completed_event_attributes
     if done.workflow_type.name == contract.SHIPPING_WORKFLOW:
-        evidence.shipped = await _decoded(client, done.result.payloads, ShippingResult)
+        evidence.shipped = await decode_first(client, done.result.payloads, ShippingResult)
 
 
 def _without_result(
