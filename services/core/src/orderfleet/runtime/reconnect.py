@@ -57,7 +57,7 @@ async def reconnect_after_outage(
     while True:
         await asyncio.sleep(_CHECK_SECONDS if away_since is None else _CHECK_AGAIN_SECONDS)
         if away_since is None or monotonic() - away_since < _OUTAGE_SECONDS:
-            answers = await _answers(client, task_queue)
+            answers = await _polled(client, task_queue)
             away_since = None if answers else away_since or monotonic()
             continue
         try:
@@ -69,7 +69,7 @@ async def reconnect_after_outage(
             log.warning("cannot reconnect to Temporal", error=str(error))
             await asyncio.sleep(_CHECK_SECONDS)
             continue
-        if await _answers(made, task_queue):
+        if await _polled(made, task_queue):
             log.info("Temporal is back", away_seconds=round(monotonic() - away_since, 1))
             return made
 
@@ -83,13 +83,8 @@ async def keep_answering(client: Client) -> NoReturn:
     missed = 0
     while True:
         await asyncio.sleep(_LOOK_SECONDS)
-        try:
-            async with asyncio.timeout(_WITHIN.total_seconds()):
-                await client.workflow_service.get_system_info(GetSystemInfoRequest())
-        except (RPCError, RuntimeError, TimeoutError) as error:
-            missed = missed + 1 if is_away(error) else 0
-        else:
-            missed = 0
+        answers = await _answers(client.workflow_service.get_system_info(GetSystemInfoRequest()))
+        missed = 0 if answers else missed + 1
         if missed < _MISSED:
             continue
         # An error says that Temporal is away altogether.
@@ -99,10 +94,16 @@ async def keep_answering(client: Client) -> NoReturn:
             log.info("connected to Temporal again")
 
 
-async def _answers(client: Client, task_queue: str) -> bool:
+async def _polled(client: Client, task_queue: str) -> bool:
+    """Tell whether what a poll needs answers."""
+    return await _answers(describe_task_queue(client, task_queue, "workflow", timeout=_WITHIN))
+
+
+async def _answers(call: Awaitable[object]) -> bool:
     try:
         async with asyncio.timeout(_WITHIN.total_seconds()):
-            await describe_task_queue(client, task_queue, "workflow", timeout=_WITHIN)
-    except (RPCError, TimeoutError) as error:
+            await call
+    # A lazy client's failure to connect is a RuntimeError.
+    except (RPCError, RuntimeError, TimeoutError) as error:
         return not is_away(error)
     return True
