@@ -5,6 +5,7 @@ from typing import Annotated, Final, TypeVar
 
 from orderfleet.addresses import check_database_url
 from orderfleet.environment import Env, Settings, SettingsError, is_http_url
+from orderfleet.settings import naming
 from orderfleet_cli.errors import UsageError
 
 _FAULTS: Final = ("ORDERFLEET_FLAKY", "ORDERFLEET_GATEWAY_FAULTS")
@@ -71,10 +72,8 @@ class BackupSettings(Settings, frozen=True, kw_only=True):
         for name, url in urls.items():
             if not url:
                 continue
-            try:
+            with naming(name):
                 check_database_url(url)
-            except ValueError as error:
-                raise SettingsError(f"{name}: {error}") from None
         if len({bool(url) for url in urls.values()}) > 1:
             raise SettingsError(f"{' and '.join(urls)}: set both or neither")
 
