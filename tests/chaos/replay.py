@@ -10,27 +10,17 @@ import msgspec
 from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
-from orderfleet.temporal.converter import make_data_converter
-from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
-from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
-from orderfleet_order_worker.refund_workflow import RefundWorkflow
-from orderfleet_order_worker.workflow import OrderWorkflow
-from orderfleet_shipping_worker.workflow import ShippingWorkflow
+from orderfleet.temporal.plugin import OrderfleetPlugin
+from orderfleet_order_worker.main import WORKFLOWS as ORDER_WORKFLOWS
+from orderfleet_shipping_worker.main import WORKFLOWS as SHIPPING_WORKFLOWS
 from tests.chaos.recording import ReplayFailure
 
 
 async def replay_all(paths: Sequence[Path]) -> list[ReplayFailure]:
     """Replay histories, without the sandbox, which the workers have had."""
     replayer = Replayer(
-        workflows=[
-            OrderWorkflow,
-            ShippingWorkflow,
-            RefundWorkflow,
-            ReconcileOrders,
-            SettleOrders,
-            ForgetWorkflow,
-        ],
-        data_converter=make_data_converter(),
+        workflows=[*ORDER_WORKFLOWS, *SHIPPING_WORKFLOWS],
+        plugins=[OrderfleetPlugin()],
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     async with replayer.workflow_replay_iterator(_histories(paths)) as results:
