@@ -1,11 +1,11 @@
 """Write docs/cli.md, or check it (`--check`)."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer.main
+from generated import write_or_check
 
 from orderfleet_cli import main as entry
 from orderfleet_cli.app import app
@@ -73,14 +73,5 @@ def _first_paragraph(text: str) -> str:
     return " ".join(text.split("\n\n", maxsplit=1)[0].split())
 
 
-def main() -> None:
-    """Write, or with `--check` exit 1 if the page is out of date."""
-    text = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit(f"{PAGE.name} is out of date: make docs")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, page())

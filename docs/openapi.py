@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from generated import write_or_check
 
 from orderfleet.store.pool import open_pool
 from orderfleet.temporal.client import connect
@@ -23,14 +24,5 @@ async def document() -> dict[str, Any]:
         return create_routes(Backends(pool, temporal, settings)).openapi_schema.to_schema()
 
 
-def main() -> None:
-    """Write, or with `--check` exit 1 if the document is out of date."""
-    text = json.dumps(asyncio.run(document()), indent=1, ensure_ascii=False) + "\n"
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(text)
-    elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit(f"{PAGE.name} is out of date: make docs")
-
-
 if __name__ == "__main__":
-    main()
+    write_or_check(PAGE, json.dumps(asyncio.run(document()), indent=1, ensure_ascii=False) + "\n")

@@ -1,8 +1,9 @@
 """Write the tables of docs/settings.md from the settings classes, or check it (`--check`)."""
 
 import re
-import sys
 from pathlib import Path
+
+from generated import write_or_check
 
 from orderfleet.environment import Row, Settings
 from orderfleet.runtime.gate import GateSettings
@@ -47,16 +48,6 @@ def _line(row: Row) -> str:
     return f"| {names} | {default} | {row.unit} | {row.doc} |"
 
 
-def main() -> None:
-    """Write, or with `--check` exit 1 if the page is out of date."""
-    old = PAGE.read_text()
-    new = PLACE.sub(lambda match: f"{match[1]}\n{table()}\n{match[2]}", old)
-    if "--check" in sys.argv[1:]:
-        if new != old:
-            sys.exit("settings.md is out of date: make docs")
-        return
-    PAGE.write_text(new)
-
-
 if __name__ == "__main__":
-    main()
+    filled = PLACE.sub(lambda match: f"{match[1]}\n{table()}\n{match[2]}", PAGE.read_text())
+    write_or_check(PAGE, filled)
