@@ -190,15 +190,15 @@ lint: .venv/.dev-stamp  ## ruff, import-linter, hadolint, shellcheck; are genera
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint services/Dockerfile
 	$(BIN)/shellcheck .ci/run k8s/*.sh services/*.sh tilt/*.sh
-	$(BIN)/python docs/settings_table.py --check
-	$(BIN)/python docs/cli_reference.py --check
-	$(BIN)/python docs/openapi.py --check
+	$(BIN)/python -m docs.settings_table --check
+	$(BIN)/python -m docs.cli_reference --check
+	$(BIN)/python -m docs.openapi --check
 	$(BIN)/python -m charts.dashboards --check
 
 docs: .venv/.dev-stamp  ## write the generated parts of the documents anew
-	$(BIN)/python docs/settings_table.py
-	$(BIN)/python docs/cli_reference.py
-	$(BIN)/python docs/openapi.py
+	$(BIN)/python -m docs.settings_table
+	$(BIN)/python -m docs.cli_reference
+	$(BIN)/python -m docs.openapi
 
 docs-site: .venv/.docs-stamp docs/site/node_modules/.stamp  ## the documents as a site in dist/docs, with search, offline; DOCS_VERSION=next
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --jobs auto --conf-dir docs/site \

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import typer.main
-from generated import write_or_check
 
+from docs.generated import write_or_check
 from orderfleet_cli import main as entry
 from orderfleet_cli.app import app
 

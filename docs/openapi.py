@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from generated import write_or_check
-
+from docs.generated import write_or_check
 from orderfleet.store.pool import open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_api.app import create_routes

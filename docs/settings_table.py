@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from generated import write_or_check
-
+from docs.generated import write_or_check
 from orderfleet.environment import Row, Settings
 from orderfleet.runtime.gate import GateSettings
 from orderfleet.runtime.migrate import MigrateSettings
