@@ -8,14 +8,12 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.gateways import Body, Carrier, PaymentGateway, Reply
+from tests.support.gateways import Body, Carrier, Gateway, PaymentGateway, Reply
 
 _PAGE: Final = 50
 _DECLINED: Final = 0.05
 _REFUSED: Final = 0.15
 _LONGEST_PAUSE: Final = 0.4
-# The client was killed before it had sent the body.
-_CUT_OFF: Final[Reply] = (400, {})
 
 
 def _share(text: str) -> float:
@@ -23,7 +21,20 @@ def _share(text: str) -> float:
     return random.Random(text).random()
 
 
-class Bank(PaymentGateway):
+class _Slow(Gateway):
+    """A gateway that takes its time, and whose clients are killed."""
+
+    def before(self, handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(random.uniform(0, _LONGEST_PAUSE))
+
+    def reply(self, method: str, path: list[str], body: Body) -> Reply:
+        if method == "POST" and not body:
+            # The client was killed before it had sent the body.
+            return 400, {}
+        return super().reply(method, path, body)
+
+
+class Bank(_Slow, PaymentGateway):
     """A payment gateway that declines some, and lists what it captured."""
 
     def __init__(self) -> None:
@@ -44,12 +55,7 @@ class Bank(PaymentGateway):
                     self.captures[body["order_id"]].append(key)
         return reply
 
-    def before(self, handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(random.uniform(0, _LONGEST_PAUSE))
-
     def reply(self, method: str, path: list[str], body: Body) -> Reply:
-        if method == "POST" and not body:
-            return _CUT_OFF
         url = urlsplit("/".join(path))
         if method == "GET" and url.path == "charges":
             return self._list({name: values[0] for name, values in parse_qs(url.query).items()})
@@ -66,7 +72,7 @@ class Bank(PaymentGateway):
         return 200, {"charges": wanted, "next": following}
 
 
-class Post(Carrier):
+class Post(_Slow, Carrier):
     """A carrier that refuses some keys."""
 
     def __init__(self) -> None:
@@ -81,14 +87,6 @@ class Post(Carrier):
         if reply[0] == 201:
             self.taken[key] = body["order_id"]
         return reply
-
-    def before(self, handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(random.uniform(0, _LONGEST_PAUSE))
-
-    def reply(self, method: str, path: list[str], body: Body) -> Reply:
-        if method == "POST" and not body:
-            return _CUT_OFF
-        return super().reply(method, path, body)
 
     def packages_of(self, order_id: str) -> list[str]:
         """Return the keys of an order's packages that were not called back."""

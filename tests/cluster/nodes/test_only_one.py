@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.nodes.conftest import preferring
 from tests.cluster.nodes.support.aftermath import aftermath
-from tests.cluster.nodes.support.nodes import Node, until_settled
+from tests.cluster.nodes.support.nodes import Node, lose_power, until_settled
 from tests.cluster.support import images
 from tests.cluster.support.cluster import Namespace
 from tests.cluster.support.flows import Load, flow
@@ -63,11 +63,7 @@ async def test_the_only_temporal(
     release = release_on("temporal")
     with steps.step("power lost of the node with the only Temporal") as step:
         with flow(release, "temporal", images.OLD, load(_SECONDS)) as placed:
-            died = time.time()
-            await asyncio.to_thread(second.lose_power)
-            step.saw(
-                not_ready_after=f"{await asyncio.to_thread(second.until_ready, 'Unknown'):.0f} s"
-            )
+            died = await lose_power(second, step)
             await asyncio.sleep(died + _SECONDS - time.time())
         seen = aftermath(placed, died)
         step.saw(**seen.line)
@@ -82,11 +78,7 @@ async def test_the_only_postgres(
     release = release_on("postgres")
     with steps.step("power lost of the node with the only Postgres") as step:
         with flow(release, "postgres", images.OLD, load(_SECONDS)) as placed:
-            died = time.time()
-            await asyncio.to_thread(second.lose_power)
-            step.saw(
-                not_ready_after=f"{await asyncio.to_thread(second.until_ready, 'Unknown'):.0f} s"
-            )
+            died = await lose_power(second, step)
             moved = time.time()
             with second.out_of_service():
                 await asyncio.sleep(died + _SECONDS - time.time())

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.nodes.conftest import STUCK_SECONDS
 from tests.cluster.nodes.support.aftermath import aftermath
-from tests.cluster.nodes.support.nodes import PAIRS, Node
+from tests.cluster.nodes.support.nodes import PAIRS, Node, lose_power
 from tests.cluster.support import images
 from tests.cluster.support.flows import Load, flow
 from tests.cluster.support.release import Release
@@ -51,11 +51,7 @@ async def test_power_lost(
 ) -> None:
     with steps.step("power lost of a node with one pod of each") as step:
         with flow(release, "power", images.OLD, load(_DEAD_SECONDS)) as placed:
-            died = time.time()
-            await asyncio.to_thread(second.lose_power)
-            step.saw(
-                not_ready_after=f"{await asyncio.to_thread(second.until_ready, 'Unknown'):.0f} s"
-            )
+            died = await lose_power(second, step)
             await asyncio.sleep(died + _DEAD_SECONDS - time.time())
         seen = aftermath(placed, died)
         step.saw(**seen.line)

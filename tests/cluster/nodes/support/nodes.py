@@ -1,5 +1,6 @@
 """The node that fails, and its pods."""
 
+import asyncio
 import shlex
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Final
 from tests.cluster.support.cluster import Cluster, Json, Namespace
 from tests.cluster.support.commands import run, wait_until
 from tests.cluster.support.release import SERVICES
+from tests.cluster.support.steps import Step
 
 # Those that production values have two of.
 PAIRS: Final = (*SERVICES, "temporal")
@@ -76,6 +78,15 @@ class Node:
 
     def _do(self, what: str) -> None:
         run(*shlex.split(self.command), what, seconds=_COMMAND_SECONDS)
+
+
+async def lose_power(node: Node, step: Step) -> float:
+    """Take a node's power, and wait until Kubernetes notices; return when it was taken."""
+    died = time.time()
+    await asyncio.to_thread(node.lose_power)
+    not_ready = await asyncio.to_thread(node.until_ready, "Unknown")
+    step.saw(not_ready_after=f"{not_ready:.0f} s")
+    return died
 
 
 def spread(namespace: Namespace) -> dict[str, set[str]]:
