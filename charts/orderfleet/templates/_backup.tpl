@@ -35,11 +35,7 @@
   mountPath: /backups
 - name: tmp
   mountPath: /tmp
-{{- if .Values.postgres.caSecret }}
-- name: postgres-ca
-  mountPath: /etc/orderfleet/postgres
-  readOnly: true
-{{- end }}
+{{ include "orderfleet.postgres.caMounts" . }}
 {{- if and .Values.temporal.enabled .Values.temporal.postgres.tls.caSecret }}
 - name: temporal-postgres-ca
   mountPath: /etc/temporal/postgres-ca

@@ -113,11 +113,27 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
 - name: postgres-password
   mountPath: /etc/orderfleet/postgres-password
   readOnly: true
-{{- if .Values.postgres.caSecret }}
+{{ include "orderfleet.postgres.caMounts" . }}
+{{- end -}}
+
+{{/* The authority alone, for programs of Postgres. Takes the root. */}}
+{{- define "orderfleet.postgres.caMounts" -}}
+{{- if .Values.postgres.caSecret -}}
 - name: postgres-ca
   mountPath: /etc/orderfleet/postgres
   readOnly: true
-{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{- define "orderfleet.postgres.caVolumes" -}}
+{{- with .Values.postgres.caSecret -}}
+- name: postgres-ca
+  secret:
+    secretName: {{ . | quote }}
+    items:
+      - key: ca.crt
+        path: ca.crt
+{{- end -}}
 {{- end -}}
 
 {{/* The password of a role, and the authority: dict "root" "role" (owner or fleet). */}}
@@ -130,14 +146,7 @@ TEMPORAL_TLS_CLIENT_KEY_PATH: /etc/orderfleet/temporal-cert/tls.key
     items:
       - key: {{ $password.key | quote }}
         path: password
-{{- with .root.Values.postgres.caSecret }}
-- name: postgres-ca
-  secret:
-    secretName: {{ . | quote }}
-    items:
-      - key: ca.crt
-        path: ca.crt
-{{- end }}
+{{ include "orderfleet.postgres.caVolumes" .root }}
 {{- end -}}
 
 {{- define "orderfleet.temporal.mounts" -}}
