@@ -180,8 +180,8 @@ class Case(Struct, frozen=True, kw_only=True):
     feed: list[int] = field(default_factory=list)
     absences: list[Absence] = field(default_factory=list)
     replay_failures: list[ReplayFailure] = field(default_factory=list)
-    rivals: set[str] = field(default_factory=set)
-    """Other orders that came with the same payment id."""
+    rivals: dict[str, set[str]] = field(default_factory=dict)
+    """For each payment id that this order came with, the other orders that have it."""
 
     @property
     def state(self) -> str:
@@ -233,7 +233,10 @@ def cases(recording: Recording) -> list[Case]:
             row=rows.get(order_id),
             feed=feed[order_id],
             absences=recording.absences,
-            rivals=payers[_payment_of(order_id, rows, by["calls"][order_id])] - {order_id},
+            rivals={
+                payment_id: payers[payment_id] - {order_id}
+                for payment_id in _payments_of(rows.get(order_id), by["calls"][order_id])
+            },
             **{name: of.get(order_id, []) for name, of in by.items()},
         )
         for order_id in ids
@@ -248,11 +251,11 @@ def _payers(recording: Recording) -> dict[str, set[str]]:
     return payers
 
 
-def _payment_of(order_id: str, rows: dict[str, Row], calls: list[Call]) -> str:
-    if order_id in rows:
-        return rows[order_id].payment_id
-    placed = [call.body for call in calls if call.operation == PLACE]
-    return str(placed[0]["payment_id"]) if placed else ""
+def _payments_of(row: Row | None, calls: list[Call]) -> set[str]:
+    """Return the payment ids that an order came with; a refused one may come again with another."""
+    bodies = [call.body for call in calls if call.operation == PLACE and call.body]
+    placed = {str(body["payment_id"]) for body in bodies}
+    return placed | ({row.payment_id} if row else set())
 
 
 def _order_id(line: Any) -> str:

@@ -129,8 +129,9 @@ def refusals_are_true(case: Case) -> Iterator[str]:
 def _conflict(case: Case, call: Call) -> Iterator[str]:
     detail = (call.answer or {}).get("detail", "")
     if "belongs to another order" in detail:
-        if not case.rivals:
-            yield f"refused, and no other order has the payment {call.body['payment_id']}"
+        payment_id = call.body["payment_id"]
+        if not case.rivals[payment_id]:
+            yield f"refused, and no other order has the payment {payment_id}"
     elif case.row is None:
         yield f"refused without another order of this id: {detail}"
     elif call.body["payment_id"] == case.row.payment_id and _same_items(

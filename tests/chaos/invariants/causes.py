@@ -27,7 +27,7 @@ def nothing_happens_unasked(case: Case) -> Iterator[str]:
 
 def _has_cause(case: Case) -> bool:
     return (
-        bool(case.rivals)
+        (case.row is not None and bool(case.rivals[case.row.payment_id]))
         or any(call.operation == REVIEW and not call.body["approved"] for call in case.calls)
         or any(call.operation == PLACE and not call.body.get("items") for call in case.calls)
     )

@@ -264,3 +264,13 @@ def test_a_payment_of_another_order_is_refused_with_reason() -> None:
     body = {"payment_id": f"pay-{FULFILLED}", "address": HOME}
     thief = placed("plain-1-9", 409, body=body, answer={"detail": "belongs to another order."})
     assert broken(added("calls", thief)(good())) == set()
+
+
+def test_a_refused_payment_is_true_though_the_order_came_again_with_another() -> None:
+    thief = placed(
+        FULFILLED,
+        409,
+        body={"payment_id": f"pay-{CANCELLED}"},
+        answer={"detail": "belongs to another order."},
+    )
+    assert broken(added("calls", thief)(good())) == set()
