@@ -22,7 +22,8 @@ def make_pair(
 ) -> Pair:
     """Make a certificate for a host, signed by an authority; without one it is an authority."""
     pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
-    signed = []
+    # Python 3.13 refuses an authority that does not say what its key is for.
+    signed = ["-addext", "keyUsage=critical,keyCertSign,digitalSignature"]
     if authority:
         signed = ["-CA", str(authority.certificate), "-CAkey", str(authority.key)]
         # Rustls, unlike OpenSSL, refuses an authority as a server.

@@ -4,18 +4,25 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from orderfleet.versions.deployments import Deployment, Version, VersionStatus, VersionSummary
 from orderfleet.versions.view import UNVERSIONED, QueueView, VersionView
 from orderfleet_cli.doctor.check_versions import judge
 from orderfleet_cli.versions.route import build_before
 
+# When the lists of versions below are made, which may be minutes before their test runs.
+_START = datetime.now(UTC)
 _CURRENT, _RAMPING = VersionStatus.CURRENT, VersionStatus.RAMPING
 _DRAINING, _INACTIVE = VersionStatus.DRAINING, VersionStatus.INACTIVE
 
 
 def _ago(minutes: float) -> datetime:
-    return datetime.now(UTC) - timedelta(minutes=minutes)
+    return _START - timedelta(minutes=minutes)
+
+
+def _later(since: datetime | None) -> datetime | None:
+    return since and since + (datetime.now(UTC) - _START)
 
 
 def _view(
@@ -87,9 +94,10 @@ def _view(
 def test_the_doctor_names_what_is_wrong_with_the_builds(
     versions: list[VersionView], ok: bool, found: str
 ) -> None:
-    finding = judge(QueueView("orders-tq", 2, versions))
+    now = [replace(version, since=_later(version.since)) for version in versions]
+    finding = judge(QueueView("orders-tq", 2, now))
     assert (finding.name, finding.ok) == ("versions of orders-tq", ok)
-    # The time since this list was made is in it.
+    # The seconds of the ramp.
     assert re.sub(r"\d+ s$", "", finding.found) == found
     assert ok or "orderfleet versions" in finding.fix
 
