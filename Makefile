@@ -21,6 +21,8 @@ CHAOS_ARGS ?=
 SOAK_ARGS ?=
 BENCH_ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What `make chart-tools` and `make release-tools` built comes before other versions of it.
+export PATH := $(CURDIR)/.data/tools:$(PATH)
 # uv does not read pip's settings; who has a mirror of the package index set for pip means uv too.
 ifdef PIP_INDEX_URL
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
@@ -31,7 +33,7 @@ endif
 	test-integration test-e2e test-monitoring test-versions test-failover test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
 	test-upgrade test-scaling test-scaling-hpa test-nodes bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
-	release release-tools release-artifacts verify-release test-release contract-diff \
+	release release-tools chart-tools release-artifacts verify-release test-release contract-diff \
 	lint-workflows chart-docs dashboards \
 	dashboards-json lint docs docs-site test-docs-site format format-check types lock clean
 
@@ -159,15 +161,28 @@ release:  ## the commit and the tag of a release, from the changelog: VERSION=1.
 	@PYTHONPATH=.ci $(PYTHON) -m release cut '$(VERSION)'
 
 release-artifacts:  ## build, push and sign what the tag at HEAD releases: REGISTRY, BUILDER, COSIGN_KEY
-	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release publish
+	@PYTHONPATH=.ci $(PYTHON) -m release publish
 
 verify-release:  ## are a release's images and chart what its tag says? VERSION, REGISTRY, COSIGN_KEY
-	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release verify '$(VERSION)'
+	@PYTHONPATH=.ci $(PYTHON) -m release verify '$(VERSION)'
 
 test-release: .venv/.dev-stamp  ## a release of a clone, on loopback, made twice, verified and spoiled, in 15 minutes
-	@PATH=$(CURDIR)/.data/tools:$$PATH $(BIN)/pytest tests/release $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/release $(PYTEST_ARGS)
 
 release-tools: $(addprefix .data/tools/,cosign registry syft)  ## build cosign, syft and a registry from Go's module proxy, in 15 minutes
+
+CHART_TOOLS_BUILT := helm helm-unittest kubeconform prometheus promtool
+chart-tools: $(addprefix .data/tools/,$(CHART_TOOLS_BUILT))  ## build what the chart's tests run, from Go's module proxy, in 10 minutes
+
+# Prometheus finds what it scrapes by Kubernetes or by a list: without its clients of clouds.
+.data/tools/prometheus .data/tools/promtool: export GOFLAGS := -tags=remove_all_sd,enable_kubernetes_sd
+
+# `go install` takes no module that replaces another.
+.data/tools/helm-unittest: .ci/release/tools.txt
+	@mkdir -p $(@D)
+	cd "$$(go mod download -json $$(grep /helm-unittest@ $< | sed 's|/cmd/.*@|@|') | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')" \
+		&& CGO_ENABLED=0 go build -trimpath -o $(CURDIR)/$@ ./cmd/helm-unittest
+	@touch $@
 
 # Go checks each module against its public checksum database.
 .data/tools/%: .ci/release/tools.txt
@@ -176,7 +191,7 @@ release-tools: $(addprefix .data/tools/,cosign registry syft)  ## build cosign, 
 	@touch $@
 
 contract-diff: .data/tools/oasdiff  ## what breaks callers of the API and users' values since the last release; SINCE=TAG
-	@PATH=$(CURDIR)/.data/tools:$$PATH PYTHONPATH=.ci $(PYTHON) -m release breaking $(SINCE)
+	@PYTHONPATH=.ci $(PYTHON) -m release breaking $(SINCE)
 
 lint-workflows: .data/tools/actionlint .venv/.dev-stamp  ## actionlint and zizmor, of .github
 	PATH=$(CURDIR)/$(BIN):$$PATH .data/tools/actionlint
@@ -234,11 +249,15 @@ types: .venv/.dev-stamp  ## mypy, strict; TypeScript, by npm if it is on PATH
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
 	@! command -v npm >/dev/null || charts/node_modules/.bin/tsc --project services/api
 
+# A .venv is of one folder, by path: after a move, and in a devcontainer beside its host, it is made anew.
+IS_OURS := grep -qsF '$(CURDIR)/$(BIN)/python' $(BIN)/pip
+$(shell $(IS_OURS) || rm -f .venv/.*-stamp)
+
 # pip brings uv, hash-checked, and uv the rest: half the time of pip alone from an empty cache.
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 .venv/.uv-stamp: services/build-requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Orderfleet needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(IS_OURS) || $(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install --quiet --no-compile --require-hashes -r $<
 	@touch $@
 
