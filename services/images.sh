@@ -41,7 +41,8 @@ if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
     esac
 fi
 # Old versions of docker do not use BuildKit by default, and buildah does not cache layers by default.
-export DOCKER_BUILDKIT=1 BUILDAH_LAYERS=true
+# docker's own attestation has the time of the build, so two builds would differ; a release makes its own.
+export DOCKER_BUILDKIT=1 BUILDAH_LAYERS=true BUILDX_NO_DEFAULT_ATTESTATIONS=1
 
 pip_config=${PIP_CONFIG_FILE:-}
 if [[ -n ${PIP_INDEX_URL:-} ]]; then
