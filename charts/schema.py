@@ -87,6 +87,7 @@ RULES: dict[str, dict[str, Any]] = {
     # The kubelet sleeps, in whole seconds.
     "*.preStopSeconds": SECONDS,
     "*.forgetAfterDays": {"type": "number", "minimum": 0, "maximum": 36_500},
+    "backup.maxAgeSeconds": {"minimum": 60, "maximum": 31_536_000},
     "*Seconds": SECONDS | {"type": "number"},
     "*.databasePoolSize": COUNT,
     # A worker with 1 slot starves: the sticky queue's pollers would hold that slot.
@@ -107,7 +108,10 @@ RULES: dict[str, dict[str, Any]] = {
     },
     "postgres.hosts": {"items": {"type": "string", "pattern": r"^[^\s,/@?]+$"}},
     "postgres.sslMode": {"enum": ["disable", "require", "verify-ca", "verify-full"]},
-    "postgres.persistence.size": {"pattern": "^[0-9.]+([kMGTPE]i?)?$"},
+    "*.persistence.size": {"pattern": "^[0-9.]+([kMGTPE]i?)?$"},
+    "backup.s3.bucket": {"pattern": "^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$"},
+    "backup.s3.prefix": {"pattern": r"^([\w.-]+(/[\w.-]+)*)?$"},
+    "backup.s3.endpoint": {"pattern": r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$"},
     "traces.protocol": {"enum": ["grpc", "http/protobuf"]},
     "traces.endpoint": {"pattern": "^(https?://.+)?$"},
     "dashboards.label": {"minLength": 1},

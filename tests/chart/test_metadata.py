@@ -15,7 +15,12 @@ _ANNOTATIONS = _CHART["annotations"]
 @pytest.mark.needs("helm")
 def test_the_images_are_those_that_the_chart_runs() -> None:
     listed = yaml.safe_load(_ANNOTATIONS["artifacthub.io/images"])
-    run = {each["image"] for pod in pods(objects_of("default")) for each in pod.containers()}
+    run = {
+        each["image"]
+        for values in ("default", "backup-s3")
+        for pod in pods(objects_of(values))
+        for each in pod.containers()
+    }
     assert {each["image"] for each in listed} == run
     assert len({each["name"] for each in listed}) == len(listed)
 

@@ -21,7 +21,12 @@ WITHOUT = {
     "mtls": OWN - {"postgres"},
     "temporal-two-replicas": {"temporal-ui"},
 }
-MORE = {"backup": {"backup", "restore"}, "versioning": {"order-gate", "shipping-gate"}}
+BACKUP = {"backup", "restore"}
+MORE = {
+    "backup": BACKUP,
+    "backup-s3": BACKUP,
+    "versioning": {"order-gate", "shipping-gate"},
+}
 
 
 def templates(values: dict[str, Any] | None = None) -> dict[str, Object]:

@@ -49,6 +49,12 @@ REFUSED = {
     "orderWorker=x": "at '/orderWorker': got string, want object",
     # Ranges.
     "api.replicas=-1": "at '/api/replicas': minimum: got -1, want 0",
+    "backup.maxAgeSeconds=10": "at '/backup/maxAgeSeconds': minimum: got 10, want 60",
+    "backup.persistence.size=many": "at '/backup/persistence/size': 'many' does not match pattern",
+    "backup.s3.bucket=s3://b": "at '/backup/s3/bucket': 's3://b' does not match pattern",
+    "backup.s3.prefix=/a": "at '/backup/s3/prefix': '/a' does not match pattern",
+    "backup.s3.endpoint=s3.local": "at '/backup/s3/endpoint': 's3.local' does not match pattern",
+    "backup.s3.extraEnv[0].value=x": "at '/backup/s3/extraEnv/0': missing property 'name'",
     "orders.deadlineSeconds=0": "at '/orders/deadlineSeconds': minimum: got 0, want 1",
     "orders.deadlineSeconds=3601": "at '/orders/deadlineSeconds': maximum: got 3,601, want 3,600",
     "orders.reviewSeconds=-1": "at '/orders/reviewSeconds': minimum: got -1, want 0",

@@ -39,7 +39,7 @@ from tests.e2e.support.traced import BEGIN_CHARGE, drawn
 from tests.monitoring.support import mishaps, promql
 from tests.monitoring.support.panels import dashboards, panels, shown
 from tests.monitoring.support.prometheus import Prometheus
-from tests.monitoring.support.rules import rules
+from tests.monitoring.support.rules import OF_THE_CLUSTER, rules
 from tests.support.runbooks import Command, Place, commands
 
 pytestmark = pytest.mark.timeout(1800)
@@ -279,7 +279,7 @@ def _alerts(namespace: Namespace) -> list[tuple[str, str, str]]:
     return [
         (f"alert {name}", rule["expr"], "")
         for name, rule in rules(namespace.name, NAME).items()
-        if name not in _NEEDS_MORE
+        if name not in _NEEDS_MORE | OF_THE_CLUSTER
     ]
 
 

@@ -13,7 +13,12 @@ from tests.monitoring.support.rules import CHART, rules
 pytestmark = pytest.mark.needs("helm")
 
 Object = dict[str, Any]
-ALL: Final = {"dashboards.enabled": True, "alerts.enabled": True, "podMonitor.enabled": True}
+ALL: Final = {
+    "dashboards.enabled": True,
+    "alerts.enabled": True,
+    "podMonitor.enabled": True,
+    "backup.enabled": True,
+}
 
 
 def helm(values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
@@ -122,6 +127,15 @@ def test_the_deadlines_alerts_take_the_deadline_or_say_that_they_cannot() -> Non
         assert done.returncode == 1
         assert f"orders.deadlineSeconds: {seconds} is no edge" in done.stderr
     assert helm({"orders.deadlineSeconds": 7}).returncode == 0
+
+
+def test_a_backup_is_too_old_where_there_are_backups() -> None:
+    found = {one["alert"] for one in the_rules(render({"alerts.enabled": True}))}
+    assert rules().keys() - found == {"BackupTooOld"}
+    values = ALL | {"backup.maxAgeSeconds": 7200}
+    rule = {one["alert"]: one for one in the_rules(render(values))}["BackupTooOld"]
+    assert 'cronjob="shop-backup"' in rule["expr"]
+    assert rule["expr"].endswith("> 7200\n")
 
 
 def test_a_pod_monitor_finds_the_services_and_temporal() -> None:

@@ -42,6 +42,7 @@ END
 sha256sum ./*.dump manifest.json | sed 's| \./| |' >SHA256SUMS
 sync
 mv "/backups/$name.unfinished" "/backups/$name"
+echo "$name" >/tmp/name
 echo "$name: complete"
 cd /backups
 ls -d ./*Z | sort -r | tail -n +$((KEEP + 1)) | xargs -r rm -rf

@@ -88,6 +88,7 @@ Each message is a single sentence that names the value.
 {{- include "orderfleet.checks.autoscaling" . }}
 {{- include "orderfleet.checks.connections" . }}
 {{- include "orderfleet.checks.versioning" . }}
+{{- include "orderfleet.checks.backup" . }}
 {{- if and .Values.api.auth.open .Values.api.tenantRates }}
 {{- fail "api.tenantRates: the names are those of API keys, which api.auth.open does without" }}
 {{- end }}

@@ -1,6 +1,6 @@
 {{/* Refuses users' additions to the pods that Kubernetes would refuse; the message names the value. */}}
 {{- define "orderfleet.checks.extras" -}}
-{{- $volumes := list "api-keys" "carrier" "payload-keys" "payment-gateway" "postgres-ca" "postgres-password" "temporal-api-key" "temporal-ca" "temporal-cert" }}
+{{- $volumes := list "api-keys" "carrier" "payload-keys" "payment-gateway" "postgres-ca" "postgres-password" "s3-ca" "temporal-api-key" "temporal-ca" "temporal-cert" }}
 {{- $mounts := list }}
 {{- range $volumes }}{{ $mounts = append $mounts (printf "/etc/orderfleet/%s" (eq . "postgres-ca" | ternary "postgres" .)) }}{{ end }}
 {{- $pods := dict "global.pods" .Values.global.pods "global.jobs" .Values.global.jobs "temporal.ui" .Values.temporal.ui }}

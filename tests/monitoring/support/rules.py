@@ -10,6 +10,9 @@ CHART: Final = ROOT / "charts" / "orderfleet"
 NAMESPACE: Final = "shop"
 RELEASE: Final = "shop"
 DEADLINE: Final = "15"
+BACKUP_AGE: Final = "93600"
+# Of kube-state-metrics, which neither the fleet nor the tests' clusters have.
+OF_THE_CLUSTER: Final = frozenset({"BackupTooOld"})
 
 Rule = dict[str, Any]
 
@@ -28,6 +31,7 @@ def filled(text: str, namespace: str, release: str) -> str:
         ("$namespace", namespace),
         ("$release", release),
         ("$deadline", DEADLINE),
+        ("$backupAge", BACKUP_AGE),
     ):
         text = text.replace(name, value)
     return text
