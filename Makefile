@@ -31,7 +31,7 @@ endif
 .DEFAULT_GOAL := help
 .PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions test-failover test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
-	test-upgrade test-scaling test-scaling-hpa test-nodes bench bench-full bench-overload bench-overload-short bench-versions \
+	test-upgrade test-scaling test-scaling-hpa test-nodes test-backup bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
 	release release-tools chart-tools release-artifacts verify-release test-release contract-diff \
 	lint-workflows chart-docs dashboards \
@@ -103,7 +103,7 @@ test-images: .venv/.dev-stamp images  ## build the images and check their conten
 
 test-cluster: .venv/.dev-stamp  ## the chart on kubectl's cluster; LOAD, KEEP, ...: see tests/cluster/conftest.py
 	$(BIN)/pytest tests/cluster --ignore tests/cluster/scaling --ignore tests/cluster/nodes \
-		--ignore $(UPGRADE) --exitfirst $(PYTEST_ARGS)
+		--ignore tests/cluster/backup --ignore $(UPGRADE) --exitfirst $(PYTEST_ARGS)
 
 test-upgrade: .venv/.dev-stamp  ## an upgrade from an older release, on kubectl's cluster; as test-cluster
 	$(BIN)/pytest $(UPGRADE) $(PYTEST_ARGS)
@@ -116,6 +116,9 @@ test-scaling-hpa: .venv/.pictures-stamp  ## the queues' scaling and a stopped Pr
 
 test-nodes: .venv/.dev-stamp  ## two nodes, of which one fails, on kubectl's cluster; see tests/cluster/nodes/conftest.py
 	$(BIN)/pytest tests/cluster/nodes $(PYTEST_ARGS)
+
+test-backup: .venv/.dev-stamp  ## backups to a volume and a bucket, and restores, on kubectl's cluster; see tests/cluster/backup/conftest.py
+	$(BIN)/pytest tests/cluster/backup --exitfirst $(PYTEST_ARGS)
 
 bench: .venv/.bench-stamp  ## orders a second beside an order that does nothing, in 10 minutes
 	@$(BIN)/python -m tests.bench short $(BENCH_ARGS)
