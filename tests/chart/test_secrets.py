@@ -79,6 +79,7 @@ def test_what_is_referred_to_is_made_or_given(name: str) -> None:
     }
     given = {
         "api-key": {("temporal-cloud", "token")},
+        "backup-s3": {("fleet-s3", "access-key-id"), ("fleet-s3", "secret-access-key")},
         "external": {("fleet-postgres", "owner"), ("fleet-postgres", "fleet")}
         | {("fleet-api-keys", key) for key in ("keys", "key")}
         | {("fleet-payload-keys", "keys")},
