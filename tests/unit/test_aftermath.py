@@ -33,7 +33,7 @@ def test_an_aftermath() -> None:
     assert seen.unfulfilled == {"timed_out": 1, "open": 1}
     assert (seen.late, seen.longest) == (1, 16.0)
     # Nothing ended from the fault until the order of 112 did.
-    assert seen.fulfils_after == pytest.approx(14.0)
+    assert seen.silent == pytest.approx(14.0)
     assert seen.whole_after == pytest.approx(10.0)
 
 

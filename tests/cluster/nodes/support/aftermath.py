@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from tests.e2e.support.orders import DEADLINE, ENDS
@@ -22,8 +23,8 @@ class Aftermath:
     # Ended, but later than their deadline after they were accepted.
     late: int
     longest: float
-    # The end of the longest time in which no order was fulfilled.
-    fulfils_after: float
+    # The longest time in which no order was fulfilled.
+    silent: float
     # When the last order was sent that was not accepted, fulfilled and in time.
     whole_after: float
 
@@ -37,7 +38,7 @@ class Aftermath:
             "other_ends": _listed(self.unfulfilled),
             "late": self.late,
             "longest": f"{self.longest:.1f} s",
-            "fulfils_after": f"{self.fulfils_after:.1f} s",
+            "fulfilled_nothing_for": f"{self.silent:.1f} s",
             "all_fulfilled_after": f"{self.whole_after:.1f} s",
         }
 
@@ -62,7 +63,7 @@ def aftermath(flow: FlowReport, fault: float) -> Aftermath:
         unfulfilled=dict(ends),
         late=len(late),
         longest=max((order["within"] for order in orders), default=0.0),
-        fulfils_after=_gap_end([order["sent"] + order["took"] for order in fulfilled], fault),
+        silent=_longest_gap([order["sent"] + order["took"] for order in fulfilled], fault),
         whole_after=max(max(bad, default=fault) - fault, 0.0),
     )
 
@@ -71,12 +72,9 @@ def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "0"
 
 
-def _gap_end(ends: list[float], fault: float) -> float:
-    """Return when the longest time without an end was over; 0 before the fault."""
+def _longest_gap(ends: list[float], fault: float) -> float:
+    """Return the longest time without an end, after the fault."""
     after = sorted(end for end in ends if end > fault)
     if not after:
         return float("inf")
-    moments = [fault, *after]
-    gaps = zip(moments, after, strict=False)
-    _, end = max(gaps, key=lambda gap: gap[1] - gap[0])
-    return end - fault
+    return max(later - sooner for sooner, later in pairwise([fault, *after]))
