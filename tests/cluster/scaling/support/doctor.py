@@ -5,8 +5,9 @@ from tests.cluster.support.release import NAME, Release
 from tests.images.services import ROOT
 
 
-def doctor(release: Release, *, wanted: int = 0) -> str:
+def doctor(release: Release, *arguments: str, wanted: int = 0) -> str:
     """Run it on the release; another exit status than `wanted` fails."""
     command = (ROOT / ".venv/bin/orderfleet", "doctor", "--kubernetes")
     where = (f"--namespace={release.namespace.name}", f"--release={NAME}")
-    return run(*command, *where, seconds=60, env=release.namespace.cluster.env, wanted=wanted)
+    env = release.namespace.cluster.env
+    return run(*command, *where, *arguments, seconds=60, env=env, wanted=wanted)
