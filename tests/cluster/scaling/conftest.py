@@ -148,11 +148,15 @@ def watch(shared: Release, prometheus: Address, asked: dict[str, Trigger]) -> It
 
 @pytest.fixture(scope="session")
 def results() -> Results:
-    asks = f"KEDA asks every {POLL_SECONDS} s" if MODE == "keda" else "an HPA asks every 15 s"
+    by_keda = MODE == "keda"
+    asks = f"KEDA asks every {POLL_SECONDS} s" if by_keda else "an HPA asks every 15 s"
     head = (
         f"Mode {MODE}. Prometheus scrapes every 5 s, {asks}, the "
         f"stabilisation window is {WINDOW_SECONDS} s. A worker has {SLOTS} activity slots and asks "
         f"for another pod at {_TARGET_PERCENT} % of them; {LEAST} pods at the least, {MOST} at the "
         "most."
     )
-    return Results(ROOT / "docs/scaling" / ("" if MODE == "keda" else MODE), head)
+    folder = ROOT / "docs/scaling"
+    if by_keda:
+        return Results(folder, "test-scaling", head)
+    return Results(folder / MODE, f"test-scaling-{MODE}", head)

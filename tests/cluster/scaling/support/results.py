@@ -15,6 +15,7 @@ class Results:
     """Every run writes them anew."""
 
     folder: Path
+    target: str
     head: str
     parts: list[str] = field(default_factory=list)
 
@@ -38,7 +39,7 @@ class Results:
 
     def write(self) -> None:
         day = datetime.now(UTC).date()
-        origin = f"`make test-scaling` wrote this on {day}, on {os.cpu_count()} cores. {self.head}"
+        origin = f"`make {self.target}` wrote this on {day}, on {os.cpu_count()} cores. {self.head}"
         text = "\n".join(["# Scaling, as measured", "", origin, "", *self.parts])
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "measured.md").write_text(text)
