@@ -34,3 +34,11 @@ def test_the_icon_is_the_chart_s_own_file() -> None:
 def test_the_licence_is_that_of_the_repository() -> None:
     assert _ANNOTATIONS["artifacthub.io/license"] == "Apache-2.0"
     assert re.search(r"Apache License\s+Version 2.0", (ROOT / "LICENSE").read_text())
+
+
+def test_the_links_have_a_name_and_an_address() -> None:
+    links = yaml.safe_load(_ANNOTATIONS["artifacthub.io/links"])
+    assert links
+    for link in links:
+        assert link["name"]
+        assert re.fullmatch(r"https://[\w.-]+(/\S*)?", link["url"])
