@@ -22,6 +22,7 @@ from orderfleet.domain.orders import Address, Item, Order, OrderState
 from orderfleet.store.pool import Pool, open_pool
 from orderfleet.store.transitions import move, receive
 from orderfleet_cli.local import FleetOptions, Ports, run_fleet
+from orderfleet_cli.signals import run_until_signal
 from tests.e2e.support.browser import browse
 
 _OPEN: Final = 1000
@@ -214,7 +215,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--picture", type=Path, help="where to write a picture of the page")
     arguments = parser.parse_args()
-    asyncio.run(measure(arguments.seconds, arguments.picture))
+    run_until_signal(measure(arguments.seconds, arguments.picture))
 
 
 if __name__ == "__main__":

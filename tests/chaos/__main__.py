@@ -1,7 +1,6 @@
 """`python -m tests.chaos`: a fleet under every call and every disturbance, judged at the end."""
 
 import argparse
-import asyncio
 import os
 import shutil
 import sys
@@ -10,7 +9,8 @@ from random import SystemRandom
 
 import msgspec
 
-from orderfleet_cli.errors import CommandError
+from orderfleet_cli.errors import CommandError, StoppedError
+from orderfleet_cli.signals import run_until_signal
 from tests.chaos.invariants import judge
 from tests.chaos.recording import Recording
 from tests.chaos.report import report
@@ -40,9 +40,11 @@ def main() -> None:
         orders=arguments.orders, seed=seed, folder=folder, rate=arguments.rate, say=say
     )
     try:
-        outcome = asyncio.run(run(options))
+        outcome = run_until_signal(run(options))
     except CommandError as error:
         sys.exit(f"chaos: {error}")
+    except StoppedError:
+        sys.exit("chaos: stopped")
     (folder / "report.txt").write_text(report(outcome) + "\n")
     finish(outcome)
 

@@ -5,14 +5,14 @@ found if one of its invariants is broken.
 """
 
 import argparse
-import asyncio
 import os
 import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from orderfleet_cli.errors import CommandError
+from orderfleet_cli.errors import CommandError, StoppedError
+from orderfleet_cli.signals import run_until_signal
 from tests.chaos.invariants import Violation
 from tests.chaos.mutants import MUTANTS, Mutant, make_tree
 from tests.chaos.recording import cases
@@ -54,11 +54,13 @@ def main() -> None:
             say=lambda _: None,
         )
         try:
-            outcome = asyncio.run(run(options))
+            outcome = run_until_signal(run(options))
         except CommandError as error:
             print(f"| {mutant.name} | did not run: {error} |", flush=True)
             missed.append(mutant.name)
             continue
+        except StoppedError:
+            sys.exit("chaos-mutants: stopped")
         print(line(mutant, outcome), flush=True)
         if not found(mutant, outcome):
             missed.append(mutant.name)

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from orderfleet_cli.errors import StoppedError
 from orderfleet_cli.signals import run_until_signal
 from tests.bench.server import run_server
 from tests.restore.gateways import Bank, Post
@@ -50,4 +51,7 @@ async def _main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run_until_signal(_main()))
+    try:
+        sys.exit(run_until_signal(_main()))
+    except StoppedError:
+        sys.exit("restore: stopped")

@@ -1,7 +1,6 @@
 """`python -m tests.soak`: a steady load for an hour; what grows?"""
 
 import argparse
-import asyncio
 import os
 import shutil
 import sys
@@ -11,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from orderfleet_cli.errors import CommandError
+from orderfleet_cli.errors import CommandError, StoppedError
+from orderfleet_cli.signals import run_until_signal
 from tests.bench.books import UnbalancedError, check_books
 from tests.bench.load import Rate, place
 from tests.bench.server import run_server
@@ -35,9 +35,11 @@ def main() -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     data = Path(tempfile.mkdtemp(prefix="orderfleet-soak-"))
     try:
-        samples = asyncio.run(soak(data, arguments.minutes * 60, arguments.rate))
+        samples = run_until_signal(soak(data, arguments.minutes * 60, arguments.rate))
     except (CommandError, UnbalancedError) as error:
         sys.exit(f"soak: {error}")
+    except StoppedError:
+        sys.exit("soak: stopped")
     finally:
         shutil.rmtree(data, ignore_errors=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from orderfleet.store.forget import forget_order
 from orderfleet.store.pool import open_pool
 from orderfleet.temporal.client import connect
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet
+from orderfleet_cli.signals import run_until_signal
 from tests.e2e.support.orders import (
     ELSEWHERE,
     ENDS,
@@ -268,4 +269,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run_until_signal(main())
