@@ -24,7 +24,12 @@ CONTENTS: Final = {
             *("docs/board", "docs/dashboards", "docs/metrics", "docs/telemetry"),
             *("docs/rotation", "docs/encryption", "docs/privacy", "docs/backup"),
         ],
-        "Measured": ["docs/invariants", "docs/benchmarks/README", "docs/scaling/measured"],
+        "Measured": [
+            "docs/invariants",
+            "docs/benchmarks/README",
+            "docs/scaling/measured",
+            "docs/scaling/hpa/measured",
+        ],
         "Develop": [
             *("CONTRIBUTING", "docs/map", "docs/development", "docs/decisions/README"),
             *("docs/releasing", "CHANGELOG", "SECURITY", "CODE_OF_CONDUCT"),
