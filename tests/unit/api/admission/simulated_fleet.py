@@ -1,11 +1,13 @@
 """A fleet in simulated time, in front of which the real limiter stands: minutes take milliseconds.
 
 Two cores (or more) work on all steps in turn, later steps first, as Temporal's priority keys have
-it; the payment gateway has slots; the review is a timer. An order that is late at a step ends.
+it, or on all alike, as a worker does that has slots for all; the payment gateway has slots; the
+review is a timer. An order that is late at a step ends.
 """
 
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,11 +17,13 @@ from typing import Final
 from orderfleet.domain.events import EventType
 from orderfleet.store.progress import Passed, Progress
 from orderfleet_api.admission.limiter import Limiter
+from orderfleet_api.admission.shares import Shares
 from orderfleet_api.admission.waiting import WaitingOrders
 
 REVIEW: Final = 2.0
 FORWARD: Final = 12.0
 DEADLINE: Final = 15.0
+QUIET: Final = "quiet"
 _OBSERVE: Final = 0.5
 # A core leaves a task for the next one after so long.
 _TURN: Final = 0.01
@@ -32,6 +36,7 @@ class SimulatedOrder:
 
     number: int
     accepted: float
+    tenant: str
     passed: dict[str, float] = field(default_factory=dict)
     end: EventType | None = None
     ended: float = 0.0
@@ -59,6 +64,9 @@ class Pod:
     limiter: Limiter = field(default_factory=lambda: Limiter(FORWARD - REVIEW, REVIEW))
     waiting: WaitingOrders = field(default_factory=lambda: WaitingOrders(REVIEW, FORWARD))
 
+    def __post_init__(self) -> None:
+        self.shares = Shares(self.limiter, self.waiting)
+
 
 @dataclass
 class SimulatedFleet:
@@ -70,6 +78,10 @@ class SimulatedFleet:
         pay_seconds: how long the payment gateway takes.
         slots: how many charges run at once.
         latency: seconds of the network before each step.
+        by_priority: whether later steps come first, as in Temporal's queues; else all take turns,
+            as in a worker with slots for all.
+        received: the share of an order's work that is done before it has a row.
+        refusal_work: seconds of a core that a refusal takes.
     """
 
     cores: float = 2
@@ -77,6 +89,9 @@ class SimulatedFleet:
     pay_seconds: float = 0.02
     slots: int = 100
     latency: float = 0.03
+    by_priority: bool = True
+    received: float = 0.0
+    refusal_work: float = 0.0
     pods: Sequence[Pod] = field(default_factory=lambda: [Pod()])
     seed: int = 1
 
@@ -84,6 +99,7 @@ class SimulatedFleet:
         self.now = 0.0
         self.orders: list[SimulatedOrder] = []
         self.refused: list[float] = []
+        self.refused_of: Counter[str] = Counter()
         self._random = random.Random(self.seed)
         self._number = count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
@@ -101,9 +117,15 @@ class SimulatedFleet:
         rate: Callable[[float], float],
         seconds: float,
         *changes: tuple[float, Callable[["SimulatedFleet"], None]],
+        quiet: float = 0.0,
     ) -> None:
-        """Offer orders at a rate that depends on the time, then let the last ones end."""
+        """Offer orders at a rate that depends on the time, then let the last ones end.
+
+        Beside it, tenant "quiet" offers so many a second, evenly.
+        """
         self._after(0.0, lambda: self._offer(rate, seconds))
+        if quiet:
+            self._after(0.0, lambda: self._offer_evenly(1 / quiet, seconds))
         for number, pod in enumerate(self.pods):
             self._after(0.1 * number, partial(self._observe, pod))
         for at, change in changes:
@@ -136,15 +158,33 @@ class SimulatedFleet:
     def _offer(self, rate: Callable[[float], float], until: float) -> None:
         if self.now >= until:
             return
-        pod = self._random.choice(self.pods)
-        if pod.limiter.admits(pod.waiting.count, pod.waiting.pending):
-            order = SimulatedOrder(next(self._number), self.now)
-            self.orders.append(order)
-            pod.waiting.add(str(order.number), "tenant", self.now)
-            self._step(order, 0.35, 3, EventType.VALIDATED, self._review)
-        else:
-            self.refused.append(self.now)
+        self._place("tenant")
         self._after(self._random.expovariate(rate(self.now)), lambda: self._offer(rate, until))
+
+    def _offer_evenly(self, pause: float, until: float) -> None:
+        if self.now < until:
+            self._place(QUIET)
+            self._after(pause, lambda: self._offer_evenly(pause, until))
+
+    def _place(self, tenant: str) -> None:
+        pod = self._random.choice(self.pods)
+        if pod.shares.refusal(tenant):
+            self.refused.append(self.now)
+            self.refused_of[tenant] += 1
+            if self.refusal_work:
+                self._queue(0, self.refusal_work, lambda: None)
+            return
+        order = SimulatedOrder(next(self._number), self.now, tenant)
+        self.orders.append(order)
+        pod.waiting.add(str(order.number), tenant, self.now)
+        if self.received:
+            self._step(order, self.received, 3, EventType.RECEIVED, self._validate)
+        else:
+            order.passed[EventType.RECEIVED] = self.now
+            self._validate(order)
+
+    def _validate(self, order: SimulatedOrder) -> None:
+        self._step(order, 0.35 - self.received, 3, EventType.VALIDATED, self._review)
 
     # --- An order's steps ----------------------------------------------------------------------
 
@@ -210,7 +250,8 @@ class SimulatedFleet:
     # --- Cores and limiters --------------------------------------------------------------------
 
     def _queue(self, priority: int, work: float, done: Callable[[], None]) -> None:
-        heapq.heappush(self._tasks, (priority, next(self._number), work, done))
+        key = priority if self.by_priority else 0
+        heapq.heappush(self._tasks, (key, next(self._number), work, done))
         self._work()
 
     def _work(self) -> None:
@@ -232,14 +273,11 @@ class SimulatedFleet:
         mine = set(pod.waiting.ids)
         progress = {
             str(order.number): Progress(
-                {
-                    EventType.RECEIVED: Passed(order.accepted, first_attempt=True),
-                    **{type_: Passed(at, first_attempt=True) for type_, at in order.passed.items()},
-                },
+                {type_: Passed(at, first_attempt=True) for type_, at in order.passed.items()},
                 self.now,
             )
             for order in self.orders
-            if str(order.number) in mine
+            if order.passed and str(order.number) in mine
         }
         pod.limiter.observe(self.now, pod.waiting.observe(self.now, progress))
         self._after(_OBSERVE, lambda: self._observe(pod))

@@ -20,6 +20,7 @@ from orderfleet_api import errors
 from orderfleet_api.admission.fleet_life import FleetLife
 from orderfleet_api.admission.limiter import Limiter, retry_after
 from orderfleet_api.admission.metrics import NO_TENANT, AdmissionMetrics, Reason
+from orderfleet_api.admission.shares import Shares
 from orderfleet_api.admission.view import AdmissionView, TenantView
 from orderfleet_api.admission.waiting import WaitingOrders
 from orderfleet_api.background import in_background
@@ -57,6 +58,7 @@ class Admission:
         may_wait = max(forward - settings.review_seconds, self._deadline / 10)
         self.limiter = Limiter(may_wait, settings.review_seconds)
         self.orders = WaitingOrders(settings.review_seconds, forward)
+        self._shares = Shares(self.limiter, self.orders)
         queues = settings.order_task_queue, settings.shipping_task_queue
         self.life = FleetLife(queues, clock)
         self._clock = clock
@@ -134,21 +136,9 @@ class Admission:
     def _check(self, tenant: str, *, background: bool) -> None:
         if away := self.life.away:
             raise self._refusal(Reason.AWAY, tenant, away, self.life.away_seconds)
-        waiting = self.orders.count
-        pending = self.orders.pending
-        if not self.limiter.admits(waiting, pending, background=background):
-            seconds = self.limiter.seconds_until_free(waiting)
-            by_tenant = self.orders.pending_by_tenant
-            sharing = len(by_tenant.keys() | {tenant})
-            if background or sharing == 1:
-                detail = "The fleet is busy: an order accepted now might not end in time."
-                raise self._refusal(Reason.BUSY, tenant, detail, seconds)
-            # A tenant within its share gets in beside those that have filled the limit: if it would
-            # with as many orders of each.
-            own = self.orders.by_tenant.get(tenant, 0), by_tenant.get(tenant, 0)
-            if not self.limiter.admits(*(sharing * orders for orders in own)):
-                detail = f"The fleet is busy, and {tenant} has its share of it."
-                raise self._refusal(Reason.SHARE, tenant, detail, seconds)
+        if reason := self._shares.refusal(tenant, background=background):
+            seconds = self.limiter.seconds_until_free(self.orders.count)
+            raise self._refusal(reason, tenant, _full(reason, tenant), seconds)
         bucket = self._buckets.get(tenant)
         if bucket is not None and (seconds := bucket.take(self._clock())):
             detail = f"{tenant} places more orders than its rate allows."
@@ -162,6 +152,12 @@ class Admission:
         status = HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.TOO_MANY_REQUESTS
         headers = {"Retry-After": str(retry_after(seconds, self._deadline))}
         return errors.problem(status, detail, headers=headers, extra={"reason": reason.value})
+
+
+def _full(reason: Reason, tenant: str) -> str:
+    if reason is Reason.SHARE:
+        return f"The fleet is busy, and {tenant} has its share of it."
+    return "The fleet is busy: an order accepted now might not end in time."
 
 
 @asynccontextmanager
