@@ -3,10 +3,10 @@
 import asyncio
 import json
 import sys
-from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from tempfile import NamedTemporaryFile
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -122,11 +122,11 @@ def _run(execution: WorkflowExecution, history: WorkflowHistory) -> Run:
 
 async def replay(histories: Path, env: Mapping[str, str]) -> list[ReplayFailure]:
     """Replay all histories in a process of its own, which may have another source tree."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.chaos.replay", str(histories), env=dict(env), stdout=PIPE
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"the replay exited with status {process.returncode}")
-    failures: Any = msgspec.json.decode(output, type=list[ReplayFailure])
-    return list(failures)
+    with NamedTemporaryFile() as file:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.chaos.replay", str(histories), file.name), env=dict(env)
+        )
+        status = await process.wait()
+        if status:
+            raise RuntimeError(f"the replay exited with status {status}")
+        return msgspec.json.decode(file.read(), type=list[ReplayFailure])

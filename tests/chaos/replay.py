@@ -1,4 +1,7 @@
-"""`python -m tests.chaos.replay FOLDER`: replay histories, print as JSON those that do not."""
+"""`python -m tests.chaos.replay FOLDER FILE`: replay histories, write which do not.
+
+As JSON, and not to the standard output, where the SDK's core writes its warnings.
+"""
 
 import asyncio
 import json
@@ -41,4 +44,4 @@ async def _histories(paths: Sequence[Path]) -> AsyncIterator[WorkflowHistory]:
 
 if __name__ == "__main__":
     failures = asyncio.run(replay_all(sorted(Path(sys.argv[1]).glob("*.json"))))
-    sys.stdout.buffer.write(msgspec.json.encode(failures))
+    Path(sys.argv[2]).write_bytes(msgspec.json.encode(failures))
