@@ -23,7 +23,7 @@ WITHOUT = {
 }
 BACKUP = {"backup", "restore"}
 MORE = {
-    "backup": BACKUP,
+    "backup": BACKUP | {"backup-volume"},
     "backup-s3": BACKUP,
     "versioning": {"order-gate", "shipping-gate"},
 }
