@@ -8,6 +8,8 @@ cd "/backups/$name.unfinished"
 ask() {
   psql -XAtq --set ON_ERROR_STOP=1 --no-password --dbname "$1" --command "$2"
 }
+# A network that enforces policies learns of a new pod within seconds, and refuses it until then.
+for _ in $(seq 60); do pg_isready --quiet --dbname="$FLEET_URL" && break; sleep 1; done
 dumps=
 # Visibility comes last: it then has every workflow that Temporal has.
 for kind in fleet temporal visibility; do

@@ -22,6 +22,8 @@ use() {
   export PGPASSWORD
   [ -n "$url" ] || { echo "restore: the backup has $1, which is not this release's" >&2; exit 1; }
 }
+# A network that enforces policies learns of a new pod within seconds, and refuses it until then.
+for _ in $(seq 60); do pg_isready --quiet --dbname="$FLEET_URL" && break; sleep 1; done
 kinds=$(for file in *.dump; do echo "${file%.dump}"; done)
 for kind in $kinds; do
   use "$kind"

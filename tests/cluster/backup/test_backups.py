@@ -71,8 +71,6 @@ async def test_a_wrong_credential_is_one_line_and_older_backups_stay(
     assert bucket.files() == before
     # This one's dump, and one older: no dump again.
     assert len(_on_the_volume(release.namespace)) == KEEP
-    pods = release.namespace.kubectl("get", "pods", "--selector=job-name=refused", "--output=name")
-    assert len(pods.split()) == 1
 
 
 async def test_a_restore_from_the_bucket(

@@ -28,5 +28,7 @@ def until_ended(namespace: Namespace, name: str) -> str:
 
 
 def log_of(namespace: Namespace, name: str, container: str) -> list[str]:
-    """Return the lines of a container of the Job's pod."""
-    return namespace.kubectl("logs", f"job/{name}", f"--container={container}").splitlines()
+    """Return the lines of a container of the Job's only pod."""
+    selector = f"--selector=job-name={name}"
+    (pod,) = namespace.kubectl("get", "pods", selector, "--output=name").split()
+    return namespace.kubectl("logs", pod, f"--container={container}").splitlines()
