@@ -119,7 +119,7 @@ async def _lose_and_restore(
     assert f"{backup}: restored" in said
     assert "start the fleet now" in said
     restored = time.monotonic()
-    await asyncio.to_thread(release.upgrade, values)
+    await asyncio.to_thread(release.upgrade, values, force=True)
     ready = time.monotonic()
     async with release.books() as pool, reach_ledgers(namespace) as ledgers:
 

@@ -48,8 +48,13 @@ class Release:
         self._helm("install", NAME, str(self.chart), *self._values(values), *_WAIT)
         self.revisions.append(values)
 
-    def upgrade(self, values: Mapping[str, Any], *, seconds: int = _HELM_SECONDS) -> None:
-        """Change values; values that are not listed get the chart's defaults."""
+    def upgrade(
+        self, values: Mapping[str, Any], *, seconds: int = _HELM_SECONDS, force: bool = False
+    ) -> None:
+        """Change values; values that are not listed get the chart's defaults.
+
+        With `force` also what somebody else has changed since, such as replicas by `kubectl scale`.
+        """
         # For helm, an upgrade that fails is a revision, too.
         self.revisions.append(values)
         command = (
@@ -59,6 +64,7 @@ class Release:
             "--reset-values",
             *self._values(values),
             *_WAIT,
+            *(["--force-conflicts"] if force else []),
         )
         self._helm(*command, seconds=seconds)
 
