@@ -152,7 +152,7 @@ async def _lose_and_restore(
     assert "restore is reconciled" in logs
     step.saw(
         orders=sum(judged.ends.values()),
-        ends=judged.ends,
+        ends={str(end): count for end, count in judged.ends.items()},
         charged=len(bank.captures),
         restore=f"{restored - stopped:.0f} s",
         start=f"{ready - restored:.0f} s",
