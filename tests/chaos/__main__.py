@@ -41,10 +41,8 @@ def main() -> None:
     )
     try:
         outcome = run_until_signal(run(options))
-    except CommandError as error:
+    except (CommandError, StoppedError) as error:
         sys.exit(f"chaos: {error}")
-    except StoppedError:
-        sys.exit("chaos: stopped")
     (folder / "report.txt").write_text(report(outcome) + "\n")
     finish(outcome)
 

@@ -59,8 +59,8 @@ def main() -> None:
             print(f"| {mutant.name} | did not run: {error} |", flush=True)
             missed.append(mutant.name)
             continue
-        except StoppedError:
-            sys.exit("chaos-mutants: stopped")
+        except StoppedError as error:
+            sys.exit(f"chaos-mutants: {error}")
         print(line(mutant, outcome), flush=True)
         if not found(mutant, outcome):
             missed.append(mutant.name)

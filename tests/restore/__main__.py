@@ -53,5 +53,5 @@ async def _main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(run_until_signal(_main()))
-    except StoppedError:
-        sys.exit("restore: stopped")
+    except StoppedError as error:
+        sys.exit(f"restore: {error}")

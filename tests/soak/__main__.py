@@ -36,10 +36,8 @@ def main() -> None:
     data = Path(tempfile.mkdtemp(prefix="orderfleet-soak-"))
     try:
         samples = run_until_signal(soak(data, arguments.minutes * 60, arguments.rate))
-    except (CommandError, UnbalancedError) as error:
+    except (CommandError, StoppedError, UnbalancedError) as error:
         sys.exit(f"soak: {error}")
-    except StoppedError:
-        sys.exit("soak: stopped")
     finally:
         shutil.rmtree(data, ignore_errors=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ and its own S3 service is the bucket. Everything else is as for `make test-clust
 BACKUP_TESTS_BUILT=1 takes the images of an earlier run.
 """
 
-import os
 from typing import Any, Final
 
 import pytest
@@ -18,7 +17,6 @@ from tests.cluster.support import images
 from tests.cluster.support.cluster import Cluster, Namespace
 from tests.cluster.support.release import Release
 from tests.cluster.support.steps import Steps
-from tests.images.services import ROOT
 
 KEEP: Final = 2
 
@@ -26,12 +24,7 @@ KEEP: Final = 2
 @pytest.fixture(scope="session")
 def built(cluster: Cluster, steps: Steps) -> None:
     """Build and load one version; not with BACKUP_TESTS_BUILT=1."""
-    if os.environ.get("BACKUP_TESTS_BUILT") == "1":
-        return
-    with steps.step("build and load three images") as step:
-        images.build(ROOT, images.OLD)
-        images.load(images.OLD)
-        step.saw(tag=images.OLD)
+    images.make_one(steps, unless="BACKUP_TESTS_BUILT")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,6 @@ from tests.cluster.support.cluster import Cluster, Namespace
 from tests.cluster.support.flows import Load
 from tests.cluster.support.release import CHART, Release
 from tests.cluster.support.steps import Steps
-from tests.images.services import ROOT
 
 RATE: Final = 3
 # A client, or the proxy in front of the API, that tries another pod when one does not answer.
@@ -41,12 +40,7 @@ _FAULTS: Final = (
 @pytest.fixture(scope="session")
 def built(cluster: Cluster, steps: Steps) -> None:
     """Build and load one version; not with NODE_TESTS_BUILT=1."""
-    if os.environ.get("NODE_TESTS_BUILT") == "1":
-        return
-    with steps.step("build and load three images") as step:
-        images.build(ROOT, images.OLD)
-        images.load(images.OLD)
-        step.saw(tag=images.OLD)
+    images.make_one(steps, unless="NODE_TESTS_BUILT")
 
 
 @pytest.fixture(scope="session")

@@ -78,10 +78,7 @@ def prometheus(cluster: object) -> Address:
 @pytest.fixture(scope="session")
 def built(cluster: object, steps: Steps) -> None:
     """Build and load one version."""
-    with steps.step("build and load three images") as step:
-        images.build(ROOT, images.OLD)
-        images.load(images.OLD)
-        step.saw(tag=images.OLD)
+    images.make_one(steps)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.cluster.support.commands import run
+from tests.cluster.support.steps import Steps
 from tests.images.services import ROOT, SERVICES
 from tests.support.builds import BOTH_COMMANDS, CORE, package
 
@@ -59,6 +60,16 @@ def load(tag: str, folders: Collection[str] = _ALL) -> None:
     if command:
         for folder in folders:
             run(*command, image(folder, tag), seconds=_SECONDS, cwd=ROOT)
+
+
+def make_one(steps: Steps, unless: str = "") -> None:
+    """Build and load today's version; not if the variable `unless` is 1, as an earlier run has."""
+    if unless and os.environ.get(unless) == "1":
+        return
+    with steps.step("build and load three images") as step:
+        build(ROOT, OLD)
+        load(OLD)
+        step.saw(tag=OLD)
 
 
 def tree_of(commit: str, directory: Path) -> Path:

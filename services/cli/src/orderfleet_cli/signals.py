@@ -38,5 +38,5 @@ async def _run_until_signal(main: Coroutine[Any, Any, T]) -> T:
         return await task
     except asyncio.CancelledError:
         if stopping.is_set():
-            raise StoppedError from None
+            raise StoppedError("stopped") from None
         raise
