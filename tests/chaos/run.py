@@ -93,18 +93,30 @@ class _Stage:
 
     async def play(self, numbers: range) -> None:
         """Place the orders at their rate, under disturbances, and wait for their customers."""
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            await self._play(numbers, tasks)
+        finally:
+            # Of a run that is stopped: they would go on, without a fleet.
+            for task in tasks:
+                task.cancel()
+
+    async def _play(self, numbers: range, tasks: set[asyncio.Task[None]]) -> None:
         calm, settled = asyncio.Event(), asyncio.Event()
         # From its begin again.
         self._feed.clear()
         watching = asyncio.create_task(self._fleet.watch_machine())
         disturbing = asyncio.create_task(self._disturb(calm))
         following = asyncio.create_task(follow_feed(self._http, self._feed, settled.is_set))
+        tasks |= {watching, disturbing, following}
         customers: set[asyncio.Task[None]] = set()
         began = said = time.monotonic()
         for at, number in enumerate(numbers):
             await asyncio.sleep(max(began + at / self._options.rate - time.monotonic(), 0))
             script = scripts.script(self._options.seed, number)
-            customers.add(asyncio.create_task(self._customers.play(script)))
+            customer = asyncio.create_task(self._customers.play(script))
+            customers.add(customer)
+            tasks.add(customer)
             if time.monotonic() - said > _PROGRESS_SECONDS:
                 said = time.monotonic()
                 under_way = sum(not task.done() for task in customers)
