@@ -25,9 +25,16 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine gives 70 connections less than their 0.8 s of a core."""
+    monkeypatch.setattr(probes, "_LOOP_ANSWERS_WITHIN", 50.0)
+    monkeypatch.setattr(probes, "_CONNECTION_SECONDS", 50.0)
+
+
 def ask(port: int, path: str, host: str = "127.0.0.1") -> int:
     try:
-        with urlopen(f"http://{host}:{port}{path}", timeout=10) as answer:
+        with urlopen(f"http://{host}:{port}{path}", timeout=60) as answer:
             status: int = answer.status
             return status
     except HTTPError as error:
@@ -46,6 +53,25 @@ async def test_not_live_while_the_loop_is_blocked(port: int, threads: ThreadPool
         assert threads.submit(ask, port, "/livez").result() == 503
         assert threads.submit(ask, port, "/readyz").result() == 200
         assert await asyncio.to_thread(ask, port, "/livez") == 200
+
+
+async def test_a_busy_internal_port_is_not_taken_for_a_blocked_loop(port: int) -> None:
+    def ready() -> bool:
+        busy.set()
+        time.sleep(1.5)
+        return True
+
+    busy = threading.Event()
+    with (
+        serve_probes("127.0.0.1", port, ready=ready),
+        connected(port, 1, b"GET /livez HTTP/1.1\r\n\r\n") as [live],
+    ):
+        # Blocks this loop, so that `/livez` waits for it, until the other one is blocked longer.
+        busy.wait(0.2)
+        with connected(port, 1, b"GET /readyz HTTP/1.1\r\n\r\n"):
+            assert busy.wait(10)
+            head = await asyncio.to_thread(live.recv, 100)
+    assert head.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_metrics_answer_while_the_loop_is_blocked(
@@ -103,7 +129,10 @@ def connected(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket
     with ExitStack() as stack:
         opened = []
         for _ in range(count):
-            opened.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            opened.append(stack.enter_context(socket.socket()))
+            # Little room for what it does not read: Linux' 6 MB would hold a whole response.
+            opened[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            opened[-1].connect(("127.0.0.1", port))
             opened[-1].sendall(sent)
         yield opened
 
@@ -116,27 +145,40 @@ def connected(port: int, count: int, sent: bytes) -> Iterator[list[socket.socket
         pytest.param(b"GET /metrics HTTP/1.1\r\n\r\n", id="a request whose answer it leaves"),
     ],
 )
+@pytest.mark.usefixtures("patient")
 async def test_who_waits_does_not_keep_the_kubelet_out(port: int, sent: bytes) -> None:
-    with serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: bytes(10_000_000)):
+    # More than the 2.8 MB that Linux takes for a client that reads nothing.
+    with serve_probes("127.0.0.1", port, ready=lambda: True, metrics=lambda: bytes(4_000_000)):
         before = threading.active_count()
-        with connected(port, 100, sent):
+        with connected(port, 70, sent):
             for path in ("/livez", "/readyz"):
                 assert await asyncio.to_thread(ask, port, path) == 200
             # No thread for each connection: only the test's client and those that read metrics.
             assert threading.active_count() - before < 50
 
 
+async def test_there_is_room_for_a_number_of_connections(port: int) -> None:
+    with (
+        serve_probes("127.0.0.1", port, ready=lambda: True),
+        connected(port, 65, b"GET") as [oldest, *_],
+        suppress(ConnectionResetError),
+    ):
+        oldest.settimeout(5)
+        assert await asyncio.to_thread(oldest.recv, 1) == b""
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_scrape_that_takes_long_does_not_keep_the_kubelet_out(port: int) -> None:
     scrape = threading.Event()
 
     def read() -> bytes:
-        scrape.wait(20)
+        scrape.wait(60)
         return b""
 
     try:
         with (
             serve_probes("127.0.0.1", port, ready=lambda: True, metrics=read),
-            connected(port, 100, b"GET /metrics HTTP/1.1\r\n\r\n"),
+            connected(port, 70, b"GET /metrics HTTP/1.1\r\n\r\n"),
         ):
             # Many times: the first may come while there is still room.
             for path in ("/livez", "/readyz") * 10:

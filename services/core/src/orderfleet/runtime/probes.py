@@ -150,8 +150,8 @@ class _Probes:
             async with asyncio.timeout(_LOOP_ANSWERS_WITHIN):
                 await asyncio.wrap_future(turned)
         except (RuntimeError, TimeoutError):
-            # The loop is closed or blocked.
-            return False
+            # The loop is closed or blocked, or this one was busy and saw only now that it turned.
+            return turned.done() and not turned.cancelled()
         return True
 
     async def _read_metrics(self) -> bytes:
