@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvloop
 
-from orderfleet_cli.errors import CommandError
+from orderfleet_cli.errors import CommandError, StoppedError
+from orderfleet_cli.signals import run_until_signal
 from tests.bench.books import UnbalancedError
 from tests.bench.overload.fleet import PART as OVERLOAD
 from tests.bench.overload.loads import STEP
@@ -39,8 +40,8 @@ def main() -> None:
     results = Results(arguments.plan, arguments.output)
     try:
         # Its loop, as what the client takes of the two cores is missing to the faster server more.
-        uvloop.run(run_plan(plan, data, results))
-    except (CommandError, UnbalancedError) as error:
+        run_until_signal(run_plan(plan, data, results), uvloop.new_event_loop)
+    except (CommandError, StoppedError, UnbalancedError) as error:
         # What was measured before is shown, and written nowhere but in the JSON.
         print(f"\n{report(results.document)}")
         sys.exit(f"bench: {error}")

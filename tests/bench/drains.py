@@ -38,6 +38,7 @@ from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.plugin import OrderfleetPlugin
 from orderfleet_cli.printing import show
+from orderfleet_cli.signals import run_until_signal
 from tests.bench.server import Server, run_server
 
 SETTING: Final = "frontend.enableCancelWorkerPollsOnShutdown"
@@ -203,7 +204,7 @@ async def main() -> None:
 if __name__ == "__main__":
     status = 1
     try:
-        asyncio.run(main())
+        run_until_signal(main())
         status = 0
     except Exception:  # noqa: BLE001 (printed)
         traceback.print_exc()

@@ -162,7 +162,9 @@ def _server_environment(
     postgres: Postgres, dynamic: Path, deployed: Mapping[str, Any]
 ) -> dict[str, str]:
     connections = str(deployed["postgres"]["maxConnections"])
+    limit = float(deployed["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30
     return {
+        "GOMEMLIMIT": f"{0.9 * limit:.0f}",
         "DB": "postgres12_pgx",
         "POSTGRES_SEEDS": LOOPBACK,
         "DB_PORT": str(postgres.port),

@@ -11,7 +11,11 @@ from temporalio.worker import Worker
 from orderfleet.domain.orders import OrderState
 from orderfleet.environment import SettingsError
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.reconnect import keep_answering, reconnect_after_outage
+from orderfleet.runtime.reconnect import (
+    Reconnection,
+    keep_answering,
+    reconnect_after_outage,
+)
 from orderfleet.temporal.client import connect
 from orderfleet.temporal.namespace import require_namespace
 from orderfleet_api import order_service
@@ -20,9 +24,13 @@ from tests.integration.support.proxy import wire_to
 
 # Longer than the 2 s from which on a worker is replaced, with the 2 s between two checks.
 _OUTAGE = 4.5
+_MODULE = "orderfleet.runtime.reconnect"
 
 
-async def test_after_an_outage_another_worker_polls(fleet: Fleet, unused_tcp_port: int) -> None:
+async def test_after_an_outage_another_worker_polls(
+    fleet: Fleet, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{_MODULE}._SETTLING_SECONDS", ())
     workers: list[Worker] = []
 
     def make(client: Client) -> Worker:
@@ -68,7 +76,7 @@ async def test_a_server_gone_without_a_word_does_not_hold_a_worker(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_CHECK_SECONDS", "_OUTAGE_SECONDS"):
-        monkeypatch.setattr(f"orderfleet.runtime.reconnect.{name}", 0.1)
+        monkeypatch.setattr(f"{_MODULE}.{name}", 0.1)
     async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
         settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
         connected = partial(connect, settings)
@@ -79,10 +87,59 @@ async def test_a_server_gone_without_a_word_does_not_hold_a_worker(
         assert made is not client
 
 
+async def test_in_the_seconds_after_an_outage_more_workers_follow(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Polls may be lost on the way to what is gone, though Temporal answers."""
+    for name in ("_CHECK_SECONDS", "_CHECK_AGAIN_SECONDS", "_OUTAGE_SECONDS"):
+        monkeypatch.setattr(f"{_MODULE}.{name}", 0.05)
+    monkeypatch.setattr(f"{_MODULE}._SETTLING_SECONDS", (0.1, 0.1))
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
+        connected = partial(connect, settings)
+        reconnection = Reconnection(settings.order_task_queue, connected)
+        clients = [await connected()]
+        wire.silence()
+        async with asyncio.timeout(20):
+            for _ in range(3):
+                clients.append(await reconnection.next_client(clients[-1]))
+        assert len({id(client) for client in clients}) == 4
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await reconnection.next_client(clients[-1])
+
+
+async def test_a_second_outage_in_the_seconds_after_the_first_one(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_CHECK_SECONDS", "_CHECK_AGAIN_SECONDS", "_OUTAGE_SECONDS"):
+        monkeypatch.setattr(f"{_MODULE}.{name}", 0.05)
+    monkeypatch.setattr(f"{_MODULE}._SETTLING_SECONDS", (0.1,))
+    async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
+        settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
+        client = await connect(settings)
+        failures: list[Exception] = []
+
+        async def reconnect() -> Client:
+            if failures:
+                raise failures.pop()
+            return await connect(settings)
+
+        reconnection = Reconnection(settings.order_task_queue, reconnect)
+        wire.silence()
+        async with asyncio.timeout(20):
+            client = await reconnection.next_client(client)
+            failures = [TimeoutError(), SettingsError("Temporal refuses this client")]
+            wire.silence()
+            client = await reconnection.next_client(client)
+        assert not failures
+        await require_namespace(client)
+
+
 async def test_a_server_gone_without_a_word_does_not_hold_a_client(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orderfleet.runtime.reconnect._LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(f"{_MODULE}._LOOK_SECONDS", 0.1)
     async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
         settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
         client = await connect(settings, lazy=True)
@@ -106,7 +163,7 @@ async def test_a_refusal_does_not_end_a_worker_that_runs(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_CHECK_SECONDS", "_CHECK_AGAIN_SECONDS", "_OUTAGE_SECONDS"):
-        monkeypatch.setattr(f"orderfleet.runtime.reconnect.{name}", 0.05)
+        monkeypatch.setattr(f"{_MODULE}.{name}", 0.05)
     async with wire_to(int(fleet.address.rsplit(":", 1)[1])) as wire:
         settings = fleet.order_settings(temporal_address=f"127.0.0.1:{wire.port}")
         client = await connect(settings)

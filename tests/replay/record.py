@@ -38,6 +38,7 @@ from orderfleet.domain.contract import (
 from orderfleet.domain.orders import Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
+from orderfleet_cli.signals import run_until_signal
 from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
@@ -356,6 +357,6 @@ async def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    run_until_signal(main(sys.argv[1:]))
     # Threads of the SDK may abort an interpreter that is taken down.
     os._exit(0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from orderfleet_cli.errors import StoppedError
@@ -13,13 +13,17 @@ T = TypeVar("T")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_until_signal(main: Coroutine[Any, Any, T]) -> T:
+def run_until_signal(
+    main: Coroutine[Any, Any, T],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
     """Run `main`; the first signal cancels it, later signals do not disturb its clean-up.
 
     Raises:
         StoppedError: a signal came.
     """
-    return asyncio.run(_run_until_signal(main))
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        return runner.run(_run_until_signal(main))
 
 
 async def _run_until_signal(main: Coroutine[Any, Any, T]) -> T:

@@ -30,7 +30,7 @@ from orderfleet.observability.step_metrics import StepMetricsInterceptor
 from orderfleet.observability.worker_metrics import WorkerMetrics
 from orderfleet.runtime.probes import serve_probes
 from orderfleet.runtime.process import Lifecycle
-from orderfleet.runtime.reconnect import reconnect_after_outage
+from orderfleet.runtime.reconnect import Reconnection
 from orderfleet.runtime.resources import Resources
 from orderfleet.settings import WorkerSettings
 from orderfleet.temporal.attempts import AttemptsInterceptor
@@ -162,16 +162,18 @@ async def run_worker(
 
     From SIGTERM on the process is not ready, and it polls no longer than orders need its build.
     Activities that still run `drain_seconds` later are cancelled. After an outage of Temporal
-    another worker takes over, with a new client; the first one ends what it has begun. With new
-    certificates, the worker goes on, on a new connection of its client. Without the payload keys of
-    the orders the process takes no tasks and is not ready: Temporal retries a task that fails after
-    2 s at the earliest, so that a few of them make an order late.
+    another worker takes over, with a new client, and others in the seconds after it; the first one
+    ends what it has begun. With new certificates, the worker goes on, on a new connection of its
+    client. Without the payload keys of the orders the process takes no tasks and is not ready:
+    Temporal retries a task that fails after 2 s at the earliest, so that a few of them make an
+    order late.
 
     Raises:
         RPCError: the namespace does not exist.
     """
     keys = keys_of(client)
     worker = make(client)
+    reconnection = Reconnection(worker.task_queue, reconnect)
 
     def take_connection() -> None:
         # A worker stopped for lack of a key has no connection; the next worker takes the new one.
@@ -198,9 +200,7 @@ async def run_worker(
                 build=serving.build or None,
             )
             while True:
-                back = asyncio.create_task(
-                    reconnect_after_outage(client, worker.task_queue, reconnect)
-                )
+                back = asyncio.create_task(reconnection.next_client(client))
                 lacking = asyncio.create_task(keys.lacking.wait())
                 await asyncio.wait(
                     {running, stopping, back, lacking}, return_when=asyncio.FIRST_COMPLETED
