@@ -5,7 +5,8 @@
 
 The context must have a local cluster's name, or ORDERFLEET_TEST_CONTEXT must equal it. BUILDER,
 REGISTRY, TAG and BUILD_ARGS are those of `make images`, LOAD is a command that loads an image into
-the cluster (see support/images.py). PROMETHEUS is namespace/service:port of a Prometheus in the
+the cluster; suites of one version take that of an earlier run with LOADED=1 (see
+support/images.py). PROMETHEUS is namespace/service:port of a Prometheus in the
 cluster that scrapes annotated pods, such as monitoring/prometheus:9090; NETWORK_POLICIES=enforced
 says that the cluster's network enforces them. Tests that need one of the two are skipped without.
 JAEGER is namespace/service:port of a Jaeger's queries, which takes OTLP over HTTP at port 4318;

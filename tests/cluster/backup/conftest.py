@@ -3,8 +3,7 @@
     make test-backup              on the cluster of the current context
 
 The cluster has to have, or to find, the image of rclone that the chart's values name: it uploads,
-and its own S3 service is the bucket. Everything else is as for `make test-cluster`;
-BACKUP_TESTS_BUILT=1 takes the images of an earlier run.
+and its own S3 service is the bucket. Everything else is as for `make test-cluster`.
 """
 
 from typing import Any, Final
@@ -23,8 +22,8 @@ KEEP: Final = 2
 
 @pytest.fixture(scope="session")
 def built(cluster: Cluster, steps: Steps) -> None:
-    """Build and load one version; not with BACKUP_TESTS_BUILT=1."""
-    images.make_one(steps, unless="BACKUP_TESTS_BUILT")
+    """Build and load one version."""
+    images.make_one(steps)
 
 
 @pytest.fixture(scope="module")

@@ -39,8 +39,8 @@ _FAULTS: Final = (
 
 @pytest.fixture(scope="session")
 def built(cluster: Cluster, steps: Steps) -> None:
-    """Build and load one version; not with NODE_TESTS_BUILT=1."""
-    images.make_one(steps, unless="NODE_TESTS_BUILT")
+    """Build and load one version."""
+    images.make_one(steps)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 BUILDER, REGISTRY, BUILD_ARGS and TAG are those of `make images`. LOAD is a command that takes an
 image's name: `kind load docker-image`, `minikube image load`, `docker push`; without it, the
-cluster must find the builder's images by itself.
+cluster must find the builder's images by itself. LOADED=1: those of an earlier run are there.
 """
 
 import os
@@ -62,9 +62,9 @@ def load(tag: str, folders: Collection[str] = _ALL) -> None:
             run(*command, image(folder, tag), seconds=_SECONDS, cwd=ROOT)
 
 
-def make_one(steps: Steps, unless: str = "") -> None:
-    """Build and load today's version; not if the variable `unless` is 1, as an earlier run has."""
-    if unless and os.environ.get(unless) == "1":
+def make_one(steps: Steps) -> None:
+    """Build and load today's version, but for LOADED=1."""
+    if os.environ.get("LOADED") == "1":
         return
     with steps.step("build and load three images") as step:
         build(ROOT, OLD)
