@@ -64,13 +64,13 @@ async def soak(data: Path, seconds: float, rate: float) -> list[Sample]:
 
 def report(samples: Sequence[Sample], judged: Sequence[Verdict]) -> Iterator[str]:
     """Yield the lines of the report."""
-    heads = ("second half", "first", "last", "growth an hour", "flat")
+    heads = ("highest", "second and third quarter", "last quarter", "growth an hour", "flat")
     yield table(
         heads,
         [
             (
                 verdict.name,
-                f"{verdict.first:.2f}",
+                f"{verdict.before:.2f}",
                 f"{verdict.last:.2f}",
                 f"{verdict.hourly:+.2f}",
                 "yes" if verdict.flat else "NO",

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from statistics import fmean
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 MIB: Final = 2**20
 # A soak of less says nothing of an hour: caches still fill.
 _SHORTEST_SECONDS: Final = 1800.0
 _HOUR: Final = 3600.0
-# Growth in an hour that counts as flat: of the mean, and at least so much.
+# Growth in an hour that counts as flat: a share, and at least so much.
 _SHARE: Final = 0.10
 _LEAST_MEMORY: Final = 8 * MIB
 _LEAST_DESCRIPTORS: Final = 5
@@ -53,27 +53,21 @@ class Sample(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True):
-    """Whether one value is flat in the second half."""
+    """Whether one value is flat after the first quarter of the time."""
 
     name: str
-    first: float
+    before: float
+    """The highest of the second and the third quarter."""
     last: float
+    """The highest of the last quarter."""
     hourly: float
-    """Growth in an hour, by the slope of the second half."""
+    """Growth in an hour: from `before` to `last` in a quarter."""
     flat: bool
 
 
-def slope(points: Sequence[tuple[float, float]]) -> float:
-    """Return the slope of the line through the points, by least squares."""
-    at, value = fmean(x for x, _ in points), fmean(y for _, y in points)
-    spread = sum((x - at) ** 2 for x, _ in points)
-    return sum((x - at) * (y - value) for x, y in points) / spread if spread else 0.0
-
-
-def second_half(samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Return the samples of the second half of the time."""
-    middle = (samples[0].at + samples[-1].at) / 2
-    return [sample for sample in samples if sample.at >= middle]
+def _quarter(samples: Sequence[Sample], number: int) -> float:
+    first, last = samples[0].at, samples[-1].at
+    return first + number * (last - first) / 4
 
 
 def is_long_enough(samples: Sequence[Sample]) -> bool:
@@ -82,52 +76,49 @@ def is_long_enough(samples: Sequence[Sample]) -> bool:
 
 
 def verdicts(samples: Sequence[Sample]) -> list[Verdict]:
-    """Judge memory, descriptors, histories and tables over the second half."""
-    half = second_half(samples)
-    return [*_processes(half), *_histories(half), *_tables(samples, half)]
+    """Judge memory, descriptors, histories and tables after the first quarter."""
+    return [*_processes(samples), *_histories(samples), *_tables(samples)]
 
 
-def _processes(half: Sequence[Sample]) -> Iterator[Verdict]:
-    for name in half[-1].processes:
-        held = [(sample.at, sample.processes[name]) for sample in half]
-        yield _flat(
-            f"memory of {name}, MiB",
-            [(at, process.memory / MIB) for at, process in held],
-            _LEAST_MEMORY / MIB,
-        )
-        yield _flat(
-            f"descriptors of {name}",
-            [(at, float(process.descriptors)) for at, process in held],
-            _LEAST_DESCRIPTORS,
-        )
+def _processes(samples: Sequence[Sample]) -> Iterator[Verdict]:
+    for name in samples[-1].processes:
+        held = [sample.processes[name] for sample in samples]
+        memory = [process.memory / MIB for process in held]
+        yield _flat(f"memory of {name}, MiB", samples, memory, _LEAST_MEMORY / MIB)
+        descriptors = [float(process.descriptors) for process in held]
+        yield _flat(f"descriptors of {name}", samples, descriptors, _LEAST_DESCRIPTORS)
 
 
-def _histories(half: Sequence[Sample]) -> Iterator[Verdict]:
-    events = [(sample.at, sample.history_events) for sample in half]
-    yield _flat("events of an order's history", events, _LEAST_EVENTS)
+def _histories(samples: Sequence[Sample]) -> Iterator[Verdict]:
+    events = [sample.history_events for sample in samples]
+    yield _flat("events of an order's history", samples, events, _LEAST_EVENTS)
 
 
-def _flat(name: str, points: Sequence[tuple[float, float]], least: float) -> Verdict:
-    hourly = slope(points) * _HOUR
-    mean = fmean(value for _, value in points)
-    flat = hourly <= max(mean * _SHARE, least)
-    return Verdict(name, points[0][1], points[-1][1], hourly, flat)
+def _flat(name: str, samples: Sequence[Sample], values: Sequence[float], least: float) -> Verdict:
+    """Compare highs.
+
+    Memory falls and rises between garbage collections, and as other programs of the machine come
+    and go that share pages: a line through all points rises and falls with it.
+    """
+    sooner, late = _quarter(samples, 1), _quarter(samples, 3)
+    of_all = list(zip((sample.at for sample in samples), values, strict=True))
+    before = max(value for at, value in of_all if sooner <= at < late)
+    last = max(value for at, value in of_all if at >= late)
+    hourly = (last - before) * _HOUR / (samples[-1].at - late)
+    return Verdict(name, before, last, hourly, hourly <= max(before * _SHARE, least))
 
 
-def _tables(samples: Sequence[Sample], half: Sequence[Sample]) -> Iterator[Verdict]:
+def _tables(samples: Sequence[Sample]) -> Iterator[Verdict]:
     """Judge dead rows, and whether an order takes ever more bytes."""
-    for name in sorted(half[-1].tables):
-        table = half[-1].tables[name]
+    for name in sorted(samples[-1].tables):
+        table = samples[-1].tables[name]
         if table.live + table.dead > _FEW_ROWS:
-            share = [(sample.at, _dead_share(sample.tables[name])) for sample in half]
-            most = max(value for _, value in share)
-            yield Verdict(
-                f"dead rows of {name}, share",
-                share[0][1],
-                share[-1][1],
-                slope(share) * _HOUR,
-                most <= _MOST_DEAD,
-            )
+            share = [
+                _dead_share(sample.tables[name]) if name in sample.tables else 0.0
+                for sample in samples
+            ]
+            seen = _flat(f"dead rows of {name}, share", samples, share, 0)
+            yield replace(seen, flat=max(seen.before, seen.last) <= _MOST_DEAD)
     *_, third, last = bytes_per_order(samples)
     flat = last <= third * (1 + _MORE_BYTES)
     yield Verdict("bytes of an order in all tables", third, last, last - third, flat)

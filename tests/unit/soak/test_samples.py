@@ -12,8 +12,6 @@ from tests.soak.samples import (
     bytes_per_order,
     growth,
     is_long_enough,
-    second_half,
-    slope,
     verdicts,
 )
 
@@ -70,16 +68,21 @@ def test_what_grows_on_is_found(of: Callable[[int], dict[str, float]], name: str
     assert [grows for grows, is_flat in flat(of).items() if not is_flat] == [name]
 
 
-def test_the_slope_is_that_of_the_line() -> None:
-    assert slope([(0, 1), (1, 3), (2, 5)]) == pytest.approx(2)
-    assert slope([(1, 3)]) == 0
+def test_steps_and_waves_are_flat() -> None:
+    """As other processes of the machine begin and end, and as garbage is collected."""
+    assert all(flat(lambda minute: {"memory": 100 - 7 * (20 < minute < 50)}).values())
+    assert all(flat(lambda minute: {"memory": 100 + 20 * (minute % 7 == 0)}).values())
+    assert all(flat(lambda minute: {"descriptors": 160 - 50 * (30 < minute < 45)}).values())
+
+
+def test_a_step_up_in_the_last_quarter_is_found() -> None:
+    assert not all(flat(lambda minute: {"memory": 100 + 7 * (minute > 50)}).values())
 
 
 def test_a_short_soak_is_not_judged() -> None:
     samples = [sample(minute) for minute in range(31)]
     assert is_long_enough(samples)
     assert not is_long_enough(samples[:20])
-    assert [each.at for each in second_half(samples)] == [each.at for each in samples[15:]]
 
 
 def test_an_order_adds_its_bytes() -> None:
