@@ -25,7 +25,8 @@ from tests.cluster.support.steps import Steps
 
 pytestmark = pytest.mark.timeout(600)
 
-_LOAD: Final = Load(rate=3)
+# Refusable: two cores start pods that crash, again and again, beside it.
+_LOAD: Final = Load(rate=3, refusable=True)
 # The share of new orders that a new build may get: 10 %, and three times as much as 3 orders a
 # second bring few orders.
 _SHARE: Final = 0.3
@@ -75,5 +76,6 @@ async def test_a_build_that_crashes(release: Release, steps: Steps) -> None:
         assert len(hurt) <= most, hurt
         assert not step.seen["failed_tasks_on_the_old_build"]
         assert not orders.report["lost"], orders.report["lost"][:10]
+        assert len(orders.refusals) <= len(orders.accepted) / 10, orders.refusals
         async with release.books() as pool:
             await balanced(pool, orders.accepted)

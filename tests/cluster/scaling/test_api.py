@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(600)
 
 # 32 requests a second, at a target of 10 a pod. The signal is the mean of a minute: it passes what
 # two pods are good for, 20 and a tenth, after 41 s, and 45 s of load were sometimes too few.
-_LOAD: Final = Load(rate=1, seconds=70, looks=31)
+_LOAD: Final = Load(rate=1, seconds=70, looks=31, refusable=True)
 
 
 async def test_requests_scale_the_api_alone(
@@ -29,6 +29,7 @@ async def test_requests_scale_the_api_alone(
             pass
         placed.show(step)
         placed.check()
+        assert len(placed.refusals) <= len(placed.accepted) / 10, placed.refusals
         looks = watch.since(began)
         for service in WORKERS:
             assert courses.unasked(watch, looks, service, POD_SLOTS) == [], service
