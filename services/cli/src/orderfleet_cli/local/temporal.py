@@ -21,6 +21,7 @@ from orderfleet_cli.local.processes import (
 DYNAMIC_CONFIG: Final = {
     "history.timerProcessorMaxTimeShift": "50ms",
     "history.hostLevelCacheMaxSize": 4000,
+    "history.eventsCacheMaxSizeBytes": 131072,
     "matching.enableFairness": True,
     "matching.numTaskqueueWritePartitions": 1,
 }
