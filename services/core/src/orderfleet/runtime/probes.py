@@ -140,19 +140,14 @@ class _Probes:
     async def _loop_turns(self) -> bool:
         """Return whether the watched event loop turns."""
         turned: Future[None] = Future()
-
-        def turn() -> None:
-            if turned.set_running_or_notify_cancel():
-                turned.set_result(None)
-
         try:
-            self._watched.call_soon_threadsafe(turn)
-            async with asyncio.timeout(_LOOP_ANSWERS_WITHIN):
-                await asyncio.wrap_future(turned)
-        except (RuntimeError, TimeoutError):
-            # The loop is closed or blocked, or this one was busy and saw only now that it turned.
-            return turned.done() and not turned.cancelled()
-        return True
+            self._watched.call_soon_threadsafe(turned.set_result, None)
+        except RuntimeError:
+            # The loop is closed.
+            return False
+        await asyncio.wait({asyncio.wrap_future(turned)}, timeout=_LOOP_ANSWERS_WITHIN)
+        # Not whether it turned in time: this loop may have been the busy one.
+        return turned.done()
 
     async def _read_metrics(self) -> bytes:
         """Return the metrics; concurrent requests share one scrape."""

@@ -60,12 +60,11 @@ class Reconnection:
         if not self._settling:
             return await self._after_outage(client)
         pause, *self._settling = self._settling
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                return await self._after_outage(client)
         with suppress(TimeoutError, SettingsError):
-            try:
-                async with asyncio.timeout(pause):
-                    return await self._after_outage(client)
-            except TimeoutError:
-                return await self._connect()
+            return await self._connect()
         return await self._after_outage(client)
 
     async def _after_outage(self, client: Client) -> Client:
