@@ -29,7 +29,7 @@ export UV_DEFAULT_INDEX ?= $(PIP_INDEX_URL)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
+.PHONY: help anew demo up down check test test-unit test-workflow test-replay test-chart test-tilt \
 	test-integration test-e2e test-monitoring test-versions test-failover test-restore record-orders chaos chaos-mutants fuzz images test-images test-cluster \
 	test-upgrade test-scaling test-scaling-hpa test-nodes test-backup bench bench-full bench-overload bench-overload-short bench-versions \
 	bench-encryption bench-feed bench-budget bench-board soak test-bench deploy k8s k8s-secrets \
@@ -252,17 +252,17 @@ types: .venv/.dev-stamp  ## mypy, strict; TypeScript, by npm if it is on PATH
 	@! command -v npm >/dev/null || $(MAKE) --no-print-directory charts/node_modules/.stamp
 	@! command -v npm >/dev/null || charts/node_modules/.bin/tsc --project services/api
 
-# A .venv is of one folder, by path: after a move, and in a devcontainer beside its host, it is made anew.
-IS_OURS := grep -qsF '$(CURDIR)/$(BIN)/python' $(BIN)/pip
-$(shell $(IS_OURS) || rm -f .venv/.*-stamp)
+# A .venv is of one folder, which its first stamp names: after a move, as a copy, and in a devcontainer
+# beside its host, it is made anew; by a link it is the other folder's, and taken as it is.
+OURS := $(shell [ "$$(cat .venv/.uv-stamp 2>/dev/null)" -ef .venv ] && echo ours)
 
 # pip brings uv, hash-checked, and uv the rest: half the time of pip alone from an empty cache.
 UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
-.venv/.uv-stamp: services/build-requirements.txt
+.venv/.uv-stamp: services/build-requirements.txt $(if $(OURS),,anew)
 	@$(PYTHON) -c 'import sys; sys.exit("Orderfleet needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
-	@$(IS_OURS) || $(PYTHON) -m venv --clear .venv
+	@$(if $(OURS),,$(PYTHON) -m venv --clear .venv)
 	@$(BIN)/pip install --quiet --no-compile --require-hashes -r $<
-	@touch $@
+	@cd .venv && pwd -P > .uv-stamp
 
 .venv/.run-stamp: .venv/.uv-stamp services/cli/requirements.txt $(PROJECTS)
 	@$(UV_INSTALL) --require-hashes -r services/cli/requirements.txt
