@@ -39,11 +39,12 @@ from orderfleet.domain.orders import Item
 from orderfleet.runtime.worker import make_worker
 from orderfleet.settings import WorkerSettings
 from orderfleet_cli.signals import run_until_signal
+from orderfleet_order_worker.activity_types import ReceiveResult
 from orderfleet_order_worker.forgetting.workflow import ForgetWorkflow
 from orderfleet_order_worker.reconciliation.activities import Traces
 from orderfleet_order_worker.reconciliation.run import ReconciliationSummary
 from orderfleet_order_worker.reconciliation.workflow import ReconcileOrders, SettleOrders
-from tests.workflow.actions import after, during, fail, hang, reply_lost
+from tests.workflow.actions import Work, after, during, fail, hang, reply_lost
 from tests.workflow.case import Case, closed
 from tests.workflow.fleet import Fleet, real_fleet
 
@@ -177,6 +178,17 @@ async def timed_out(fleet: Fleet, order_id: str) -> Case:
     return case
 
 
+async def timed_out_in_shipping(fleet: Fleet, order_id: str) -> Case:
+    async def elsewhere(work: Work) -> ReceiveResult:
+        await work()
+        return ReceiveResult(shipping_task_queue="nobody-polls")
+
+    case = fleet.order(order_id=order_id, deadline=5)
+    case.script("receive", elsewhere)
+    await case.start()
+    return case
+
+
 async def local_steps_fail(fleet: Fleet, order_id: str) -> Case:
     case = fleet.order(order_id=order_id)
     case.script("receive", fail("boom"))
@@ -206,6 +218,11 @@ async def unrecorded(fleet: Fleet, order_id: str) -> Case:
 async def approved_and_watched(fleet: Fleet, order_id: str) -> Case:
     """The review is on record before it counts, and shipping has the order's own timer."""
     return await approved(fleet, order_id)
+
+
+async def failed_with_the_end(fleet: Fleet, order_id: str) -> Case:
+    """The event of the attempt that time ends is written by the step that ends the order."""
+    return await timed_out_in_shipping(fleet, order_id)
 
 
 async def summarized(fleet: Fleet, order_id: str) -> Case:
@@ -298,9 +315,11 @@ PATHS: Final[list[Journey]] = [
     shipping_failed_three_times,
     undone_by_traces,
     timed_out,
+    timed_out_in_shipping,
     local_steps_fail,
     local_step_hangs,
     unrecorded,
+    failed_with_the_end,
     summarized,
     reconciled,
     settled,

@@ -145,9 +145,15 @@ class OrderHandlers:
         await self._changes.refuse(event)
 
     async def _on_dispatch_failed(self, failed: DispatchFailed) -> None:
-        if self._progress.dispatch_failed(failed):
-            event = dispatch_failed(failed.attempt, failed.reason)
+        event = self._dispatch_failure(failed)
+        if event is not None:
             await self._changes.log_failure(self._changes.note(event))
+
+    def _dispatch_failure(self, failed: DispatchFailed) -> Event | None:
+        """Record a failed shipping attempt; return its event unless it was recorded before."""
+        if not self._progress.dispatch_failed(failed):
+            return None
+        return dispatch_failed(failed.attempt, failed.reason)
 
     def _reviewed(self) -> Event:
         if self._changes.decision is None:
