@@ -73,6 +73,7 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
     assert [outcome.error for outcome in late[:2]] == ["order is fulfilled"] * 2
 
 
+@pytest.mark.alone
 async def test_changes_in_time(cli: Cli) -> None:
     # Its first dispatches are refused: there is time for all of it.
     order_id = await _place(cli, "carrier-refuses")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from http import HTTPStatus
 from pathlib import Path
@@ -38,7 +39,7 @@ async def test_a_key_is_required_and_its_name_is_on_record(
                 assert answer.headers["Content-Type"] == "application/problem+json"
         first = {"Authorization": f"Bearer {_KEY}"}
         second = {"Authorization": f"Bearer {_NEXT}"}
-        placed = await http.post(start, json=body, headers=first)
+        placed = await replace(orders, http=http).start(order_id, headers=first)
         assert placed.status_code == HTTPStatus.ACCEPTED
         cancelled = await http.post(cancel, headers=second)
         assert cancelled.status_code == HTTPStatus.OK

@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -39,20 +40,18 @@ _POST = (
 class Api:
     """An API of few connections."""
 
-    def __init__(self, api: Output, http: httpx.AsyncClient) -> None:
+    def __init__(self, api: Output, http: httpx.AsyncClient, orders: Orders) -> None:
         self.process = api
         self.http = http
         self.url = str(http.base_url)
+        self.orders = replace(orders, http=http)
 
     async def serves(self) -> None:
         """Check that an order can be placed, and that it is healthy."""
         # On a connection of its own, as a client that comes now.
         async with httpx.AsyncClient(base_url=self.url, timeout=30, trust_env=False) as http:
             assert (await http.get("/health")).json() == {"status": "ok"}
-            order_id = new_id("plain")
-            body = {"payment_id": f"pay-{order_id}", "address": HOME}
-            placed = await http.post(f"/orders/{order_id}/start", json=body)
-            assert placed.status_code == HTTPStatus.ACCEPTED
+            await replace(self.orders, http=http).place("plain")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -60,14 +59,14 @@ async def api(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> Asy
     # Long enough for a test to find its streams open.
     env = {**_ENV, "REVIEW_SECONDS": "60", "ORDER_DEADLINE_SECONDS": "120"}
     async with run_api(orders, unused_tcp_port_factory, env) as (process, http):
-        yield Api(process, http)
+        yield Api(process, http, orders)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def calm(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Api]:
     """Run an API whose connections no crowd closes, for tests that wait on a connection."""
     async with run_api(orders, unused_tcp_port_factory, {}) as (process, http):
-        yield Api(process, http)
+        yield Api(process, http, orders)
 
 
 @together
@@ -97,9 +96,7 @@ async def test_many_who_wait_keep_nobody_out(api: Api, said: bytes) -> None:
 
 
 async def test_streams_have_a_bound_and_leave_room(api: Api, orders: Orders) -> None:
-    order_id = new_id("plain")
-    body = {"payment_id": f"pay-{order_id}", "address": HOME}
-    await api.http.post(f"/orders/{order_id}/start", json=body)
+    order_id = await api.orders.place("plain")
     asked = f"GET /orders/{order_id}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     async with crowd(api.url, 2 * _STREAMS, asked) as opened:
         heads = await asyncio.gather(*(reader.readuntil(b"\r\n\r\n") for reader, _ in opened))
@@ -117,11 +114,9 @@ async def test_streams_have_a_bound_and_leave_room(api: Api, orders: Orders) -> 
 
 
 async def test_calls_that_hang_on_temporal_keep_no_order_out(api: Api, orders: Orders) -> None:
+    order_id = await api.orders.place("plain")
     await asyncio.gather(*(orders.fleet.stop(name) for name in ("order-worker", "shipping-worker")))
     try:
-        order_id = new_id("plain")
-        body = {"payment_id": f"pay-{order_id}", "address": HOME}
-        await api.http.post(f"/orders/{order_id}/start", json=body)
         path = f"/orders/{order_id}/review"
         asked = b'{"approved": true, "reviewer": "a", "reason": ""}'
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -137,9 +132,7 @@ async def test_calls_that_hang_on_temporal_keep_no_order_out(api: Api, orders: O
 async def test_reads_that_hang_keep_no_order_out_and_each_failure_is_logged(
     api: Api, orders: Orders
 ) -> None:
-    order_id = new_id("plain")
-    body = {"payment_id": f"pay-{order_id}", "address": HOME}
-    await api.http.post(f"/orders/{order_id}/start", json=body)
+    order_id = await api.orders.place("plain")
     asked = f"GET /orders/{order_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
     async with orders.pool.acquire() as connection, connection.transaction():
         # A read of an order needs it, an acceptance does not.
@@ -214,10 +207,8 @@ async def test_a_head_that_trickles_is_cut_off_all_the_same(orders: Orders, calm
 
 async def test_a_client_that_would_speak_http2_is_understood(api: Api) -> None:
     # As Java's own client does with each request.
-    order_id = new_id("plain")
     headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAE"}
-    body = {"payment_id": f"pay-{order_id}", "address": HOME}
-    placed = await api.http.post(f"/orders/{order_id}/start", json=body, headers=headers)
+    placed = await api.orders.start(new_id("plain"), headers=headers)
     assert placed.status_code == HTTPStatus.ACCEPTED, placed.text
 
 
