@@ -1,9 +1,10 @@
-"""Both workers are away: orders are accepted and told of, changes wait, and all ends in time."""
+"""Workers are away: orders are accepted and told of, changes wait, and all ends in time."""
 
 import asyncio
 import time
 
 import pytest
+from temporalio.client import Client
 
 from tests.e2e.support.orders import ELSEWHERE, HOME, Orders, event, lacks, new_id, types
 
@@ -50,6 +51,28 @@ async def test_changes_without_a_worker_are_applied_once_by_the_next(orders: Ord
     assert types(order).count("cancelled") == 1
     assert lacks(order, ["cancel_refused"])
     assert (await orders.ended(reviewed))["state"] == "fulfilled"
+
+
+async def test_without_a_shipping_worker_the_last_seconds_go_to_one_step(orders: Orders) -> None:
+    await orders.fleet.stop("shipping-worker")
+    try:
+        order_id = await orders.place("plain")
+        order = await orders.ended(order_id)
+    finally:
+        await orders.fleet.start("shipping-worker")
+    assert order["state"] == "timed_out"
+    # The event of the shipping attempt that time ended is written with the order's end.
+    ended = types(order).index("timed_out")
+    assert types(order)[ended - 1] == "dispatch_failed"
+    temporal = await Client.connect(orders.fleet.temporal_address)
+    history = await temporal.get_workflow_handle(order_id).fetch_history()
+    queued = [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for event in history.events
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]
+    assert queued == ["charge", "end"]
+    await orders.completed(order_id)
 
 
 async def test_the_books_balance(orders: Orders) -> None:

@@ -19,8 +19,7 @@ from orderfleet.domain.contract import (
     StepStatus,
 )
 from orderfleet.domain.orders import OrderState
-from orderfleet_order_worker.activity_types import ReceiveResult
-from tests.workflow.actions import Work, after, fail, hang, reply_lost
+from tests.workflow.actions import after, fail, hang, reply_lost
 from tests.workflow.fleet import HOME, Fleet
 from tests.workflow.world import Row
 
@@ -127,27 +126,6 @@ async def test_a_child_that_is_cut_off_times_the_order_out_and_recalls_first(
     assert end.refund.recalled
     assert end.refund.payment == "refunded"
     assert case.calls.index("recall") < case.calls.index("refund")
-
-
-async def test_a_child_that_nobody_runs_leaves_one_step_to_the_last_seconds(fleet: Fleet) -> None:
-    async def elsewhere(work: Work) -> ReceiveResult:
-        await work()
-        return ReceiveResult(shipping_task_queue="nobody-polls")
-
-    case = fleet.order()
-    case.script("receive", elsewhere)
-    await case.start()
-    end = await case.end()
-    assert end.result.state is case.row.state is OrderState.TIMED_OUT
-    assert end.result.reason == "no time left to ship"
-    assert 12 <= end.seconds < 15
-    # The event of the failed attempt is written with the end, and no step of its own precedes it.
-    ended = case.events.index("timed_out")
-    assert case.events[ended - 1] == "dispatch_failed"
-    assert "note" not in case.calls
-    # The order's own timer and the child's timeout are due at once; either may be first.
-    [error] = (await case.status()).errors
-    assert error in {"shipping attempt 1: no time left", "shipping attempt 1: Timed out"}
 
 
 async def test_alone_without_a_parent_it_ships(fleet: Fleet) -> None:
