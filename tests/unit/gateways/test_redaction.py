@@ -2,18 +2,19 @@
 
 import html
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orderfleet.environment import MASK
 from orderfleet.gateways.redaction import redact, sanitize
 
-PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "")
+PARTS = ("Königstraße 12", "Köln", "Jörg Li", "NRW", "50667", "CAFÉ", "")
 TEXT = "cannot go to Königstraße 12, 50667 Köln (Jörg Li), NRW: try again"
 MASKED = "cannot go to ***, *** *** (***), ***: try again"
 
@@ -67,6 +68,9 @@ def test_an_address_is_masked_in_every_form(form: str) -> None:
         # Short ones as words only: the region is in no other word, and the number in no sum.
         ("nrwx, at 12", "nrwx, at 12"),
         ("NRW.", "***."),
+        # What follows a name is no part of it, even where both look like UTF-8 read as Latin.
+        ("CAFÉ… is closed", "***… is closed"),
+        ("CAFÉ— is closed", "***— is closed"),
     ],
 )
 def test_in_other_words(text: str, expected: str) -> None:
@@ -87,10 +91,29 @@ def test_whatever_the_text_it_is_printable_and_short(
     assert redacted == " ".join(redacted.split())
 
 
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "name",
+    ["000Âª", "Rue %C3%89mile", "M&amp;M Way", "Kai \\u0034\\u0032", "C:\\new\\table"],
+)
+def test_of_a_name_that_looks_escaped_nothing_is_left(name: str, form: str) -> None:
+    try:
+        text = FORMS[form](f"{name} {name}")
+    except UnicodeError:
+        return
+    for redacted in (redact(text, 300, [name]), redact(text, 300, secrets=[name])):
+        assert redacted.count(MASK) >= 2
+        left = unicodedata.normalize("NFKC", redacted)
+        assert not [word for word in re.findall(r"[^\W_]{3,}", name) if word in left]
+
+
 @given(
     st.text(st.characters(categories=["L", "N"]), min_size=5, max_size=60),
     st.sampled_from(list(FORMS)),
 )
+@example("000Âª", "as it is")
+@example("0Âª0ª", "a URL in Latin")
+@example("0000\ufe70", "as it is")
 def test_any_name_is_struck_out(name: str, form: str) -> None:
     try:
         text = FORMS[form](f"dear {name}, no")

@@ -4,8 +4,10 @@ import html
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import Final
+from urllib.parse import quote
 
 from orderfleet.environment import MASK
 
@@ -65,14 +67,21 @@ def redact(
         private: texts to mask, and their words.
         secrets: texts to mask as a whole.
     """
-    plain = _unescape(text[:_MOST_INPUT])
+    parts = set(_parts(private, secrets))
+
+    def strike(stage: str) -> str:
+        return _mask(stage, len(stage), parts)
+
+    # Struck out at each stage too: what follows a name, or what looks escaped in it, may turn it
+    # into another one when it is decoded (`CAFÉ…` is read as UTF-8, and so `CAFɅ`).
+    plain = _unescape(text[:_MOST_INPUT], strike)
     if plain is None:
         return "(unreadable)"
     plain = _single_line(plain)
     window = plain[:_MOST_DECODED]
     whole = len(text) <= _MOST_INPUT and len(plain) <= _MOST_DECODED
     end = len(window) if whole else max(len(window) - _TAIL, 0)
-    return sanitize(_mask(window, end, private, secrets), max_bytes)
+    return sanitize(_mask(window, end, parts), max_bytes)
 
 
 def _single_line(text: str) -> str:
@@ -87,15 +96,16 @@ def _printable(character: str) -> str:
     return "" if category[0] == "C" else character
 
 
-def _unescape(text: str) -> str | None:
-    """Undo layer after layer of escapes; None if there are too many."""
+def _unescape(text: str, strike: Callable[[str], str] = str) -> str | None:
+    """Undo layer after layer of escapes, each stage struck; None if there are too many."""
     for _ in range(_MOST_LAYERS):
+        text = strike(text)
         plain = _SPACE.sub(" ", text)
         plain = _UTF16.sub(_from_utf16, plain)
         plain = _CODE_POINT.sub(_from_code_point, plain)
         plain = _BYTES.sub(_from_hex, plain)
         plain = _OCTAL.sub(_from_octal, plain)
-        plain = _fix_mojibake(html.unescape(plain))
+        plain = _fix_mojibake(strike(html.unescape(plain)))
         if plain == text:
             return plain
         text = plain
@@ -139,11 +149,9 @@ def _fix_mojibake(text: str) -> str:
     return text
 
 
-def _mask(text: str, end: int, private: Iterable[str], secrets: Iterable[str]) -> str:
-    """Mask the private parts up to `end`; a match may begin before it and end after it."""
+def _mask(text: str, end: int, parts: Collection[str]) -> str:
+    """Mask the parts up to `end`; a match may begin before it and end after it."""
     letters, places = _letters(text)
-    parts = {part for whole in private for part in _parts(whole)}
-    parts.update(_letters(secret)[0] for secret in secrets)
     ranges = sorted(
         (start, stop) for part in parts for start, stop in _matches(part, letters, places, text)
     )
@@ -156,13 +164,33 @@ def _mask(text: str, end: int, private: Iterable[str], secrets: Iterable[str]) -
     return "".join([*pieces, text[at:end]])
 
 
-def _parts(private: str) -> Iterator[str]:
-    """Yield the parts of a private text to mask: all of it, and its words."""
-    for text in (private, private.casefold().translate(_TRANSLITERATION)):
-        yield _letters(text)[0]
-        for word in re.split(r"[\W_]+", text):
-            if len(word) >= _SHORTEST_WORD and not word.isdigit():
-                yield _letters(word)[0]
+def _parts(private: Iterable[str], secrets: Iterable[str]) -> Iterator[str]:
+    """Yield the letters of what to mask: of all texts, and of private ones the words too."""
+    for secret in secrets:
+        for text in _readings(secret):
+            yield _letters(text)[0]
+    for whole in private:
+        for text in _readings(whole):
+            yield from _words(text)
+            yield from _words(text.casefold().translate(_TRANSLITERATION))
+
+
+def _readings(text: str) -> Iterator[str]:
+    """Yield a text, and what is left of it when it is decoded though it only looks escaped.
+
+    `M&amp;M Way`, and letters that are UTF-8 when they come as bytes of Latin-1.
+    """
+    yield text
+    yield _unescape(text) or ""
+    with suppress(UnicodeEncodeError):
+        yield _unescape(quote(text.encode("latin-1"))) or ""
+
+
+def _words(text: str) -> Iterator[str]:
+    yield _letters(text)[0]
+    for word in re.split(r"[\W_]+", text):
+        if len(word) >= _SHORTEST_WORD and not word.isdigit():
+            yield _letters(word)[0]
 
 
 def _letters(text: str) -> tuple[str, list[int]]:
@@ -182,7 +210,8 @@ def _matches(part: str, letters: str, places: list[int], text: str) -> Iterator[
     at = letters.find(part) if part else -1
     while at >= 0:
         start, stop = places[at], places[at + len(part) - 1] + 1
-        whole_word = not text[start - 1 : start].isalnum() and not text[stop : stop + 1].isalnum()
+        around = text[max(start - 1, 0) : start] + text[stop : stop + 1]
+        whole_word = not _letters(around)[0]
         # Not all scripts separate words by spaces.
         if whole_word or len(part) >= _MATCHED_INSIDE_WORDS or not part.isascii():
             yield start, stop
