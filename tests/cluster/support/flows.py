@@ -23,7 +23,7 @@ _FIRST: Final = 5
 _END_SECONDS: Final = 120.0
 # The share of orders that may be refused while two cores start pods beside them: 9 % were, once.
 _REFUSED: Final = 0.2
-# The share of orders that may time out while the only Temporal is replaced: 3 % did, once.
+# The share of orders that may time out while the only Temporal is replaced: 2 and 3 % did.
 _NO_TIME_LEFT: Final = 0.1
 # The share of cancels that may come after the order's end.
 _TOO_LATE: Final = 0.05

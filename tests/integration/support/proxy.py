@@ -53,12 +53,13 @@ class Wire:
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection("127.0.0.1", self._target_port)
+            there_reader, there_writer = await asyncio.open_connection(
+                "127.0.0.1", self._target_port
+            )
         except ConnectionError:
             # The server is down, and the client shall see that.
             writer.transport.abort()
             return
-        there_reader, there_writer = there
         both = {writer, there_writer}
         self._open |= both
         self._clients.add(writer)

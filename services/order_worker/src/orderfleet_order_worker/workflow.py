@@ -65,7 +65,6 @@ R = TypeVar("R", bound=StepResult)
 # time ends: written with the order's end, so that the last seconds go to one step and not to two.
 WATCHED_SHIPPING = "watched-shipping"
 FAILED_WITH_THE_END = "failed-with-the-end"
-_NO_TIME_TO_SHIP = f"no time left to {StepName.SHIP}"
 # Stands in for a malformed input; its workflow fails before it does anything.
 _NO_ORDER = OrderInput(payment_id="none", address=Address("none", "none"))
 
@@ -243,7 +242,7 @@ class OrderWorkflow(OrderHandlers):
             if shipping.cancel():
                 shipping.add_done_callback(_retrieve_exception)
         await self._record_failure(DispatchFailed(attempt, "no time left"))
-        raise OrderEndError(OrderState.TIMED_OUT, _NO_TIME_TO_SHIP)
+        raise _out_of_time(StepName.SHIP)
 
     async def _start_shipping(self, attempt: int) -> ShippingResult:
         shipped: ShippingResult = await workflow.execute_child_workflow(
@@ -280,8 +279,7 @@ class OrderWorkflow(OrderHandlers):
         if self._budget.forward_left(workflow.now()) or not workflow.patched(FAILED_WITH_THE_END):
             await self._on_dispatch_failed(failed)
         else:
-            event = self._dispatch_failure(failed)
-            raise OrderEndError(OrderState.TIMED_OUT, _NO_TIME_TO_SHIP, event)
+            raise _out_of_time(StepName.SHIP, self._dispatch_failure(failed))
 
     async def _step(
         self,
@@ -392,8 +390,12 @@ class OrderWorkflow(OrderHandlers):
     def _forward_left(self, step: StepName) -> timedelta:
         left = self._budget.forward_left(workflow.now())
         if not left:
-            raise OrderEndError(OrderState.TIMED_OUT, f"no time left to {step}")
+            raise _out_of_time(step)
         return left
+
+
+def _out_of_time(step: StepName, event: Event | None = None) -> OrderEndError:
+    return OrderEndError(OrderState.TIMED_OUT, f"no time left to {step}", event)
 
 
 def _retrieve_exception(task: asyncio.Task[Any]) -> None:
