@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -12,6 +12,7 @@ from orderfleet.runtime.process import Lifecycle
 from orderfleet_api.bulkheads import Bulkhead
 from orderfleet_api.connections import Connections
 from orderfleet_api.failure_log import FailureLog
+from orderfleet_api.middleware.limits import limited
 from orderfleet_api.server import serve_http
 from orderfleet_api.settings import ApiSettings
 
@@ -30,6 +31,13 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     headers = [(b"content-length", b"%d" % len(content))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": content})
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Refuse each request without reading its body."""
+    headers = [(b"content-length", b"2")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": b"no"})
 
 
 class Server:
@@ -56,12 +64,14 @@ class Server:
 
 
 @asynccontextmanager
-async def running(port: int, *, connections: int = 100) -> AsyncIterator[Server]:
+async def running(
+    port: int, *, connections: int = 100, app: Any = echo
+) -> AsyncIterator[Server]:
     settings = ApiSettings(api_port=port, api_connections=connections, api_streams=1)
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     bulkhead = Bulkhead("connections", connections)
     register = Connections(bulkhead, FailureLog(), registry)
-    serving = asyncio.create_task(serve_http(echo, settings, lifecycle, register))
+    serving = asyncio.create_task(serve_http(app, settings, lifecycle, register))
     async with asyncio.timeout(20):
         while not lifecycle.started:  # noqa: ASYNC110 (a flag for probes, no event)
             await asyncio.sleep(0.01)
@@ -142,3 +152,73 @@ async def test_a_silent_connection_makes_room(
         assert server.closed("made room") == 21
         for _, writer in silent:
             writer.close()
+
+
+async def test_a_large_body_is_the_applications_to_refuse(unused_tcp_port: int) -> None:
+    body = b"a" * 3 * 1024 * 1024
+    head = b"POST /o HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    chunks = b"".join(b"10000\r\n%s\r\n" % body[:65536] for _ in range(48)) + b"0\r\n\r\n"
+    async with running(unused_tcp_port) as server:
+        sized = await server.answers(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        chunked = await server.answers(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert sized.endswith(b" " + body)
+    assert chunked.endswith(b" " + body)
+
+
+async def test_a_body_of_little_but_chunks_ends_the_connection(unused_tcp_port: int) -> None:
+    head = b"POST /o HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with running(unused_tcp_port) as server:
+        with pytest.raises(ConnectionError):
+            await server.answers(head + b"1\r\na\r\n" * 400_000)
+        assert server.closed("too large") == 1
+
+
+_REFUSED = b"POST /o HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "parts"),
+    [
+        pytest.param(b"Content-Length: 4\r\n\r\n", [b"{", b" ", b" ", b"}"], id="in parts"),
+        pytest.param(
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            [b"1\r\n{\r\n", b"1\r\n}\r\n", b"0\r\n\r\n"],
+            id="in chunks",
+        ),
+        pytest.param(b"Content-Length: 8000000\r\n\r\n", [b" " * 2_000_000] * 4, id="large"),
+        pytest.param(b"Content-Length: 400\r\n\r\n", [b"{"], id="never whole"),
+    ],
+)
+async def test_who_is_refused_before_the_body_gets_the_answer_and_no_reset(
+    unused_tcp_port: int, head: bytes, parts: list[bytes]
+) -> None:
+    app = limited(refuse, asyncio.Event())
+    async with running(unused_tcp_port, app=app) as server, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(_REFUSED + head)
+        answer = await reader.readuntil(b"\r\n\r\nno")
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+            # Each in a packet of its own, after the answer.
+            await asyncio.sleep(0.2)
+        assert await reader.read() == b""
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"connection: close" in answer
+
+
+async def test_who_sends_for_ever_after_a_refusal_is_cut_off(unused_tcp_port: int) -> None:
+    app = limited(refuse, asyncio.Event())
+    async with running(unused_tcp_port, app=app) as server, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(_REFUSED + b"Content-Length: 10000000000000\r\n\r\n")
+        await reader.readuntil(b"\r\n\r\nno")
+        with pytest.raises(ConnectionError):
+            await _send_for_ever(writer)
+
+
+async def _send_for_ever(writer: asyncio.StreamWriter) -> NoReturn:
+    while True:
+        writer.write(b" " * 65536)
+        await writer.drain()

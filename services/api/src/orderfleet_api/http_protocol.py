@@ -16,6 +16,7 @@ from orderfleet_api.connections import Connections, Wait
 from orderfleet_api.middleware.limits import (
     BODY_SECONDS,
     HEADER_SECONDS,
+    LINGER_SECONDS,
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -28,16 +29,14 @@ from orderfleet_api.middleware.limits import (
 IDLE_SECONDS: Final = 75
 # How long written bytes may wait for a client that does not read them.
 _UNREAD_SECONDS: Final = 30.0
-# How long a refused client may go on sending: closing before all is read resets the connection,
-# and the refusal is lost.
-_LINGER_SECONDS: Final = 2.0
 # Refused connections that may linger at once.
 _REFUSED_CONNECTIONS: Final = 100
 # Requests behind each other on one connection. uvicorn makes 4 kB of state for each, and one read
 # of the socket can have 10,000 of them.
 _MAX_PIPELINED: Final = 100
-# A body as it is sent: in chunks of one byte it is six times as large. The rest are trailers.
-_MAX_RAW_BODY_BYTES: Final = 8 * MAX_BODY_BYTES
+# What is sent beside the body: five bytes for each of the smallest chunks, and trailers. The body
+# itself is the application's to bound.
+_MAX_FRAMING_BYTES: Final = 7 * MAX_BODY_BYTES
 
 _UPGRADE: Final = re.compile(rb"\r\n[Uu]pgrade:")
 
@@ -49,7 +48,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or refuse it if there is no room."""
-        # Bytes that were read of the current head or body.
+        # Bytes that were read of the current head, or beside the current body.
         self._bytes_read = 0
         self._in_body = False
         # After a refusal, and beyond the most pipelined requests.
@@ -86,7 +85,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_body:
-            if self._bytes_read > _MAX_RAW_BODY_BYTES:
+            if self._bytes_read > _MAX_FRAMING_BYTES:
                 self.drop("too large")
         elif self._bytes_read > MAX_HEADER_BYTES:
             self._refuse_head()
@@ -124,7 +123,8 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_headers_complete()
             if not self.pipeline:
                 self._current = self.cycle
-                self._wait(Wait.BODY, BODY_SECONDS + _LINGER_SECONDS)
+                # The application refuses it first, and lingers.
+                self._wait(Wait.BODY, BODY_SECONDS + 2 * LINGER_SECONDS)
             elif len(self.pipeline) >= _MAX_PIPELINED:
                 # Answer those that have come; the client sends the others on a new connection.
                 self.cycle.keep_alive = False
@@ -132,6 +132,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""
         if not self._ignoring_input:
+            if self._answering:
+                self._bytes_read -= len(body)
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -185,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(_head(status, body) + body)
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._wait(Wait.GONE, _LINGER_SECONDS)
+        self._wait(Wait.GONE, LINGER_SECONDS)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 (uvicorn's own words)
         """Refuse what is no HTTP."""

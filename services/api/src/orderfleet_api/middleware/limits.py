@@ -1,6 +1,7 @@
 """Bounds of a request: its content type, its time. And the headers of every answer."""
 
 import asyncio
+import contextlib
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +21,9 @@ MAX_URL_BYTES: Final = 8 * 1024
 HEADER_SECONDS: Final = 10
 # For the whole body: 128 KiB at a modem's speed.
 BODY_SECONDS: Final = 10.0
+# How long a refused client may go on sending: closing before all is read resets the connection,
+# and the refusal may be lost with it (RFC 9112, 9.6).
+LINGER_SECONDS: Final = 2.0
 
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -41,6 +45,7 @@ def limited(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
         if scope["type"] == ScopeType.HTTP:
             request = _Request(scope, receive, send, stopping)
             await app(scope, request.receive, request.send)
+            await request.linger()
         else:
             await app(scope, receive, send)
 
@@ -50,7 +55,16 @@ def limited(app: ASGIApp, stopping: asyncio.Event) -> ASGIApp:
 class _Request:
     """A request whose body is bounded and whose answer gets the headers."""
 
-    __slots__ = ("_complete", "_deadline", "_gone", "_receive", "_scope", "_send", "_stopping")
+    __slots__ = (
+        "_complete",
+        "_deadline",
+        "_gone",
+        "_lingering",
+        "_receive",
+        "_scope",
+        "_send",
+        "_stopping",
+    )
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
         self._scope = scope
@@ -60,6 +74,7 @@ class _Request:
         self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
         self._complete = False
         self._gone = False
+        self._lingering = False
 
     async def receive(self) -> ReceiveMessage:
         """Return the next part of the body, or what comes after it."""
@@ -74,12 +89,12 @@ class _Request:
             raise errors.problem(
                 HTTPStatus.REQUEST_TIMEOUT, f"The body was not received within {BODY_SECONDS:g} s."
             ) from None
+        self._complete = _is_last(message)
         if message["type"] == "http.disconnect":
             self._gone = True
             raise errors.problem(
                 HTTPStatus.BAD_REQUEST, "The client disconnected before its body was complete."
             )
-        self._complete = not message.get("more_body")
         return message
 
     async def send(self, message: Message) -> None:
@@ -91,10 +106,24 @@ class _Request:
             own = {name for name, _ in message["headers"]}
             added = (header for header in SECURITY_HEADERS if header[0] not in own)
             headers = [*message["headers"], *added]
-            if self._stopping.is_set() or self._unread(message["status"]):
+            self._lingering = self._unread(message["status"])
+            if self._stopping.is_set() or self._lingering:
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
+        elif self._lingering and message["type"] == "http.response.body":
+            # The server closes the connection with the last part: it is left to `linger`.
+            message["more_body"] = True
         await self._send(message)
+
+    async def linger(self) -> None:
+        """Read what a refused client still sends, for a while, and end the answer."""
+        if not self._lingering:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self._complete:
+                    self._complete = _is_last(await self._receive())
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _unread(self, status: int) -> bool:
         """Return whether the rest of a refused body is still to come.
@@ -106,6 +135,10 @@ class _Request:
             and not self._complete
             and has_body(self._scope["headers"])
         )
+
+
+def _is_last(message: ReceiveMessage) -> bool:
+    return message["type"] == "http.disconnect" or not message.get("more_body")
 
 
 def _only_json(scope: Scope) -> None:
