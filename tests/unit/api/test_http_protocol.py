@@ -64,9 +64,7 @@ class Server:
 
 
 @asynccontextmanager
-async def running(
-    port: int, *, connections: int = 100, app: Any = echo
-) -> AsyncIterator[Server]:
+async def running(port: int, *, connections: int = 100, app: Any = echo) -> AsyncIterator[Server]:
     settings = ApiSettings(api_port=port, api_connections=connections, api_streams=1)
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     bulkhead = Bulkhead("connections", connections)
