@@ -11,6 +11,7 @@ pytestmark = pytest.mark.needs("helm")
 SERVICES = {"api", "order-worker", "shipping-worker"}
 OWN = {"postgres", "temporal", "temporal-schema", "temporal-ui"}
 WORKERS = {"order-worker", "shipping-worker"}
+_READ_PARTITIONS = "matching.numTaskqueueReadPartitions"
 PARTS = SERVICES | OWN | GATES | {"migrate", "temporal-namespace", "test"}
 WITHOUT = {
     "api-key": OWN - {"postgres"} | {"temporal-namespace"},
@@ -57,6 +58,7 @@ def before() -> dict[str, Object]:
         ({"order-worker"}, {"orderWorker": {"reconcileSeconds": 5}}),
         ({"shipping-worker"}, {"shippingWorker": {"carrierUrl": "https://carrier"}}),
         ({"temporal"}, {"temporal": {"dynamicConfig": {"limit.maxIDLength": [{"value": 255}]}}}),
+        (set(), {"temporal": {"dynamicConfig": {_READ_PARTITIONS: [{"value": 4}]}}}),
         (set(), {"api": {"replicas": 5}, "orderWorker": {"replicas": 3}}),
         (set(), {"autoscaling": {"mode": "hpa"}}),
         (set(), {"global": {"networkPolicy": {"enabled": False}}}),

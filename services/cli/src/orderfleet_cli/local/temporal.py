@@ -24,6 +24,7 @@ DYNAMIC_CONFIG: Final = {
     "history.eventsCacheMaxSizeBytes": 131072,
     "matching.enableFairness": True,
     "matching.numTaskqueueWritePartitions": 1,
+    "matching.numTaskqueueReadPartitions": 1,
 }
 SEARCH_ATTRIBUTE: Final = f"{ORDER_STATE.name}=Keyword"
 
