@@ -19,6 +19,8 @@ DELETES_SOON = {
     "history.transferProcessorUpdateAckInterval": "50ms",
     "history.visibilityProcessorUpdateAckInterval": "50ms",
 }
+# As a Temporal of somebody else: its workers poll four partitions of a queue.
+_READS_FOUR = {"matching.numTaskqueueReadPartitions": 4}
 _TEMPLATE = "migrated"
 _MAINTENANCE = "postgres"
 
@@ -71,7 +73,7 @@ async def run_servers(data: Path) -> AsyncIterator[Servers]:
     ports = [find.take(purpose, 0) for purpose in ("Postgres", "Temporal", "Temporal's UI")]
     async with (
         run_postgres(data / "one", ports[0]) as postgres,
-        run_temporal(data / "two", ports[1], ports[2], config=DELETES_SOON) as temporal,
+        run_temporal(data / "two", *ports[1:], config={**DELETES_SOON, **_READS_FOUR}) as temporal,
     ):
         await postgres.create_database(_TEMPLATE)
         await migrate(postgres.url(database=_TEMPLATE), ROLE)
