@@ -58,6 +58,8 @@ async def test_a_key_is_asked_for_once_and_an_order_comes_and_goes(
         await enter_key(page, "wrong")
         await expect(page.get_by_text("The API refused that key.")).to_be_visible()
         await enter_key(page, _KEY)
+        # The order is in review for 2 s, which is no time to load a page in.
+        await expect(page.get_by_role("status")).to_have_text(_CONNECTED)
         table = page.get_by_role("table", name="Open orders")
         ended = page.get_by_role("table", name="The orders that have ended last")
         order_id = await orders.place("plain")

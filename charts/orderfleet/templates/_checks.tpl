@@ -50,6 +50,14 @@ Each message is a single sentence that names the value.
 {{- if .apiKey.existingSecret }}
 {{- fail "temporal.apiKey.existingSecret: only for a Temporal that is there already, not with temporal.enabled" }}
 {{- end }}
+{{- $read := get .dynamicConfig "matching.numTaskqueueReadPartitions" | default list }}
+{{- range $write := get .dynamicConfig "matching.numTaskqueueWritePartitions" | default list }}
+{{- range $read }}
+{{- if and (eq (toJson .constraints) (toJson $write.constraints)) (lt (int .value) (int $write.value)) }}
+{{- fail (printf "temporal.dynamicConfig: matching.numTaskqueueReadPartitions is %v, less than the %v that are written to" .value $write.value) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if not (or $.Values.postgres.enabled .postgres.host) }}
 {{- fail "temporal.postgres.host: needed for an own Temporal when postgres.enabled is false" }}
 {{- end }}
