@@ -132,6 +132,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Pass a part of the body on."""
         if not self._ignoring_input:
+            # After the answer nobody bounds the body, so all of it counts.
             if self._answering:
                 self._bytes_read -= len(body)
             super().on_body(body)
