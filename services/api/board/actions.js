@@ -62,16 +62,18 @@ export function makeActions(root, onDone) {
     onDone();
   }
 
+  const address = addressForm(act, () => situation.address);
   const forms = /** @type {Record<string, HTMLElement>} */ ({
     review: reviewForm(act),
     cancel: cancelForm(act),
-    address: addressForm(act, () => situation.address),
+    address: address.form,
   });
   root.append(none, ...Object.values(forms), answer);
 
   /** @param {Situation} next */
   function update(next) {
     situation = next;
+    address.fill();
     const allowed = permitted(next);
     for (const [name, form] of Object.entries(forms)) {
       const shown = name in allowed && next.roles.includes(allowed[name]);
@@ -183,11 +185,13 @@ function addressForm(act, current) {
     const filled = fields.map(({ name, value }) => [name, value()]).filter(([, text]) => text);
     return act("signals/update-address", { address: Object.fromEntries(filled) }, "Changed.");
   });
-  // What is typed stays, also while the order moves on.
-  form.addEventListener("toggle", () => {
-    if (form.open) for (const { name, fill } of fields) fill(current()?.[name] ?? "");
-  });
-  return form;
+  // Only while it is closed, so that what is typed stays: the browser tells that a form was opened
+  // when somebody may have typed already.
+  const fill = () => {
+    if (!form.open) for (const field of fields) field.fill(current()?.[field.name] ?? "");
+  };
+  form.addEventListener("toggle", fill);
+  return { form, fill };
 }
 
 /**
