@@ -28,6 +28,8 @@ class Archive:
     """The only format that every builder can write, and that has all of an image."""
 
     config: dict[str, Any]
+    # When its last step was built, with its time zone.
+    created: str
     layers: list[Layer] = field(default_factory=list)
     _files: dict[str, tuple[tarfile.TarFile, tarfile.TarInfo]] = field(
         default_factory=dict, repr=False
@@ -40,7 +42,7 @@ class Archive:
             outer = stack.enter_context(tarfile.open(path))
             (manifest,) = json.load(_member(outer, "manifest.json"))
             image = json.load(_member(outer, manifest["Config"]))
-            self = cls(image.get("config") or {})
+            self = cls(image.get("config") or {}, image["created"])
             for digest, name in zip(image["rootfs"]["diff_ids"], manifest["Layers"], strict=True):
                 layer = stack.enter_context(tarfile.open(fileobj=_plain(_member(outer, name))))
                 files = {self._lay(layer, member) for member in layer if not member.isdir()}

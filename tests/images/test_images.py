@@ -182,6 +182,19 @@ def test_workers_share_the_layer_of_their_packages(images: dict[str, Image]) -> 
     assert orders[-1] != shipping[-1]
 
 
+def test_a_build_of_the_same_sources_takes_what_is_there(
+    builder: Builder, images: dict[str, Image]
+) -> None:
+    # Before the tests that remove an image: buildah removes steps with it that others share.
+    image = images["shipping_worker"]
+    name = builder.build(ROOT, image.service, "again")
+    try:
+        with saved(builder, image.service, name) as again:
+            assert again.archive.created == image.archive.created
+    finally:
+        builder.remove(name)
+
+
 def test_a_change_of_code_makes_one_small_layer(
     builder: Builder, image: Image, tmp_path: Path
 ) -> None:
