@@ -2,20 +2,18 @@
 
 import re
 from collections.abc import AsyncIterator, Callable
-from hashlib import sha256
 from typing import Any, Final, Literal
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.e2e.support.apis import run_api
+from tests.e2e.support.apis import READER, run_desk
 from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import Orders
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_KEY: Final = "a reader's key"
 # By the feed, or without it.
 _CONNECTED: Final = re.compile("Live|Every second")
 _DESK: Final[ViewportSize] = {"width": 1280, "height": 800}
@@ -24,11 +22,16 @@ _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def address(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[str]:
-    """Run an API with a key that may read only."""
-    keys = {"ORDERFLEET_API_KEYS": f"reader:{sha256(_KEY.encode()).hexdigest()}:read"}
-    async with run_api(orders, unused_tcp_port_factory, keys) as (_, http):
-        yield str(http.base_url)
+async def desk(
+    orders: Orders, unused_tcp_port_factory: Callable[[], int]
+) -> AsyncIterator[Orders]:
+    async with run_desk(orders, unused_tcp_port_factory) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def address(desk: Orders) -> str:
+    return str(desk.http.base_url)
 
 
 class Seen:
@@ -48,7 +51,7 @@ class Seen:
 
 
 async def test_a_key_is_asked_for_once_and_an_order_comes_and_goes(
-    orders: Orders, address: str
+    desk: Orders, address: str
 ) -> None:
     async with browse(viewport=_DESK) as page:
         seen = Seen(page)
@@ -57,18 +60,18 @@ async def test_a_key_is_asked_for_once_and_an_order_comes_and_goes(
         await check_access(page)
         await enter_key(page, "wrong")
         await expect(page.get_by_text("The API refused that key.")).to_be_visible()
-        await enter_key(page, _KEY)
-        # The order is in review for 2 s, which is no time to load a page in.
+        await enter_key(page, READER)
         await expect(page.get_by_role("status")).to_have_text(_CONNECTED)
         table = page.get_by_role("table", name="Open orders")
         ended = page.get_by_role("table", name="The orders that have ended last")
-        order_id = await orders.place("plain")
+        order_id = await desk.place("plain")
         row = table.get_by_role("row", name=order_id)
         await expect(row).to_contain_text("in review")
         await page.reload()
         # The key is kept: nothing is asked for.
         await expect(row.or_(ended.get_by_role("row", name=order_id))).to_be_visible()
-        await orders.ended(order_id)
+        await desk.review(order_id, approved=True)
+        await desk.ended(order_id)
         await expect(ended.get_by_role("row", name=order_id)).to_contain_text("fulfilled")
         await expect(row).to_have_count(0)
         assert await page.get_by_role("dialog").count() == 0
@@ -82,7 +85,7 @@ async def test_everybody_can_read_it_on_every_screen(orders: Orders, address: st
     order_id = await orders.place("refused-once")
     async with browse(viewport=_DESK) as page:
         await page.goto(f"{address}/board")
-        await enter_key(page, _KEY)
+        await enter_key(page, READER)
         await expect(page.get_by_role("link", name=order_id)).to_be_visible()
         await expect(page.get_by_text("running").first).to_be_visible()
         for scheme in _SCHEMES:
@@ -97,7 +100,7 @@ async def test_everybody_can_read_it_on_every_screen(orders: Orders, address: st
 async def test_a_board_without_its_api_says_so_and_recovers(address: str) -> None:
     async with browse(viewport=_DESK) as page:
         await page.goto(f"{address}/board")
-        await enter_key(page, _KEY)
+        await enter_key(page, READER)
         status = page.get_by_role("status")
         await expect(status).to_have_text(_CONNECTED)
         await page.context.set_offline(True)

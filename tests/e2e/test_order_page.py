@@ -1,13 +1,10 @@
 """An order's own page in a browser: what a person sees of it, decides, and looks back at."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-import httpx
 import pytest
 import pytest_asyncio
 from msgspec import to_builtins
@@ -16,14 +13,13 @@ from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_TASK_QUEUE, ORDER_WORKFLOW, OrderInput
 from orderfleet.domain.orders import Address
-from tests.e2e.support.apis import run_api
+from tests.e2e.support.apis import DESK, READER, run_desk
 from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import HOME, Orders, new_id
 from tests.support.cli import Cli
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-_READER, _DESK = "a reader's key", "a desk's key"
 _WIDE: Final[ViewportSize] = {"width": 1280, "height": 900}
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 # Opens the form and types before the browser's next task, where a busy browser may be late.
@@ -33,43 +29,30 @@ _TYPE_AT_ONCE = """(input, text) => {
 }"""
 
 
-@dataclass(frozen=True)
-class Api:
-    """An API with two keys, and reviews that wait for a person."""
-
-    url: str
-    http: httpx.AsyncClient
-
-    async def open(self, page: Page, order_id: str, key: str) -> None:
-        """Open the page of an order that is placed then: no browser is slower than a review."""
-        await page.goto(f"{self.url}/board#/orders/{order_id}")
-        await enter_key(page, key)
-        await expect(page.get_by_role("alert")).to_have_text(f"There is no order {order_id}.")
-        order = {"payment_id": f"pay-{order_id}", "address": HOME}
-        answer = await self.http.post(f"/orders/{order_id}/start", json=order)
-        answer.raise_for_status()
-        await expect(page.locator(".order-head .state")).to_have_text("in review")
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def api(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Api]:
-    digests = {key: sha256(key.encode()).hexdigest() for key in (_READER, _DESK)}
-    env = {
-        "ORDERFLEET_API_KEYS": f"reader:{digests[_READER]}:read,desk:{digests[_DESK]}",
-        "REVIEW_SECONDS": "9",
-        "ORDERFLEET_TEMPORAL_UI_URL": orders.fleet.temporal_ui_url,
-    }
-    async with run_api(orders, unused_tcp_port_factory, env) as (_, http):
-        http.headers["Authorization"] = f"Bearer {_DESK}"
-        yield Api(str(http.base_url), http)
+async def desk(
+    orders: Orders, unused_tcp_port_factory: Callable[[], int]
+) -> AsyncIterator[Orders]:
+    async with run_desk(orders, unused_tcp_port_factory) as desk:
+        yield desk
 
 
-async def test_a_person_approves_an_order_and_looks_back(orders: Orders, api: Api) -> None:
+async def _open(page: Page, desk: Orders, order_id: str, key: str) -> None:
+    """Open the page of an order that is placed then: no browser is slower than a review."""
+    await page.goto(f"{desk.http.base_url}/board#/orders/{order_id}")
+    await enter_key(page, key)
+    await expect(page.get_by_role("alert")).to_have_text(f"There is no order {order_id}.")
+    answer = await desk.start(order_id)
+    answer.raise_for_status()
+    await expect(page.locator(".order-head .state")).to_have_text("in review")
+
+
+async def test_a_person_approves_an_order_and_looks_back(desk: Orders) -> None:
     order_id = new_id("plain")
     async with browse(viewport=_WIDE) as page:
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
-        await api.open(page, order_id, _DESK)
+        await _open(page, desk, order_id, DESK)
         # An answer that is no success is shown as it is.
         summary = page.get_by_text("Change the address").first
         city = page.get_by_label("city")
@@ -85,7 +68,7 @@ async def test_a_person_approves_an_order_and_looks_back(orders: Orders, api: Ap
         await expect(answer).to_contain_text("Approved. The order is ")
         await expect(page.locator(".order-head .state")).to_have_text("fulfilled")
         await expect(page.get_by_text("Nothing: the order has ended.")).to_be_visible()
-        order = await orders.show(order_id)
+        order = await desk.show(order_id)
         types = [event["type"] for event in order["events"]]
         assert order["events"][types.index("reviewed")]["payload"]["by"] == "Ann"
         # Back by the keyboard to the moment before the charge: the row and the money of then.
@@ -103,20 +86,20 @@ async def test_a_person_approves_an_order_and_looks_back(orders: Orders, api: Ap
         await page.locator(".log button", has_text="charged").click()
         await expect(row).to_contain_text("Money held1.00 USD")
         link = page.get_by_role("link", name="Workflow in Temporal")
-        ui = f"{orders.fleet.temporal_ui_url}/namespaces/default/workflows/{order_id}/"
+        ui = f"{desk.fleet.temporal_ui_url}/namespaces/default/workflows/{order_id}/"
         assert (await link.get_attribute("href") or "").startswith(ui)
         await check_access(page)
         assert errors == []
 
 
-async def test_a_key_without_the_role_sees_an_order_and_decides_nothing(api: Api) -> None:
+async def test_a_key_without_the_role_sees_an_order_and_decides_nothing(desk: Orders) -> None:
     order_id = new_id("declined")
     async with browse(viewport=_PHONE, color_scheme="dark") as page:
-        await api.open(page, order_id, _READER)
+        await _open(page, desk, order_id, READER)
         await expect(page.get_by_text("Your API key lacks the role review.")).to_be_visible()
         await expect(page.get_by_role("button", name="Approve")).to_be_hidden()
         # Somebody else decides: the page follows, to the gateway's refusal and its undoing.
-        await api.http.post(f"/orders/{order_id}/review", json={"approved": True})
+        await desk.review(order_id, approved=True)
         await expect(page.locator(".order-head .state")).to_have_text("failed")
         await expect(page.locator(".money-facts")).to_contain_text("voided")
         charge = page.locator(".lane", has_text="charge").first

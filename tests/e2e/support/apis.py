@@ -3,11 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
 
 import httpx
 
 from tests.e2e.support.orders import PATIENCE, Orders
 from tests.e2e.support.programs import Output, run_program
+
+# Of a client that may read, and of one that may decide too.
+READER: Final = "a reader's key"
+DESK: Final = "a desk's key"
+
+
+@asynccontextmanager
+async def run_desk(orders: Orders, free_port: Callable[[], int]) -> AsyncIterator[Orders]:
+    """Run an API with both keys; return its orders, as the desk's client.
+
+    A review waits for 9 s there, which is time enough for a person, and for a browser.
+    """
+    digests = {key: sha256(key.encode()).hexdigest() for key in (READER, DESK)}
+    env = {
+        "ORDERFLEET_API_KEYS": f"reader:{digests[READER]}:read,desk:{digests[DESK]}",
+        "REVIEW_SECONDS": "9",
+        "ORDERFLEET_TEMPORAL_UI_URL": orders.fleet.temporal_ui_url,
+    }
+    async with run_api(orders, free_port, env) as (_, http):
+        http.headers["Authorization"] = f"Bearer {DESK}"
+        yield replace(orders, http=http)
 
 
 @asynccontextmanager
