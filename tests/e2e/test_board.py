@@ -22,9 +22,7 @@ _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(
-    orders: Orders, unused_tcp_port_factory: Callable[[], int]
-) -> AsyncIterator[Orders]:
+async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
     async with run_desk(orders, unused_tcp_port_factory) as desk:
         yield desk
 

@@ -30,9 +30,7 @@ _TYPE_AT_ONCE = """(input, text) => {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(
-    orders: Orders, unused_tcp_port_factory: Callable[[], int]
-) -> AsyncIterator[Orders]:
+async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
     async with run_desk(orders, unused_tcp_port_factory) as desk:
         yield desk
 
