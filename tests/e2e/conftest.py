@@ -1,7 +1,7 @@
 """One fleet of real processes for all tests; a test tells its orders apart by their ids."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -16,6 +16,7 @@ from orderfleet.store.pool import open_pool  # noqa: E402
 from orderfleet_cli.errors import CommandError  # noqa: E402
 from orderfleet_cli.local import Fleet, FleetOptions, Ports, run_fleet  # noqa: E402
 from tests.e2e.support import faults  # noqa: E402
+from tests.e2e.support.apis import run_desk  # noqa: E402
 from tests.e2e.support.costs import Costs, table  # noqa: E402
 from tests.e2e.support.orders import Orders, clients, seconds  # noqa: E402
 from tests.support.summaries import show  # noqa: E402
@@ -68,6 +69,13 @@ async def orders(request: pytest.FixtureRequest, fleet: Fleet) -> AsyncIterator[
         yield opened
         for task in opened.running.values():
             task.cancel()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
+    """The orders of an API where a person, or a browser, has time to decide."""
+    async with run_desk(orders, unused_tcp_port_factory) as desk:
+        yield desk
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,14 +1,12 @@
 """The board in a browser: an order comes and goes, by whom, on which screen, and what if not."""
 
 import re
-from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, ViewportSize, expect
 
-from tests.e2e.support.apis import READER, run_desk
+from tests.e2e.support.apis import READER
 from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import Orders
 
@@ -19,12 +17,6 @@ _CONNECTED: Final = re.compile("Live|Every second")
 _DESK: Final[ViewportSize] = {"width": 1280, "height": 800}
 _PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 _SCHEMES: Final[tuple[Literal["light", "dark"], ...]] = ("light", "dark")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
-    async with run_desk(orders, unused_tcp_port_factory) as desk:
-        yield desk
 
 
 @pytest.fixture(scope="module")

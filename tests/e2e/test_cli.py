@@ -2,15 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from orderfleet_cli.local import Fleet
-from tests.e2e.support.apis import DESK, run_api, run_desk
+from tests.e2e.support.apis import DESK, run_api
 from tests.e2e.support.orders import ENDS, Orders, new_id
 from tests.support.cli import Cli, Outcome, ended
 
@@ -20,12 +19,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 @pytest.fixture
 def cli(fleet: Fleet, tmp_path: Path) -> Cli:
     return Cli(tmp_path, fleet.addresses)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
-    async with run_desk(orders, unused_tcp_port_factory) as desk:
-        yield desk
 
 
 @pytest.fixture

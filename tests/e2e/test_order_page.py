@@ -1,19 +1,17 @@
 """An order's own page in a browser: what a person sees of it, decides, and looks back at."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
 from msgspec import to_builtins
 from playwright.async_api import Page, ViewportSize, expect
 from temporalio.client import Client
 
 from orderfleet.domain.contract import ORDER_TASK_QUEUE, ORDER_WORKFLOW, OrderInput
 from orderfleet.domain.orders import Address
-from tests.e2e.support.apis import DESK, READER, run_desk
+from tests.e2e.support.apis import DESK, READER
 from tests.e2e.support.browser import browse, check_access, enter_key
 from tests.e2e.support.orders import HOME, Orders, new_id
 from tests.support.cli import Cli
@@ -27,12 +25,6 @@ _TYPE_AT_ONCE = """(input, text) => {
   input.closest("details").querySelector("summary").click();
   input.value = text;
 }"""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def desk(orders: Orders, unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Orders]:
-    async with run_desk(orders, unused_tcp_port_factory) as desk:
-        yield desk
 
 
 async def _open(page: Page, desk: Orders, order_id: str, key: str) -> None:
