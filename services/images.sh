@@ -10,7 +10,8 @@
 #   BUILD_ARGS  further arguments of the build, such as --no-cache
 #   BASE_IMAGE  the image to build on; default: that of services/Dockerfile, by its tag
 #   SOURCE_URL  the label `source`: the page of the repository; default: none
-#   SOURCE_DATE_EPOCH  the time of the images and of their layers: then two builds of a commit are equal
+#   SOURCE_DATE_EPOCH  the time of the images and of their layers: then two builds of a commit are equal,
+#               and take nothing from the builder's cache, where each step has the time of its own build
 # For a mirror of the package index, set PIP_CONFIG_FILE or PIP_INDEX_URL, as for pip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -35,6 +36,7 @@ created=$(TZ=UTC0 git show --no-patch --date=format-local:%Y-%m-%dT%H:%M:%SZ --f
 [[ -z ${BASE_IMAGE:-} ]] || arguments+=(--build-arg "BASE=$BASE_IMAGE" --label "$label.base.name=${BASE_IMAGE%@*}")
 [[ ${BASE_IMAGE:-} != *@* ]] || arguments+=(--label "$label.base.digest=${BASE_IMAGE#*@}")
 if [[ -n ${SOURCE_DATE_EPOCH:-} ]]; then
+    arguments+=(--no-cache)
     case $builder in
         docker) arguments+=(--build-arg "SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH") ;;
         *) arguments+=(--timestamp "$SOURCE_DATE_EPOCH") ;;
