@@ -130,7 +130,7 @@ PLANS: Final = {
             "10 P": Flood(TO_PEAK, seconds=60),
             "slow gateway": StepLoad(TO_PEAK, above=300, below=0, slow=True),
             "tenants": Tenants(TO_PEAK, seconds=120),
-            "calm": Calm(turns=6, seconds=20),
+            "calm": Calm(TO_PEAK, turns=8, seconds=30),
             # Last: the server's caches are cold after them.
             "outage of Temporal": Outage(TO_PEAK, "Temporal"),
             "outage of Postgres": Outage(TO_PEAK, "Postgres"),

@@ -25,19 +25,19 @@ class Rate(NamedTuple):
 class TokenBucket:
     """A bucket that is full at first and gets `per_second` tokens a second, up to `burst`.
 
-    The caller passes the time, of any clock that never goes back.
+    The caller passes the time, of any clock that never goes back, and may change the rate.
     """
 
-    __slots__ = ("_at", "_rate", "_tokens")
+    __slots__ = ("_at", "_tokens", "rate")
 
     def __init__(self, rate: Rate, now: float) -> None:
-        self._rate = rate
+        self.rate = rate
         self._tokens = float(rate.burst)
         self._at = now
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return the seconds until there is one."""
-        per_second, burst = self._rate
+        per_second, burst = self.rate
         self._tokens = min(burst, self._tokens + (now - self._at) * per_second)
         self._at = now
         if self._tokens < 1:

@@ -168,7 +168,7 @@ class SimulatedFleet:
 
     def _place(self, tenant: str) -> None:
         pod = self._random.choice(self.pods)
-        if pod.shares.refusal(tenant):
+        if pod.shares.refusal(tenant, self.now):
             self.refused.append(self.now)
             self.refused_of[tenant] += 1
             if self.refusal_work:
@@ -279,5 +279,5 @@ class SimulatedFleet:
             for order in self.orders
             if order.passed and str(order.number) in mine
         }
-        pod.limiter.observe(self.now, pod.waiting.observe(self.now, progress))
+        pod.shares.observe(self.now, progress)
         self._after(_OBSERVE, lambda: self._observe(pod))

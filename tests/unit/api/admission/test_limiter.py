@@ -263,3 +263,47 @@ def test_orders_in_the_review_will_wait_too() -> None:
     assert [limiter.admits(0, pending) for pending in (73, 74)] == [True, False]
     answers = [limiter.admits(0, pending, background=True) for pending in (36, 37)]
     assert answers == [True, False]
+
+
+_NEAR = 10 / 6 / 4 + 2
+
+
+@pytest.mark.parametrize(
+    ("least", "wait", "pending"),
+    [
+        # Ten a second in the review's 2 s and a quarter of the budget, which is a sixth of 10 s.
+        pytest.param(0.1, 0.1, 1.5 * 10 * _NEAR, id="no queue"),
+        pytest.param(0.1, 0.1 + 10 / 6 / 4 / 8, 1.325 * 10 * _NEAR, id="half of the queue"),
+        pytest.param(0.1, 0.9, 1.15 * 10 * _NEAR, id="a long queue"),
+        pytest.param(0.8, 0.8, 1.5 * 10 * (1.5 * 0.8 + 2), id="as long as the way is"),
+        pytest.param(1.5, 1.5, 1.5 * 10 * (10 / 6 + 2), id="far away"),
+    ],
+)
+def test_of_a_flood_fewer_orders_may_be_pending_the_longer_they_wait(
+    least: float, wait: float, pending: float
+) -> None:
+    limiter = Limiter(10, 2)
+    for turn in range(40):
+        each = least if turn < 20 else wait
+        limiter.observe(turn / 2, observation(each, waiting=2, left=5))
+    assert limiter.flood_limit == pytest.approx(pending)
+    assert limiter.pending_limit == pytest.approx(2 * 10 * (10 / 6 + 2))
+
+
+def test_the_pace_is_the_throughput_and_what_is_missing_of_the_pending() -> None:
+    limiter = Limiter(10, 2)
+    # As many in the longest time as may be pending of a fleet about which nothing is known.
+    assert limiter.pace(0) == pytest.approx(20 / (10 / 6 + 2))
+    for turn in range(20):
+        limiter.observe(turn / 2, observation(0.1, waiting=2, left=5))
+    paces = [limiter.pace(pending) for pending in (0, 18, 29, 36, 100)]
+    assert paces == pytest.approx([20, 20, 12.5, 10.07, 20 / (10 / 6 + 2)], rel=0.01)
+
+
+def test_a_wait_of_some_steps_is_not_the_least() -> None:
+    limiter = Limiter(10, 2)
+    limiter.observe(0, Observation([[0.1], []], [[], []], left=5, waiting=2))
+    for turn in range(1, 20):
+        waits = Observation([[0.4], [0.4]], [[], []], left=5, waiting=2)
+        limiter.observe(turn / 2, waits)
+    assert limiter.flood_limit >= 1.15 * 10 * (1.5 * 0.5 + 2)

@@ -67,6 +67,9 @@ def test_the_gauges_read_the_limiter_and_the_orders(on: bool) -> None:
         "on": float(on),
         "limit": limiter.limit,
         "waiting": 1,
+        "pending_limit": limiter.pending_limit,
+        "flood_limit": limiter.flood_limit,
+        "pending": 1,
         "standing_wait_seconds": 0.75,
         "throughput": 1.5,
     }

@@ -1,16 +1,26 @@
 """A tenant beside another's flood, before a simulated fleet that works on all tasks by turns."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import pytest
 
 from tests.unit.api.admission.simulated_fleet import QUIET, Pod, SimulatedFleet, SimulatedOrder
+
+Fleet: TypeAlias = Callable[..., SimulatedFleet]
 
 FLEET = partial(SimulatedFleet, by_priority=False, received=0.2, refusal_work=0.003)
 
 
 def of_quiet(simulated: SimulatedFleet) -> list[SimulatedOrder]:
     return [order for order in simulated.orders if order.tenant == QUIET]
+
+
+def slowest(simulated: SimulatedFleet) -> float:
+    """Return the 99th percentile of the quiet tenant's seconds, after the flood's first ten."""
+    seconds = sorted(one.seconds for one in of_quiet(simulated) if one.accepted > 10)
+    return seconds[int(0.99 * len(seconds))]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -23,3 +33,47 @@ def test_a_tenant_below_its_share_gets_in_beside_a_flood(pods: int, seed: int) -
     # With two pods a limit may be as small as one pod's few orders of it.
     assert simulated.refused_of[QUIET] <= 2 * (pods - 1)
     assert simulated.refused_of["tenant"] > 0
+
+
+def flooded(per_second: float, fleet: Fleet = FLEET) -> SimulatedFleet:
+    """Run a fleet before a flood, beside which the quiet tenant places so many orders a second."""
+    simulated = fleet()
+    simulated.run(lambda _: 10 * simulated.capacity, 120, quiet=per_second)
+    return simulated
+
+
+# Each second, and so seldom that there is hardly ever an order of it.
+@pytest.mark.parametrize("per_second", [1.0, 0.1])
+# In front of far more cores than were in use, or far away, the throughput of the flood rises slowly.
+@pytest.mark.parametrize(
+    ("fleet", "used"),
+    [
+        pytest.param(FLEET, 0.9, id="two cores"),
+        pytest.param(partial(FLEET, cores=8), 0.65, id="eight cores"),
+        pytest.param(partial(FLEET, latency=0.4), 0.65, id="Temporal far away"),
+    ],
+)
+def test_a_tenant_beside_a_flood_waits_hardly_longer_than_alone(
+    fleet: Fleet, used: float, per_second: float
+) -> None:
+    alone = fleet()
+    alone.run(lambda _: 1e-6, 120, quiet=per_second)
+    beside, single = flooded(per_second, fleet), flooded(0, fleet)
+    assert slowest(beside) <= 1.4 * slowest(alone)
+    assert not beside.refused_of[QUIET]
+    assert all(order.in_time for order in beside.orders)
+    of_single = single.fulfilled_a_second(20, 120)
+    assert beside.fulfilled_a_second(20, 120) >= used * of_single
+
+
+@pytest.mark.parametrize("latency", [0.03, 0.4])
+def test_the_pace_ends_with_the_flood(latency: float) -> None:
+    simulated = FLEET(latency=latency)
+    simulated.run(lambda now: (10 if now < 60 else 0.6) * simulated.capacity, 120, quiet=1.0)
+    assert len([at for at in simulated.refused if at > 70]) <= 0.02 * 60 * simulated.capacity
+
+
+def test_a_flood_beside_nobody_is_not_paced() -> None:
+    simulated = flooded(0)
+    assert {order.tenant for order in simulated.orders} == {"tenant"}
+    assert max(one.seconds for one in simulated.orders) >= 1.4 * slowest(flooded(1.0))

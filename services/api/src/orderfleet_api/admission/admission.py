@@ -114,8 +114,7 @@ class Admission:
             # A table may be missing, too, until the migrations have run.
             log.debug("progress not read", error=str(error) or type(error).__name__)
             progress = {}
-        now = self._clock()
-        self.limiter.observe(now, self.orders.observe(now, progress))
+        self._shares.observe(self._clock(), progress)
 
     def view(self) -> AdmissionView:
         """Return the limit and the tenants as they are now."""
@@ -136,7 +135,7 @@ class Admission:
     def _check(self, tenant: str, *, background: bool) -> None:
         if away := self.life.away:
             raise self._refusal(Reason.AWAY, tenant, away, self.life.away_seconds)
-        if reason := self._shares.refusal(tenant, background=background):
+        if reason := self._shares.refusal(tenant, self._clock(), background=background):
             seconds = self.limiter.seconds_until_free(self.orders.count)
             raise self._refusal(reason, tenant, _full(reason, tenant), seconds)
         bucket = self._buckets.get(tenant)

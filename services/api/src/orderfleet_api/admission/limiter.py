@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from itertools import chain, zip_longest
 from math import ceil
 from statistics import median
-from typing import Final, TypeVar
+from typing import Final
 
 from msgspec import Struct
 
-T = TypeVar("T")
+from orderfleet_api.admission.window import append
 
 # Of an order's forward time without the review. In the simulation a fifth lets orders of a fleet
 # that loses half of its workers end late, an eighth costs 3 % of the throughput.
@@ -47,6 +47,19 @@ _MOST: Final = 3.0
 # How many may wait or be in a review, in multiples of what Little's law says of the budget and the
 # review: orders in the review do not wait, but all will, and a new fleet's limit knows of none.
 _PENDING: Final = 2.0
+# Of a tenant that floods others less may be pending, so that the queue stays short. The budget is a
+# quarter, or half more than the least wait of the last two minutes, which may be the way to a
+# server far away. While orders wait no longer than the least, half more than Little's law makes of
+# it may be pending, so that the throughput, from which it is made, rises to what the fleet can do;
+# less the longer they wait, as in TCP Vegas, down to 0.15 more from a quarter of the budget on.
+_SHORT: Final = 1 / 4
+_OF_LEAST: Final = 1.5
+_LEAST_SECONDS: Final = 120.0
+_LOOSE: Final = 1.5
+_TIGHT: Final = 1.15
+_QUEUE: Final = 1 / 4
+# No faster than that may orders of a flood come, in multiples of the throughput.
+_FASTER: Final = 2.0
 # A fleet without throughput may be one of an order a second, to which 20 are more than their time
 # allows. So once an order has waited for half of the budget, and for a second after, no more than
 # four may be pending: 0 or 1 of 260 orders are late in front of such a fleet, and were 18.
@@ -91,7 +104,10 @@ class Limiter:
         self.limit = _INITIAL
         self.standing_wait = 0.0
         self.throughput = 0.0
+        self._latest = 0.0
         self._budget = forward_seconds * _SHARE
+        self._short_wait = self._budget
+        self._margin = _TIGHT
         self._review = review_seconds
         self._in_use = False
         self._unknown = _INITIAL
@@ -99,16 +115,37 @@ class Limiter:
         self._seen: deque[tuple[float, Observation]] = deque()
         self._most: deque[tuple[float, int]] = deque()
         self._throughputs: deque[tuple[float, float]] = deque()
+        self._standing_waits: deque[tuple[float, float]] = deque()
 
-    def admits(self, waiting: int, pending: int, *, background: bool = False) -> bool:
+    @property
+    def pending_limit(self) -> float:
+        """How many orders may wait or be in a review."""
+        return max(self._unknown, _PENDING * self.throughput * (self._budget + self._review))
+
+    @property
+    def flood_limit(self) -> float:
+        """The same, for a tenant that floods others."""
+        # Of the last seconds, not the best: in a flood there are no troughs of the load.
+        law = self._margin * self._latest * (self._short_wait + self._review)
+        return max(self._unknown, law)
+
+    def pace(self, pending: int) -> float:
+        """Return how many orders a second may come of floods: the more, the fewer are pending."""
+        faster = min(_FASTER, self.flood_limit / max(1, pending))
+        return max(self._unknown / (self._budget + self._review), faster * self._latest)
+
+    def admits(
+        self, waiting: int, pending: int, *, background: bool = False, flood: bool = False
+    ) -> bool:
         """Tell whether one order more may wait.
 
         Args:
             waiting: how many wait.
             pending: the same, and those in a review, which will wait again.
             background: whether the order may take half of the limit only.
+            flood: whether it is of a tenant that floods others.
         """
-        most = max(self._unknown, _PENDING * self.throughput * (self._budget + self._review))
+        most = self.flood_limit if flood else self.pending_limit
         self._in_use = self._in_use or waiting >= self.limit / 2 or pending >= most
         share = 0.5 if background else 1.0
         return waiting < share * self.limit and pending < share * most
@@ -130,8 +167,15 @@ class Limiter:
         elif now > self._doubted_at + _DOUBT_SECONDS:
             self._unknown = _INITIAL
         self.standing_wait = self._standing(now - _WAIT_SECONDS, seen.ages)
+        passed = self._waits_since(now - _WAIT_SECONDS)
+        if all(passed):
+            append(self._standing_waits, now, self.standing_wait, _LEAST_SECONDS)
+            least = min(wait for _, wait in self._standing_waits)
+            self._short_wait = min(self._budget, max(self._budget * _SHORT, least * _OF_LEAST))
+            queue = min(1.0, (self.standing_wait - least) / (self._short_wait * _QUEUE))
+            self._margin = _LOOSE - (_LOOSE - _TIGHT) * queue
         # Where no order has passed any step, the wait of those that wait has no later value.
-        stalled = not any(self._waits_since(now - _WAIT_SECONDS))
+        stalled = not any(passed)
         latest = self.standing_wait if stalled else self._standing(now - _LATEST_SECONDS)
         crowded = self._in_use or seen.waiting >= _CROWD
         if crowded and min(self.standing_wait, latest) > self._budget:
@@ -152,13 +196,13 @@ class Limiter:
             self.limit = max(self.limit, min(self.limit + left * _GROWTH, most))
 
     def _remember(self, now: float, seen: Observation) -> None:
-        _append(self._seen, now, seen, _THROUGHPUT_SECONDS)
-        _append(self._most, now, seen.waiting, _UNUSED_SECONDS)
+        append(self._seen, now, seen, _THROUGHPUT_SECONDS)
+        append(self._most, now, seen.waiting, _UNUSED_SECONDS)
         # What the oldest observation counted happened before it.
         since, oldest = self._seen[0]
         left = sum(one.left for _, one in self._seen) - oldest.left
-        throughput = left / (now - since) if now > since else 0.0
-        _append(self._throughputs, now, throughput, _BEST_SECONDS)
+        self._latest = left / (now - since) if now > since else 0.0
+        append(self._throughputs, now, self._latest, _BEST_SECONDS)
         self.throughput = max(best for _, best in self._throughputs)
 
     def _standing(self, since: float, ages: Sequence[Sequence[float]] = ()) -> float:
@@ -175,13 +219,6 @@ class Limiter:
         """Return the waits that were observed since then, by step."""
         recent = [one.waits for at, one in self._seen if at > since]
         return [list(chain.from_iterable(step)) for step in zip(*recent, strict=True)]
-
-
-def _append(window: deque[tuple[float, T]], now: float, value: T, seconds: float) -> None:
-    """Append a value to those of the last seconds."""
-    window.append((now, value))
-    while window[0][0] < now - seconds:
-        window.popleft()
 
 
 def retry_after(seconds: float, longest: float) -> int:

@@ -64,6 +64,18 @@ class AdmissionMetrics:
                 "Orders of this pod that wait for a task, the charge, the package or dispatch.",
                 lambda: float(orders.count),
             ),
+            "pending_limit": (
+                "Most orders of this pod that may wait or be in a review.",
+                lambda: limiter.pending_limit,
+            ),
+            "flood_limit": (
+                "The same, for a tenant that floods others.",
+                lambda: limiter.flood_limit,
+            ),
+            "pending": (
+                "Orders of this pod that wait or are in a review.",
+                lambda: float(orders.pending),
+            ),
             "standing_wait_seconds": (
                 "The wait before the steps of an order that almost no order was spared lately.",
                 lambda: limiter.standing_wait,

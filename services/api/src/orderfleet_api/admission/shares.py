@@ -1,31 +1,57 @@
-"""Which orders the limit lets in when several tenants place orders."""
+"""Which orders get in: the limit, its shares when several tenants place orders, and floods."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Final
 
+from orderfleet.store.progress import Progress
+from orderfleet_api.admission.flood import Flood
 from orderfleet_api.admission.limiter import Limiter
 from orderfleet_api.admission.metrics import Reason
 from orderfleet_api.admission.waiting import WaitingOrders
 
+# For so long a tenant counts as one beside which others place orders: also one that seldom does.
+_LATELY_SECONDS: Final = 60.0
 
-@dataclass(frozen=True)
+
 class Shares:
     """The limit of a pod: while it is reached, the tenants with pending orders divide it."""
 
-    limiter: Limiter
-    orders: WaitingOrders
+    def __init__(self, limiter: Limiter, orders: WaitingOrders) -> None:
+        self._limiter = limiter
+        self._orders = orders
+        self._flood = Flood()
+        self._let_in_at: dict[str, float] = {}
 
-    def refusal(self, tenant: str, *, background: bool = False) -> Reason | None:
-        """Return why the limit keeps an order of the tenant out, None if it does not."""
-        waiting, pending = self.orders.count, self.orders.pending
-        if self.limiter.admits(waiting, pending, background=background):
+    def observe(self, now: float, progress: Mapping[str, Progress]) -> None:
+        """Take in how far the orders have come, and adjust the limit."""
+        self._flood.observe(now, self._limiter.pace(self._orders.pending))
+        self._limiter.observe(now, self._orders.observe(now, progress))
+
+    def refusal(self, tenant: str, now: float, *, background: bool = False) -> Reason | None:
+        """Return why a new order of the tenant is kept out now, None if it is not."""
+        reason = self._refusal(tenant, now, background=background)
+        if reason is None:
+            self._let_in_at[tenant] = now
+        beside = any(
+            other != tenant and at > now - _LATELY_SECONDS for other, at in self._let_in_at.items()
+        )
+        self._flood.offered(tenant, refused=reason is not None and beside)
+        return reason
+
+    def _refusal(self, tenant: str, now: float, *, background: bool) -> Reason | None:
+        waiting, pending = self._orders.count, self._orders.pending
+        flood = tenant in self._flood.tenants
+        fits = self._limiter.admits(waiting, pending, background=background, flood=flood)
+        if fits and not flood:
             return None
-        by_tenant = self.orders.pending_by_tenant
+        by_tenant = self._orders.pending_by_tenant
         sharing = len(by_tenant.keys() | {tenant})
-        if background or sharing == 1:
-            return Reason.BUSY
+        shared = sharing > 1 and not background
         # A tenant within its share gets in beside those that have filled the limit: if it would
         # with as many orders of each.
-        own = self.orders.by_tenant.get(tenant, 0), by_tenant.get(tenant, 0)
-        if self.limiter.admits(*(sharing * orders for orders in own)):
+        own = self._orders.by_tenant.get(tenant, 0), by_tenant.get(tenant, 0)
+        if shared and self._limiter.admits(*(sharing * orders for orders in own), flood=flood):
             return None
-        return Reason.SHARE
+        if fits and self._flood.lets_in(now):
+            return None
+        return Reason.SHARE if shared else Reason.BUSY

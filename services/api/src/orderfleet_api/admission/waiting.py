@@ -62,7 +62,8 @@ class WaitingOrders:
     @property
     def pending(self) -> int:
         """How many wait or are in a review, and so will wait again."""
-        return sum(not order.in_gateway for order in self._orders.values())
+        # Of a copy: a scrape reads it in its own thread.
+        return sum(not order.in_gateway for order in list(self._orders.values()))
 
     @property
     def pending_by_tenant(self) -> Mapping[str, int]:

@@ -1,0 +1,49 @@
+"""Floods: tenants most of whose orders are refused beside others' orders, and the pace of the rest.
+
+All that a flood offers would come in the moment a place is free, in bursts which then queue before
+every step of everybody's orders. So what still gets in of it does so evenly.
+"""
+
+from collections import Counter, deque
+from typing import Final
+
+from orderfleet_api.admission.window import append
+from orderfleet_api.tenants import Rate, TokenBucket
+
+_SECONDS: Final = 5.0
+# So much of the pace may come at once, or orders that come unevenly are refused without need.
+_BURST_SECONDS: Final = 0.5
+
+
+class Flood:
+    """What each tenant has offered to a pod in the last seconds, and the pace of what gets in."""
+
+    def __init__(self) -> None:
+        self.tenants: frozenset[str] = frozenset()
+        # Refused orders by tenant, less those that were accepted.
+        self._refused: Counter[str] = Counter()
+        self._lately: deque[tuple[float, Counter[str]]] = deque()
+        self._pace = TokenBucket(Rate(1, 1), now=0)
+
+    def offered(self, tenant: str, *, refused: bool) -> None:
+        """Note a new order of a tenant, and whether it is refused beside others' orders."""
+        self._refused[tenant] += 1 if refused else -1
+
+    def observe(self, now: float, pace: float) -> None:
+        """Look at what was offered; called every half second or so.
+
+        Args:
+            now: the time.
+            pace: how many orders a second may come of floods.
+        """
+        append(self._lately, now, self._refused, _SECONDS)
+        self._refused = Counter()
+        balance: Counter[str] = Counter()
+        for _, refused in self._lately:
+            balance.update(refused)
+        self.tenants = frozenset(tenant for tenant, most in balance.items() if most > 0)
+        self._pace.rate = Rate(pace, max(1, round(pace * _BURST_SECONDS)))
+
+    def lets_in(self, now: float) -> bool:
+        """Tell whether an order of a flood may come now; if it may, it takes its turn."""
+        return not self._pace.take(now)
