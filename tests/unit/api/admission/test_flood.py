@@ -10,15 +10,37 @@ def test_a_tenant_floods_while_most_of_its_orders_are_refused(
     accepted: int, refused: int, flood: bool
 ) -> None:
     floods = Flood()
+    floods.offered("b", 9, refused=False)
     for number in range(accepted + refused):
-        floods.offered("a", refused=number < refused)
-        floods.offered("b", refused=False)
+        floods.offered("a", 9, refused=number < refused)
     expected = {"a"} if flood else set()
     floods.observe(10, 8)
     assert floods.tenants == expected
     floods.observe(15, 8)
     assert floods.tenants == expected
     floods.observe(15.1, 8)
+    assert not floods.tenants
+
+
+def test_who_is_alone_floods_nobody() -> None:
+    floods = Flood()
+    floods.offered("b", 0, refused=False)
+    floods.offered("a", 59, refused=True)
+    floods.observe(59.9, 8)
+    assert floods.tenants == {"a"}
+    # Its last order was a minute ago.
+    floods.observe(60, 8)
+    assert not floods.tenants
+
+
+def test_where_nobody_gets_in_nobody_floods() -> None:
+    """As after an outage."""
+    floods = Flood()
+    for tenant in ("a", "b"):
+        floods.offered(tenant, 0, refused=False)
+        for _ in range(2):
+            floods.offered(tenant, 1, refused=True)
+    floods.observe(1, 8)
     assert not floods.tenants
 
 

@@ -38,13 +38,13 @@ def test_a_tenant_below_its_share_gets_in_beside_a_flood(pods: int, seed: int) -
 def flooded(per_second: float, fleet: Fleet = FLEET) -> SimulatedFleet:
     """Run a fleet before a flood, beside which the quiet tenant places so many orders a second."""
     simulated = fleet()
-    simulated.run(lambda _: 10 * simulated.capacity, 120, quiet=per_second)
+    simulated.run(lambda _: 10 * simulated.capacity, 60, quiet=per_second)
     return simulated
 
 
 # Each second, and so seldom that there is hardly ever an order of it.
 @pytest.mark.parametrize("per_second", [1.0, 0.1])
-# In front of far more cores than were in use, or far away, the throughput of the flood rises slowly.
+# Before far more cores than were in use, or far away, the throughput of the flood rises slowly.
 @pytest.mark.parametrize(
     ("fleet", "used"),
     [
@@ -57,13 +57,13 @@ def test_a_tenant_beside_a_flood_waits_hardly_longer_than_alone(
     fleet: Fleet, used: float, per_second: float
 ) -> None:
     alone = fleet()
-    alone.run(lambda _: 1e-6, 120, quiet=per_second)
+    alone.run(lambda _: 1e-6, 60, quiet=per_second)
     beside, single = flooded(per_second, fleet), flooded(0, fleet)
     assert slowest(beside) <= 1.4 * slowest(alone)
     assert not beside.refused_of[QUIET]
     assert all(order.in_time for order in beside.orders)
-    of_single = single.fulfilled_a_second(20, 120)
-    assert beside.fulfilled_a_second(20, 120) >= used * of_single
+    of_single = single.fulfilled_a_second(20, 60)
+    assert beside.fulfilled_a_second(20, 60) >= used * of_single
 
 
 @pytest.mark.parametrize("latency", [0.03, 0.4])
@@ -77,3 +77,17 @@ def test_a_flood_beside_nobody_is_not_paced() -> None:
     simulated = flooded(0)
     assert {order.tenant for order in simulated.orders} == {"tenant"}
     assert max(one.seconds for one in simulated.orders) >= 1.4 * slowest(flooded(1.0))
+
+
+def test_after_an_outage_nobody_floods() -> None:
+    """Beside a tenant that seldom orders, either."""
+    simulated = FLEET(cores=8)
+    simulated.run(
+        lambda _: 28,
+        120,
+        (40, lambda fleet: fleet.set_cores(0)),
+        (70, lambda fleet: fleet.set_cores(8)),
+        quiet=0.1,
+    )
+    assert simulated.fulfilled_a_second(85, 120) >= 0.9 * 28
+    assert not simulated.refused_of[QUIET] > 1

@@ -1,4 +1,4 @@
-"""Floods: tenants most of whose orders are refused beside others' orders, and the pace of the rest.
+"""Floods: tenants most of whose orders are refused beside one that gets in, and their pace.
 
 All that a flood offers would come in the moment a place is free, in bursts which then queue before
 every step of everybody's orders. So what still gets in of it does so evenly.
@@ -11,6 +11,8 @@ from orderfleet_api.admission.window import append
 from orderfleet_api.tenants import Rate, TokenBucket
 
 _SECONDS: Final = 5.0
+# For so long after its last order a tenant is one beside which others flood: some order seldom.
+_QUIET_SECONDS: Final = 60.0
 # So much of the pace may come at once, or orders that come unevenly are refused without need.
 _BURST_SECONDS: Final = 0.5
 
@@ -20,14 +22,17 @@ class Flood:
 
     def __init__(self) -> None:
         self.tenants: frozenset[str] = frozenset()
-        # Refused orders by tenant, less those that were accepted.
+        # Refused orders by tenant, less those that were let in.
         self._refused: Counter[str] = Counter()
         self._lately: deque[tuple[float, Counter[str]]] = deque()
+        self._let_in_at: dict[str, float] = {}
         self._pace = TokenBucket(Rate(1, 1), now=0)
 
-    def offered(self, tenant: str, *, refused: bool) -> None:
-        """Note a new order of a tenant, and whether it is refused beside others' orders."""
+    def offered(self, tenant: str, now: float, *, refused: bool) -> None:
+        """Note a new order of a tenant."""
         self._refused[tenant] += 1 if refused else -1
+        if not refused:
+            self._let_in_at[tenant] = now
 
     def observe(self, now: float, pace: float) -> None:
         """Look at what was offered; called every half second or so.
@@ -41,7 +46,11 @@ class Flood:
         balance: Counter[str] = Counter()
         for _, refused in self._lately:
             balance.update(refused)
-        self.tenants = frozenset(tenant for tenant, most in balance.items() if most > 0)
+        refused_most = frozenset(tenant for tenant, most in balance.items() if most > 0)
+        since = now - _QUIET_SECONDS
+        quiet = {tenant for tenant, at in self._let_in_at.items() if at > since} - refused_most
+        # Where nobody gets in, as after an outage, there is nobody to give way to.
+        self.tenants = refused_most if quiet else frozenset()
         self._pace.rate = Rate(pace, max(1, round(pace * _BURST_SECONDS)))
 
     def lets_in(self, now: float) -> bool:

@@ -47,17 +47,21 @@ _MOST: Final = 3.0
 # How many may wait or be in a review, in multiples of what Little's law says of the budget and the
 # review: orders in the review do not wait, but all will, and a new fleet's limit knows of none.
 _PENDING: Final = 2.0
-# Of a tenant that floods others less may be pending, so that the queue stays short. The budget is a
-# quarter, or half more than the least wait of the last two minutes, which may be the way to a
-# server far away. While orders wait no longer than the least, half more than Little's law makes of
-# it may be pending, so that the throughput, from which it is made, rises to what the fleet can do;
-# less the longer they wait, as in TCP Vegas, down to 0.15 more from a quarter of the budget on.
+# Of a tenant that floods others less may be pending, so that the queue stays short: what Little's
+# law makes of the throughput of the last seconds, and a margin. The budget is a quarter, or half
+# more than the least wait of the last two minutes, which may be the way to a server far away. The
+# margin is half at first and less the longer orders wait, as in TCP Vegas, down to 0.15 from a
+# quarter of the budget on. Where next to nothing queues it grows by a twentieth each time, or the
+# throughput, from which all is made, would take minutes to rise to what the fleet can do.
 _SHORT: Final = 1 / 4
 _OF_LEAST: Final = 1.5
 _LEAST_SECONDS: Final = 120.0
 _LOOSE: Final = 1.5
 _TIGHT: Final = 1.15
 _QUEUE: Final = 1 / 4
+_NO_QUEUE: Final = 0.3
+_WIDER: Final = 1.05
+_LOOSEST: Final = 3.0
 # No faster than that may orders of a flood come, in multiples of the throughput.
 _FASTER: Final = 2.0
 # A fleet without throughput may be one of an order a second, to which 20 are more than their time
@@ -172,8 +176,11 @@ class Limiter:
             append(self._standing_waits, now, self.standing_wait, _LEAST_SECONDS)
             least = min(wait for _, wait in self._standing_waits)
             self._short_wait = min(self._budget, max(self._budget * _SHORT, least * _OF_LEAST))
-            queue = min(1.0, (self.standing_wait - least) / (self._short_wait * _QUEUE))
-            self._margin = _LOOSE - (_LOOSE - _TIGHT) * queue
+            queue = (self.standing_wait - least) / (self._short_wait * _QUEUE)
+            if queue < _NO_QUEUE:
+                self._margin = min(max(self._margin, _LOOSE) * _WIDER, _LOOSEST)
+            else:
+                self._margin = max(_TIGHT, _LOOSE - (_LOOSE - _TIGHT) * queue)
         # Where no order has passed any step, the wait of those that wait has no later value.
         stalled = not any(passed)
         latest = self.standing_wait if stalled else self._standing(now - _LATEST_SECONDS)

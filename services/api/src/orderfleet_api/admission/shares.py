@@ -1,16 +1,12 @@
 """Which orders get in: the limit, its shares when several tenants place orders, and floods."""
 
 from collections.abc import Mapping
-from typing import Final
 
 from orderfleet.store.progress import Progress
 from orderfleet_api.admission.flood import Flood
 from orderfleet_api.admission.limiter import Limiter
 from orderfleet_api.admission.metrics import Reason
 from orderfleet_api.admission.waiting import WaitingOrders
-
-# For so long a tenant counts as one beside which others place orders: also one that seldom does.
-_LATELY_SECONDS: Final = 60.0
 
 
 class Shares:
@@ -20,7 +16,6 @@ class Shares:
         self._limiter = limiter
         self._orders = orders
         self._flood = Flood()
-        self._let_in_at: dict[str, float] = {}
 
     def observe(self, now: float, progress: Mapping[str, Progress]) -> None:
         """Take in how far the orders have come, and adjust the limit."""
@@ -30,12 +25,7 @@ class Shares:
     def refusal(self, tenant: str, now: float, *, background: bool = False) -> Reason | None:
         """Return why a new order of the tenant is kept out now, None if it is not."""
         reason = self._refusal(tenant, now, background=background)
-        if reason is None:
-            self._let_in_at[tenant] = now
-        beside = any(
-            other != tenant and at > now - _LATELY_SECONDS for other, at in self._let_in_at.items()
-        )
-        self._flood.offered(tenant, refused=reason is not None and beside)
+        self._flood.offered(tenant, now, refused=reason is not None)
         return reason
 
     def _refusal(self, tenant: str, now: float, *, background: bool) -> Reason | None:
