@@ -35,7 +35,7 @@ async def _place(cli: Cli, kind: str = "plain") -> str:
     return order_id
 
 
-async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
+async def test_an_order_from_its_start_to_its_history(orders: Orders, cli: Cli) -> None:
     order_id = new_id("plain")
     start = ("start-workflow", order_id, f"pay-{order_id}", "--item", "A:2:1.50", "--wait")
     waited = await cli(*start)
@@ -49,6 +49,7 @@ async def test_an_order_from_its_start_to_its_history(cli: Cli) -> None:
     assert again.json["state"] == "fulfilled"
     assert (other.status, "already exists with other contents" in other.error) == (1, True)
 
+    await orders.last_status(order_id)
     status, record, described, events = await cli.all(
         *(f"{command} {order_id} --json" for command in ("status", "show", "describe", "history"))
     )
