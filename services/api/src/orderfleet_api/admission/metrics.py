@@ -69,7 +69,7 @@ class AdmissionMetrics:
                 lambda: limiter.pending_limit,
             ),
             "flood_limit": (
-                "The same, for a tenant that floods others.",
+                "Most orders of this pod that may wait or be in a review while a tenant floods.",
                 lambda: limiter.flood_limit,
             ),
             "pending": (
