@@ -82,6 +82,51 @@ async def test_the_outage_is_not_looked_at_for_each_order(nowhere: Client) -> No
     assert life.away
 
 
+@pytest.mark.usefixtures("no_heartbeats")
+async def test_while_orders_start_the_queues_are_looked_at_seldom(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = AsyncMock(return_value=_polled_by(""))
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    assert life.due
+    await life.look(nowhere)
+    due = []
+    for _ in range(10):
+        clock.now += 1
+        due.append(life.due)
+        life.answered()
+    assert due == [False] * 9 + [True]
+
+
+@pytest.mark.usefixtures("no_heartbeats")
+async def test_where_none_starts_temporal_may_be_away(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = AsyncMock(return_value=_polled_by(""))
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    clock = _Clock()
+    life = FleetLife(["orders"], clock)
+    await life.look(nowhere)
+    due = []
+    for _ in range(4):
+        clock.now += 0.5
+        due.append(life.due)
+    assert due == [False, False, False, True]
+
+
+@pytest.mark.usefixtures("no_heartbeats")
+async def test_what_seems_away_is_looked_at_all_the_time(
+    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    describe = AsyncMock(return_value=DescribeTaskQueueResponse())
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    life = FleetLife(["orders"], _Clock())
+    await life.look(nowhere)
+    assert life.due
+
+
 async def test_a_server_that_does_not_answer_is_away() -> None:
     accepted, done = asyncio.Event(), asyncio.Event()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Final, NoReturn
@@ -30,11 +31,8 @@ from orderfleet_api.tenants import TokenBucket
 log = structlog.stdlib.get_logger(__name__)
 
 # Two observations a second take the API less than 1 % of a core.
-_OBSERVE_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.5
 _OBSERVE_WITHIN: Final = 2.0
-# How often the queues are looked at: while workers poll them, and while nobody does.
-_LOOK_SECONDS: Final = 2.0
-_LOOK_AGAIN_SECONDS: Final = 0.5
 # What the backends' own refusals count as.
 _OF_STATUS: Final[dict[int, Reason]] = {
     HTTPStatus.SERVICE_UNAVAILABLE: Reason.AWAY,
@@ -166,24 +164,19 @@ async def watched(admission: Admission, pool: Pool, temporal: Client) -> AsyncIt
         yield
         return
 
-    async def observe() -> float:
-        await admission.observe(pool)
-        return _OBSERVE_SECONDS
+    async def look() -> None:
+        if admission.life.due:
+            await admission.life.look(temporal)
 
-    async def look() -> float:
-        await admission.life.look(temporal)
-        return _LOOK_AGAIN_SECONDS if admission.life.suspect else _LOOK_SECONDS
-
-    async with in_background(_repeat(observe), _repeat(look)):
+    async with in_background(_repeat(partial(admission.observe, pool)), _repeat(look)):
         yield
 
 
-async def _repeat(step: Callable[[], Awaitable[float]]) -> NoReturn:
-    """Repeat a step after the pause that it returns; a bug in it is logged and ends nothing."""
-    pause = _LOOK_SECONDS
+async def _repeat(step: Callable[[], Awaitable[None]]) -> NoReturn:
+    """Repeat a step twice a second; a bug in it is logged and ends nothing."""
     while True:
         try:
-            pause = await step()
+            await step()
         except Exception:
             log.exception("the admission of orders does not see the fleet")
-        await asyncio.sleep(pause)
+        await asyncio.sleep(_PAUSE_SECONDS)

@@ -15,6 +15,10 @@ from orderfleet.temporal.queue_workers import QueueWorkers, list_queue_workers
 _WITHIN: Final = timedelta(seconds=2.5)
 # A single failure may be a connection that broke.
 _FAILING_SECONDS: Final = 1.0
+# A look is four calls. An order that was started shows as well that Temporal answers, and who
+# has left the queues counts for 90 s.
+_SILENT_SECONDS: Final = 2.0
+_UNSEEN_SECONDS: Final = 10.0
 
 
 class FleetLife:
@@ -26,12 +30,20 @@ class FleetLife:
         self._failing_since: float | None = None
         self._unpolled: list[str] = []
         self._unpolled_since = clock()
+        self._heard_at = self._looked_at = float("-inf")
         self._look: asyncio.Task[None] | None = None
 
     @property
     def suspect(self) -> bool:
         """Whether the last look found no life."""
         return self._failing_since is not None or bool(self._unpolled)
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a look: none was for long, or something may be wrong."""
+        now = self._clock()
+        silent = now - self._heard_at >= _SILENT_SECONDS
+        return self.suspect or silent or now - self._looked_at >= _UNSEEN_SECONDS
 
     @property
     def away(self) -> str:
@@ -50,6 +62,7 @@ class FleetLife:
     def answered(self) -> None:
         """Note that Temporal has answered."""
         self._failing_since = None
+        self._heard_at = self._clock()
 
     async def look(self, client: Client) -> None:
         """Ask Temporal who polls the queues; all who ask at once share one answer."""
@@ -83,6 +96,7 @@ class FleetLife:
 
     def _found(self, unpolled: list[str]) -> None:
         self.answered()
+        self._looked_at = self._clock()
         if not self._unpolled:
             self._unpolled_since = self._clock()
         self._unpolled = unpolled
