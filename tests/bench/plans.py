@@ -142,7 +142,7 @@ PLANS: Final = {
             "10 P": Flood(TO_PEAK_SHORT, seconds=30),
         }
     ),
-    # For whoever tunes the limiter: the first rows alone, in two minutes.
+    # For whoever tunes the limiter: the first rows alone, in three minutes.
     "overload-step": _overload({"3 P": StepLoad(TO_PEAK_SHORT, above=60, below=0)}),
     "feed": Plan(runs=2, parts={FEED: feed}, once={}),
     "budget": Plan(

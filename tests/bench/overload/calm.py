@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tests.bench.bench import Bench
 from tests.bench.books import check_books
-from tests.bench.overload.fleet import PART, measure_peak, warm_fleet, warm_up
+from tests.bench.overload.fleet import PART, peak_of, warm_fleet, warm_up
 from tests.bench.spread import Spread, percentiles, ratio
 from tests.bench.trial import GENERATOR, Phase, attempt
 
@@ -51,7 +51,7 @@ class Calm:
         cpu: dict[str, list[float]] = defaultdict(list)
         api: dict[str, list[float]] = defaultdict(list)
         accepts: dict[str, list[list[float]]] = defaultdict(list)
-        rate = _CALM * await measure_peak(bench, self.rise)
+        rate = _CALM * await peak_of(bench, self.rise)
         async with warm_fleet(bench, "calm") as fleet:
             for turn in range(self.turns):
                 # What drifts meets both alike: on, off, off, on.

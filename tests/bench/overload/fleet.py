@@ -69,12 +69,10 @@ def warm_up_prefix(bench: Bench, name: str) -> str:
     return bench.prefix(f"{name} warm")
 
 
-async def measure_peak(
+async def peak_of(
     bench: Bench, rise: Phase, name: str = PEAK, env: Mapping[str, str] | None = None
 ) -> float:
-    """Return P, measured once in a run: without admission, as the plans `short` and `full` do.
-
-    The rate rises until an order misses its deadline; no limit that might be too low takes part.
+    """Return P, measured once in a run, by whoever needs it first.
 
     Raises:
         CommandError: it is below the rate at which the rise begins, so no peak was passed.
@@ -82,6 +80,27 @@ async def measure_peak(
     measured: list[dict[str, Any]] = bench.results.figures.get(PART, {}).get(name, [])
     if measured:
         return float(measured[-1]["per_second"])
+    peak = await measure_peak(bench, rise, name, env)
+    bench.results.add(PART, name, peak)
+    return peak.per_second
+
+
+async def measure_peak(
+    bench: Bench, rise: Phase, name: str, env: Mapping[str, str] | None = None
+) -> Peak:
+    """Measure P, without admission, as the plans `short` and `full` do.
+
+    The rate rises until an order misses its deadline; no limit that might be too low takes part.
+
+    Args:
+        bench: the run.
+        rise: the load.
+        name: of this measurement alone.
+        env: settings of the fleet.
+
+    Raises:
+        CommandError: it is below the rate at which the rise begins, so no peak was passed.
+    """
     off = {**(env or {}), "ORDERFLEET_ADMISSION": "off"}
     async with warm_fleet(bench, name, off) as fleet:
         prefix = bench.prefix(name)
@@ -92,8 +111,7 @@ async def measure_peak(
             f"P is {trial.peak:.1f} orders/s, below the {rise.plateau:g} at which its measurement"
             " begins: is the machine busy?"
         )
-    bench.results.add(PART, name, Peak(trial.peak, trial.timeline))
-    return trial.peak
+    return Peak(trial.peak, trial.timeline)
 
 
 async def settle(fleet: Orderfleet, prefix: str, sent: list[Sent]) -> dict[str, Outcome]:

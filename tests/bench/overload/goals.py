@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from tests.bench.spread import Spread
@@ -101,9 +102,11 @@ def _above(name: str, figure: Mapping[str, Any]) -> Iterator[Row]:
         f"{load['refunded']} of {orders}",
         refunded <= REFUNDED,
     )
-    of_peak = load["fulfilled_per_second"] / figure["peak"] if figure["peak"] else 0.0
+    peaks = figure["peak"], figure["peak_after"]
+    of_peak = _share(load["fulfilled_per_second"], fmean(peaks))
+    before, after = (f"{peak:.1f}" for peak in peaks)
     yield Row(
-        f"{name}: fulfilled a second, of P ({figure['peak']:.1f} orders/s)",
+        f"{name}: fulfilled a second, of P ({before} orders/s before, {after} after; their mean)",
         ">= 0.95",
         f"{of_peak:.2f}",
         f"{load['fulfilled']} orders",

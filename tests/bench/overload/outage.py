@@ -13,7 +13,7 @@ from orderfleet_cli.errors import CommandError
 from orderfleet_cli.local.processes import Process
 from tests.bench.bench import Bench
 from tests.bench.overload.figures import LoadFigure, Second, load_figure, timeline
-from tests.bench.overload.fleet import PART, measure_peak, numbered, settle, soon, warm_fleet
+from tests.bench.overload.fleet import PART, numbered, peak_of, settle, soon, warm_fleet
 from tests.bench.overload.loads import BELOW
 from tests.bench.overload.offer import Client, Step, offer
 from tests.bench.overload.outcomes import Outcome
@@ -64,7 +64,7 @@ class Outage:
         process = bench.server.postgres.process if self.of == "Postgres" else bench.server.temporal
         if process is None:
             raise CommandError("the Temporal at TEMPORAL_ADDRESS is not the benchmark's to kill")
-        step = Step(BELOW * await measure_peak(bench, self.rise), _LONGEST_SECONDS)
+        step = Step(BELOW * await peak_of(bench, self.rise), _LONGEST_SECONDS)
         name = f"outage of {self.of}"
         async with warm_fleet(bench, name) as fleet:
             prefix, began, stop = bench.prefix(name), soon(), asyncio.Event()

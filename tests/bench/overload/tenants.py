@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tests.bench.bench import Bench
 from tests.bench.overload.figures import LoadFigure, load_figure
-from tests.bench.overload.fleet import PART, measure_peak, numbered, settle, soon, warm_fleet
+from tests.bench.overload.fleet import PART, numbered, peak_of, settle, soon, warm_fleet
 from tests.bench.overload.loads import FLOOD
 from tests.bench.overload.offer import Client, Step, offer
 from tests.bench.subjects.orderfleet import Orderfleet
@@ -42,7 +42,7 @@ class Tenants:
 
     async def __call__(self, bench: Bench) -> None:
         quiet = Step(_QUIET_PER_SECOND, self.seconds)
-        greedy = Step(FLOOD * await measure_peak(bench, self.rise), self.seconds)
+        greedy = Step(FLOOD * await peak_of(bench, self.rise), self.seconds)
         async with warm_fleet(bench, "tenants", _ENV, _KEYS["b"]) as fleet:
             alone = await _load(fleet, bench.prefix("b alone"), "b", quiet, soon())
             began = soon()
