@@ -127,6 +127,18 @@ _ADMISSION: Final = [
         Query(f"sum(orderfleet_admission_limit{{{API}}})", "limit"),
     ),
     graph(
+        "Orders pending, and their limits",
+        "The same with those in a review, which will wait, too; less while a tenant floods others.",
+        *(
+            Query(f"sum(orderfleet_admission_{gauge}{{{API}}})", shown)
+            for gauge, shown in (
+                ("pending", "pending"),
+                ("pending_limit", "limit"),
+                ("flood_limit", "limit of floods"),
+            )
+        ),
+    ),
+    graph(
         "Limit by pod",
         "How many orders of a pod may wait: each pod decides alone.",
         Query(f"sum by (pod) (orderfleet_admission_limit{{{API}}})", "{{pod}}"),

@@ -172,7 +172,7 @@ def load(**changes: Any) -> LoadFigure:
 
 def step(above: LoadFigure) -> dict[str, Any]:
     recovered = Recovery(seconds=10.0, offered=1000, refused=0)
-    figure = StepFigure(11.0, 9.0, above, load(), recovered, [], [], {})
+    figure = StepFigure(9.0, 10.0, above, load(), recovered, [], [], {})
     document: dict[str, Any] = msgspec.to_builtins(figure)
     return document
 
@@ -182,7 +182,7 @@ def test_goals_that_are_just_met() -> None:
     assert len(rows) == 7
     assert all(row.met for row in rows)
     assert rows[0].measured == "99.90 %"
-    assert rows[3].what.endswith("of P (11.0 orders/s before, 9.0 after; their mean)")
+    assert rows[3].what.endswith("of P (the more of 9.0 orders/s before, 10.0 after)")
 
 
 def test_goals_that_are_just_missed() -> None:

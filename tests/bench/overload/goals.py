@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from statistics import fmean
 from typing import Any, Final, NamedTuple
 
 from tests.bench.spread import Spread
@@ -102,11 +101,12 @@ def _above(name: str, figure: Mapping[str, Any]) -> Iterator[Row]:
         f"{load['refunded']} of {orders}",
         refunded <= REFUNDED,
     )
+    # The more of both: what disturbs a measurement lowers it.
     peaks = figure["peak"], figure["peak_after"]
-    of_peak = _share(load["fulfilled_per_second"], fmean(peaks))
+    of_peak = _share(load["fulfilled_per_second"], max(peaks))
     before, after = (f"{peak:.1f}" for peak in peaks)
     yield Row(
-        f"{name}: fulfilled a second, of P ({before} orders/s before, {after} after; their mean)",
+        f"{name}: fulfilled a second, of P (the more of {before} orders/s before, {after} after)",
         ">= 0.95",
         f"{of_peak:.2f}",
         f"{load['fulfilled']} orders",

@@ -38,6 +38,12 @@ def no_heartbeats(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nowhere.workflow_service, "list_workers", listed)
 
 
+@pytest.fixture
+def polled(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    describe = AsyncMock(return_value=_polled_by(""))
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+
+
 def test_before_the_first_look_the_fleet_is_not_away() -> None:
     life = FleetLife(["orders"], _Clock())
     assert (life.away, life.suspect) == ("", False)
@@ -82,12 +88,8 @@ async def test_the_outage_is_not_looked_at_for_each_order(nowhere: Client) -> No
     assert life.away
 
 
-@pytest.mark.usefixtures("no_heartbeats")
-async def test_while_orders_start_the_queues_are_looked_at_seldom(
-    nowhere: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    describe = AsyncMock(return_value=_polled_by(""))
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+@pytest.mark.usefixtures("no_heartbeats", "polled")
+async def test_while_orders_start_the_queues_are_looked_at_seldom(nowhere: Client) -> None:
     clock = _Clock()
     life = FleetLife(["orders"], clock)
     assert life.due
@@ -100,12 +102,8 @@ async def test_while_orders_start_the_queues_are_looked_at_seldom(
     assert due == [False] * 9 + [True]
 
 
-@pytest.mark.usefixtures("no_heartbeats")
-async def test_where_none_starts_temporal_may_be_away(
-    nowhere: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    describe = AsyncMock(return_value=_polled_by(""))
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+@pytest.mark.usefixtures("no_heartbeats", "polled")
+async def test_where_none_starts_temporal_may_be_away(nowhere: Client) -> None:
     clock = _Clock()
     life = FleetLife(["orders"], clock)
     await life.look(nowhere)

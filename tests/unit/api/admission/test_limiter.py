@@ -273,8 +273,8 @@ _NEAR = 10 / 6 / 4 + 2
     [
         # Ten a second in the review's 2 s and a quarter of the budget, which is a sixth of 10 s.
         pytest.param(0.1, 0.1, 3 * 10 * _NEAR, id="no queue for long"),
-        pytest.param(0.1, 0.1 + 10 / 6 / 4 / 8, 1.325 * 10 * _NEAR, id="half of the queue"),
-        pytest.param(0.1, 0.9, 1.15 * 10 * _NEAR, id="a long queue"),
+        pytest.param(0.1, 0.1 + 10 / 6 / 4 / 8, 1.175 * 10 * _NEAR, id="half of the queue"),
+        pytest.param(0.1, 0.9, 1.05 * 10 * _NEAR, id="a long queue"),
         pytest.param(0.8, 0.8, 3 * 10 * (1.5 * 0.8 + 2), id="as long as the way is"),
         pytest.param(1.5, 1.5, 3 * 10 * (10 / 6 + 2), id="far away"),
     ],
@@ -306,4 +306,4 @@ def test_a_wait_of_some_steps_is_not_the_least() -> None:
     for turn in range(1, 20):
         waits = Observation([[0.4], [0.4]], [[], []], left=5, waiting=2)
         limiter.observe(turn / 2, waits)
-    assert limiter.flood_limit >= 1.15 * 10 * (1.5 * 0.5 + 2)
+    assert limiter.flood_limit >= 1.05 * 10 * (1.5 * 0.5 + 2)

@@ -48,7 +48,7 @@ def flooded(per_second: float, fleet: Fleet = FLEET) -> SimulatedFleet:
 @pytest.mark.parametrize(
     ("fleet", "used"),
     [
-        pytest.param(FLEET, 0.9, id="two cores"),
+        pytest.param(FLEET, 0.85, id="two cores"),
         pytest.param(partial(FLEET, cores=8), 0.65, id="eight cores"),
         pytest.param(partial(FLEET, latency=0.4), 0.65, id="Temporal far away"),
     ],

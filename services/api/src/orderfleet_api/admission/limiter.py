@@ -50,14 +50,14 @@ _PENDING: Final = 2.0
 # Of a tenant that floods others less may be pending, so that the queue stays short: what Little's
 # law makes of the throughput of the last seconds, and a margin. The budget is a quarter, or half
 # more than the least wait of the last two minutes, which may be the way to a server far away. The
-# margin is half at first and less the longer orders wait, as in TCP Vegas, down to 0.15 from a
+# margin is 0.3 at first and less the longer orders wait, as in TCP Vegas, down to 0.05 from a
 # quarter of the budget on. Where next to nothing queues it grows by a twentieth each time, or the
 # throughput, from which all is made, would take minutes to rise to what the fleet can do.
 _SHORT: Final = 1 / 4
 _OF_LEAST: Final = 1.5
 _LEAST_SECONDS: Final = 120.0
-_LOOSE: Final = 1.5
-_TIGHT: Final = 1.15
+_LOOSE: Final = 1.3
+_TIGHT: Final = 1.05
 _QUEUE: Final = 1 / 4
 _NO_QUEUE: Final = 0.3
 _WIDER: Final = 1.05
