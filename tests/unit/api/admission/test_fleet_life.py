@@ -39,9 +39,11 @@ def no_heartbeats(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def polled(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    describe = AsyncMock(return_value=_polled_by(""))
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+def describe(nowhere: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncMock:
+    """Answer for Temporal who polls: a worker, until a test says otherwise."""
+    answer = AsyncMock(return_value=_polled_by(""))
+    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", answer)
+    return answer
 
 
 def test_before_the_first_look_the_fleet_is_not_away() -> None:
@@ -88,7 +90,7 @@ async def test_the_outage_is_not_looked_at_for_each_order(nowhere: Client) -> No
     assert life.away
 
 
-@pytest.mark.usefixtures("no_heartbeats", "polled")
+@pytest.mark.usefixtures("no_heartbeats", "describe")
 async def test_while_orders_start_the_queues_are_looked_at_seldom(nowhere: Client) -> None:
     clock = _Clock()
     life = FleetLife(["orders"], clock)
@@ -102,7 +104,7 @@ async def test_while_orders_start_the_queues_are_looked_at_seldom(nowhere: Clien
     assert due == [False] * 9 + [True]
 
 
-@pytest.mark.usefixtures("no_heartbeats", "polled")
+@pytest.mark.usefixtures("no_heartbeats", "describe")
 async def test_where_none_starts_temporal_may_be_away(nowhere: Client) -> None:
     clock = _Clock()
     life = FleetLife(["orders"], clock)
@@ -116,10 +118,9 @@ async def test_where_none_starts_temporal_may_be_away(nowhere: Client) -> None:
 
 @pytest.mark.usefixtures("no_heartbeats")
 async def test_what_seems_away_is_looked_at_all_the_time(
-    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+    nowhere: Client, describe: AsyncMock
 ) -> None:
-    describe = AsyncMock(return_value=DescribeTaskQueueResponse())
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    describe.return_value = DescribeTaskQueueResponse()
     life = FleetLife(["orders"], _Clock())
     await life.look(nowhere)
     assert life.due
@@ -194,11 +195,10 @@ async def test_a_bug_is_no_outage(nowhere: Client, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("no_heartbeats")
 async def test_no_worker_is_away_at_once_until_the_next_look(
-    nowhere: Client, monkeypatch: pytest.MonkeyPatch
+    nowhere: Client, describe: AsyncMock
 ) -> None:
     """All orders that look again at once share a call for each queue."""
-    describe = AsyncMock(return_value=DescribeTaskQueueResponse())
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    describe.return_value = DescribeTaskQueueResponse()
     clock = _Clock()
     life = FleetLife(["orders", "shipping"], clock)
     await life.confirm(nowhere)
@@ -262,12 +262,11 @@ def _polled_by(
 )
 async def test_only_workers_that_take_new_orders_are_life(
     nowhere: Client,
-    monkeypatch: pytest.MonkeyPatch,
+    describe: AsyncMock,
     queue: Callable[[], DescribeTaskQueueResponse],
     away: str,
 ) -> None:
-    describe = AsyncMock(return_value=queue())
-    monkeypatch.setattr(nowhere.workflow_service, "describe_task_queue", describe)
+    describe.return_value = queue()
     life = FleetLife(["orders"], _Clock())
     await life.look(nowhere)
     assert life.away == away
