@@ -62,6 +62,8 @@ class Order:
 
     id: str
     sent: float
+    # After its turn: a flow that waits for a core itself measures itself.
+    sent_late: float
     # Its cancel got a conflict.
     too_late: bool = False
     state: str = ""
@@ -191,8 +193,9 @@ class Flow:
         self.refusals: list[Refusal] = []
         self.unanswered: list[Refusal] = []
 
-    def place(self, number: int) -> None:
+    def place(self, number: int, turn: float) -> None:
         """Place an order and look at an earlier order, on connections of different kinds."""
+        late = time.monotonic() - turn
         order_id = f"{self._prefix}-{number}"
         address = {"street": "1 Flow St", "city": "Springfield"}
         body = {"payment_id": f"{order_id}-payment", "address": address}
@@ -202,7 +205,7 @@ class Flow:
         refused = answer is not None and answer.get("status") in self._refused
         accepted = answer is not None and not refused
         earlier = self.orders[-1] if self.orders else None
-        order = Order(order_id, sent)
+        order = Order(order_id, sent, late)
         if accepted:
             self.orders.append(order)
         elif answer is not None:
@@ -226,7 +229,8 @@ class Flow:
         with ThreadPoolExecutor(THREADS) as threads:
             number = 0
             while time.monotonic() < began + seconds or not stop.exists():
-                threads.submit(self.place, number).add_done_callback(_raised)
+                turn = began + number / rate
+                threads.submit(self.place, number, turn).add_done_callback(_raised)
                 number += 1
                 # Keeps the rate after a pause of this process too: no order is skipped.
                 time.sleep(max(0.0, began + number / rate - time.monotonic()))

@@ -81,6 +81,7 @@ class Flow(FlowReport):
         step.saw(
             orders=f"{len(orders)} in {self.report['ran']:.0f} s: {ended}",
             end_to_end=_spread([order["took"] for order in orders]),
+            sent_late=_spread([order["sent_late"] for order in orders]),
             requests=self.report["requests"],
             http=_spread(self.report["seconds"]),
             repeated=len(self.report["repeated"]),

@@ -7,7 +7,7 @@ import yaml
 
 from tests.cluster.support.cluster import Json, Namespace
 from tests.cluster.support.release import CHART
-from tests.cluster.support.scripts import LABEL
+from tests.cluster.support.scripts import LABEL, RESOURCES
 
 NAME: Final = "s3"
 BUCKET: Final = "backups"
@@ -77,6 +77,7 @@ def _spec() -> Json:
     common: Json = {
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
+        "resources": RESOURCES,
         "securityContext": security,
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
