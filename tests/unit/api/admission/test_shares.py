@@ -66,6 +66,24 @@ def test_a_tenant_beside_a_flood_waits_hardly_longer_than_alone(
     assert beside.fulfilled_a_second(20, 60) >= used * of_single
 
 
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        pytest.param(partial(FLEET, work=0.4), id="slow cores"),
+        pytest.param(lambda: FLEET(pods=[Pod(), Pod()]), id="two pods"),
+    ],
+)
+def test_few_orders_of_a_flood_are_pending_before_a_small_fleet(fleet: Fleet) -> None:
+    """Also of each pod, whose part of the fleet is a small one."""
+    alone = fleet()
+    alone.run(lambda _: 1e-6, 60, quiet=1.0)
+    beside, single = flooded(1.0, fleet), flooded(0, fleet)
+    assert slowest(beside) <= 1.6 * slowest(alone)
+    assert all(order.in_time for order in beside.orders)
+    of_single = single.fulfilled_a_second(20, 60)
+    assert beside.fulfilled_a_second(20, 60) >= 0.7 * of_single
+
+
 @pytest.mark.parametrize("latency", [0.03, 0.4])
 def test_the_pace_ends_with_the_flood(latency: float) -> None:
     simulated = FLEET(latency=latency)
