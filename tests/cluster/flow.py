@@ -227,13 +227,13 @@ class Flow:
         """Place orders until it is time to stop."""
         began = time.monotonic()
         with ThreadPoolExecutor(THREADS) as threads:
-            number = 0
+            number, turn = 0, began
             while time.monotonic() < began + seconds or not stop.exists():
-                turn = began + number / rate
                 threads.submit(self.place, number, turn).add_done_callback(_raised)
                 number += 1
                 # Keeps the rate after a pause of this process too: no order is skipped.
-                time.sleep(max(0.0, began + number / rate - time.monotonic()))
+                turn = began + number / rate
+                time.sleep(max(0.0, turn - time.monotonic()))
 
     def follow(self) -> None:
         """Wait for the end of each order."""

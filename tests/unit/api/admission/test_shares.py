@@ -42,6 +42,13 @@ def flooded(per_second: float, fleet: Fleet = FLEET) -> SimulatedFleet:
     return simulated
 
 
+def left_alone(per_second: float, fleet: Fleet) -> SimulatedFleet:
+    """Run a fleet before the quiet tenant and next to nobody else."""
+    simulated = fleet()
+    simulated.run(lambda _: 1e-6, 60, quiet=per_second)
+    return simulated
+
+
 # Each second, and so seldom that there is hardly ever an order of it.
 @pytest.mark.parametrize("per_second", [1.0, 0.1])
 # Before far more cores than were in use, or far away, the throughput of the flood rises slowly.
@@ -56,10 +63,8 @@ def flooded(per_second: float, fleet: Fleet = FLEET) -> SimulatedFleet:
 def test_a_tenant_beside_a_flood_waits_hardly_longer_than_alone(
     fleet: Fleet, used: float, per_second: float
 ) -> None:
-    alone = fleet()
-    alone.run(lambda _: 1e-6, 60, quiet=per_second)
     beside, single = flooded(per_second, fleet), flooded(0, fleet)
-    assert slowest(beside) <= 1.4 * slowest(alone)
+    assert slowest(beside) <= 1.4 * slowest(left_alone(per_second, fleet))
     assert not beside.refused_of[QUIET]
     assert all(order.in_time for order in beside.orders)
     of_single = single.fulfilled_a_second(20, 60)
@@ -75,10 +80,8 @@ def test_a_tenant_beside_a_flood_waits_hardly_longer_than_alone(
 )
 def test_few_orders_of_a_flood_are_pending_before_a_small_fleet(fleet: Fleet) -> None:
     """Also of each pod, whose part of the fleet is a small one."""
-    alone = fleet()
-    alone.run(lambda _: 1e-6, 60, quiet=1.0)
     beside, single = flooded(1.0, fleet), flooded(0, fleet)
-    assert slowest(beside) <= 1.6 * slowest(alone)
+    assert slowest(beside) <= 1.6 * slowest(left_alone(1.0, fleet))
     assert all(order.in_time for order in beside.orders)
     of_single = single.fulfilled_a_second(20, 60)
     assert beside.fulfilled_a_second(20, 60) >= 0.7 * of_single

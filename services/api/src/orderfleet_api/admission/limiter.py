@@ -62,10 +62,10 @@ _QUEUE: Final = 1 / 4
 _NO_QUEUE: Final = 0.3
 _WIDER: Final = 1.05
 _LOOSEST: Final = 3.0
-# In any case 20 of a flood may be pending, and so many where orders queue: a fleet of 5 orders a
-# second, and each of two pods of one of 10, never come to the law by 20. Others then wait 1.8 and
-# 2.1 times as long as alone in the simulation, and 1.5 times by 12; at 12 in any case the return
-# after an outage is slow.
+# What the law says of a small fleet, and of each of two pods of one, is less than the 20 that may
+# be pending in any case. So of a flood these become 12 the more orders queue: in the simulation
+# others then wait 1.5 times as long as alone, and not 1.8 (a fleet of 5 orders a second) or 2.1
+# (two pods of one of 10). With 12 always, the return after an outage is slow.
 _QUEUING: Final = 12.0
 # No faster than that may orders of a flood come, in multiples of the throughput.
 _FASTER: Final = 2.0
